@@ -176,7 +176,7 @@ def test_unknown_fields_are_kept(cls: type[betterproto2.Message], extra: bytes) 
     ids=["stream_position", "all_stream_position", "no_position"],
 )
 def test_fields_that_a_fork_numbers_otherwise_do_not_break_reading(body: bytes) -> None:
-    """Under the numbers of CaughtUp a fork has other fields: they are read wrong, but which message it is stays clear."""
+    """A fork gives other fields the numbers of CaughtUp: they are read wrong, the kind of message is clear."""
     message = ReadResp.parse(b"\x42" + bytes([len(body)]) + body)
     assert betterproto2.which_one_of(message, "content")[0] == "caught_up"
     assert isinstance(message.caught_up, ReadRespCaughtUp)
