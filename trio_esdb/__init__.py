@@ -1,0 +1,1 @@
+"""A trio-native client for EventStoreDB and KurrentDB."""

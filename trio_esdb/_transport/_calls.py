@@ -1,0 +1,129 @@
+"""A client's calls as their owners see them."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import trio
+
+from trio_esdb._wire import PREFIX_SIZE, Outcome, Status, Stream
+
+if TYPE_CHECKING:
+    from ._client import ClientLink
+
+_CREDIT_BATCH = 64 * 1024
+"""Bytes that a consumer takes before the core hears of it: one message more or less does not open a window."""
+
+
+class UnaryCall:
+    """A call with one response: its owner waits for the end, and has both."""
+
+    __slots__ = ("_link", "_replies", "_stream", "_waiter", "outcome", "reply")
+
+    def __init__(self, link: ClientLink) -> None:
+        self._link = link
+        self._stream: Stream | None = None
+        self._waiter: trio.lowlevel.Task | None = None
+        self._replies = 0
+        self.reply = b""
+        self.outcome: Outcome | None = None
+
+    async def run(self, stream: Stream) -> tuple[bytes, Outcome]:
+        """Wait for the end of the call; cancelled, it is reset at once."""
+        self._stream = stream
+        if self.outcome is None:
+            self._waiter = trio.lowlevel.current_task()
+            await trio.lowlevel.wait_task_rescheduled(self._abort)
+        assert self.outcome is not None
+        if self.outcome.ok and self._replies != 1:
+            text = f"{self._replies} responses came to a call that has one"
+            return b"", Outcome(Status.INTERNAL, text, self.outcome.trailers, local=True)
+        return self.reply, self.outcome
+
+    def _abort(self, _raise_cancel: object) -> trio.lowlevel.Abort:
+        self._waiter = None
+        assert self._stream is not None
+        self._link.reset(self._stream)
+        return trio.lowlevel.Abort.SUCCEEDED
+
+    def on_messages(self, stream: Stream, messages: list[bytes]) -> None:
+        """Responses came."""
+        self._replies += len(messages)
+        self.reply = messages[0]
+        self._link.core.take(stream, sum(map(len, messages)) + PREFIX_SIZE * len(messages))
+
+    def on_end(self, outcome: Outcome) -> None:
+        """The call is over."""
+        self.outcome = outcome
+        if self._waiter is not None:
+            task, self._waiter = self._waiter, None
+            trio.lowlevel.reschedule(task)
+
+    def on_drained(self) -> None:
+        """Nobody waits for room here: the requests were given at once."""
+
+
+class StreamingCall:
+    """A call with any number of responses, in a memory channel.
+
+    The channel itself has no limit, but no more gets into it than the call's receive window admits, and that opens
+    only as messages are taken: tell each of them with ``taken``.
+    """
+
+    __slots__ = ("_incoming", "_link", "_stream", "_untold", "messages", "outcome")
+
+    def __init__(self, link: ClientLink) -> None:
+        self._incoming, self.messages = trio.open_memory_channel[bytes](math.inf)
+        self._link = link
+        self._stream: Stream | None = None
+        self._untold = 0
+        self.outcome: Outcome | None = None
+        """How the call ended; None while it goes on."""
+
+    @property
+    def address(self) -> str:
+        """The address of the node that serves the call."""
+        return self._link.address
+
+    def started(self, stream: Stream) -> None:
+        """The call has its place on the connection."""
+        self._stream = stream
+
+    def taken(self, message: bytes) -> None:
+        """The consumer took this message; the server may send as much again."""
+        self._untold += len(message) + PREFIX_SIZE
+        if self._untold >= _CREDIT_BATCH:
+            self.tell_taken()
+
+    def tell_taken(self) -> None:
+        """Give back all credit that is due; to be called before waiting for more messages."""
+        if self._untold and self._stream is not None:
+            core = self._link.core
+            core.take(self._stream, self._untold)
+            self._untold = 0
+            if core.has_output:
+                self._link.wake()
+
+    def close(self) -> None:
+        """End the call at once; a call that is still open is reset. Never waits."""
+        self._incoming.close()
+        if self.outcome is None and self._stream is not None:
+            self._link.reset(self._stream)
+
+    def on_messages(self, stream: Stream, messages: list[bytes]) -> None:
+        """Responses came."""
+        put = self._incoming.send_nowait
+        try:
+            for message in messages:
+                put(message)
+        except (trio.ClosedResourceError, trio.BrokenResourceError):
+            return  # closed, and these had been on their way
+
+    def on_end(self, outcome: Outcome) -> None:
+        """The call is over: after the messages that came, the channel ends."""
+        self.outcome = outcome
+        self._incoming.close()
+
+    def on_drained(self) -> None:
+        """Nobody waits for room here: the requests were given at once."""

@@ -1,0 +1,45 @@
+"""HTTP/2 and gRPC without I/O: bytes in, events out, in both roles."""
+
+from ._client import ClientConnection, HeadersTooLarge
+from ._connection import Limits
+from ._events import (
+    CallEnded,
+    CallReceived,
+    CallReset,
+    ConnectionEnded,
+    Drained,
+    Event,
+    MessagesReceived,
+    RequestsEnded,
+    RoomChanged,
+)
+from ._frames import Code
+from ._grpc import Metadata, Status, encode_deadline, encode_headers
+from ._messages import PREFIX_SIZE
+from ._outcome import Outcome
+from ._server import ServerConnection
+from ._stream import Stream
+
+__all__ = [
+    "PREFIX_SIZE",
+    "CallEnded",
+    "CallReceived",
+    "CallReset",
+    "ClientConnection",
+    "Code",
+    "ConnectionEnded",
+    "Drained",
+    "Event",
+    "HeadersTooLarge",
+    "Limits",
+    "MessagesReceived",
+    "Metadata",
+    "Outcome",
+    "RequestsEnded",
+    "RoomChanged",
+    "ServerConnection",
+    "Status",
+    "Stream",
+    "encode_deadline",
+    "encode_headers",
+]

@@ -1,0 +1,176 @@
+"""The client's end of a connection: opens calls, learns how they end."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from . import _frames as frames
+from ._connection import Connection, Limits, PeerError
+from ._events import CallEnded, Event, RoomChanged
+from ._frames import Code, code_name
+from ._grpc import Status
+from ._headers import RESPONSE, RESPONSE_TRAILERS, Header, list_size, literal
+from ._messages import MessageError
+from ._outcome import Outcome, from_http, from_reset, from_trailers
+from ._stream import Stream
+
+_USUAL_STREAM_LIMIT = 100
+"""What servers allow, until their SETTINGS are there to tell."""
+
+
+class HeadersTooLarge(Exception):
+    """The request headers are larger than the server takes; nothing was sent."""
+
+
+class ClientConnection(Connection):
+    """HTTP/2 and gRPC as a client speaks them.
+
+    ``start_call``, ``send_messages``, ``reset`` and ``take`` queue bytes; ``receive_data`` gives MessagesReceived,
+    CallEnded (exactly once a call, unless it is reset here), Drained, RoomChanged and ConnectionEnded.
+    """
+
+    _client_side = True
+
+    def __init__(self, limits: Limits | None = None) -> None:
+        super().__init__(limits or Limits())
+        self.draining = False
+        """No new calls here: the server said GOAWAY, or the stream numbers are used up."""
+        self.goaway: str | None = None
+        """What the server's GOAWAY said."""
+        self._next_id = 1
+        self._greeted = False
+
+    @property
+    def room(self) -> int:
+        """How many more calls may be opened now."""
+        if self.draining or self.ended:
+            return 0
+        limit = self._h2.remote_settings.max_concurrent_streams if self._greeted else _USUAL_STREAM_LIMIT
+        return int(limit) - len(self.streams)
+
+    def start_call(self, headers: tuple[Header, ...], timeout: str | None, owner: Any) -> Stream:
+        """Open a call; ``room`` must not be 0. HeadersTooLarge if the server would not take the headers."""
+        limit = self._h2.remote_settings.max_header_list_size
+        if limit is not None and list_size(headers) + 64 > limit:
+            raise HeadersTooLarge(f"the request headers are larger than the {limit} bytes that the server takes")
+        block = self._encoder.encode(headers)
+        if timeout is not None:
+            block += literal("grpc-timeout", timeout)
+        stream = Stream(
+            self._next_id,
+            self.limits.stream_window,
+            self._h2.remote_settings.initial_window_size,
+            self.limits.receive_message,
+            owner,
+        )
+        self._next_id += 2
+        if self._next_id > frames.MAX_STREAM_ID:
+            self.draining = True
+        self.streams[stream.id] = stream
+        self._out.append(frames.header_frames(stream.id, block, False, self._h2.max_outbound_frame_size))
+        return stream
+
+    def _start_of_frames(self, data: bytes) -> int | None:
+        if not self._greeted:
+            if len(data) < 4 and b"HTTP".startswith(data):
+                return None
+            if data.startswith(b"HTTP"):
+                raise PeerError(Code.HTTP_1_1_REQUIRED, "the server speaks HTTP/1.1 on this port, not HTTP/2")
+            if data[:2] == b"\x15\x03":
+                raise PeerError(Code.PROTOCOL_ERROR, "the server speaks TLS on this port")
+            if len(data) >= 4 and data[3] != frames.SETTINGS:
+                raise PeerError(Code.PROTOCOL_ERROR, "the server's first frame is not SETTINGS: no HTTP/2 here")
+            if len(data) < frames.HEAD_SIZE:
+                return None
+            self._greeted = True
+        return 0
+
+    def _is_messages(self, stream: Stream) -> bool:
+        return stream.is_grpc
+
+    def _on_block(self, stream_id: int, flags: int, block: bytes) -> None:
+        stream = self.streams.get(stream_id)
+        if stream is None:
+            self._decode(None, block, RESPONSE_TRAILERS)
+            self._late(stream_id)
+            return
+        first = stream.headers is None
+        headers = self._decode(stream, block, RESPONSE if first else RESPONSE_TRAILERS)
+        if headers is None:
+            return
+        if list_size(headers) > self.limits.header_list:
+            self.reset(stream)
+            text = f"a header list of more than {self.limits.header_list} bytes came"
+            self._events.append(CallEnded(stream, Outcome(Status.RESOURCE_EXHAUSTED, text, local=True)))
+            return
+        end_stream = bool(flags & frames.FLAG_END_STREAM)
+        if not first:
+            if not end_stream:
+                self._break(stream, Code.PROTOCOL_ERROR, "trailers came that do not end the stream")
+                return
+            stream.remote_closed = True
+            if stream.body_left:
+                self._break(stream, Code.PROTOCOL_ERROR, "less DATA came than content-length tells")
+                return
+            self._finish(stream, headers)
+            return
+        found = dict(headers)
+        status = found[":status"]
+        if len(status) == 3 and status[0] == "1" and not end_stream:
+            return  # 1xx: the answer itself is still to come
+        stream.headers = headers
+        stream.http_status = int(status) if status.isascii() and status.isdigit() else 0
+        stream.content_type = found.get("content-type", "")
+        length = found.get("content-length", "")
+        if length.isascii() and length.isdigit():
+            stream.body_left = int(length)
+        if end_stream:
+            stream.remote_closed = True
+            self._finish(stream, headers)
+
+    def _remote_ended(self, stream: Stream) -> None:
+        self._finish(stream, ())
+
+    def _finish(self, stream: Stream, trailers: tuple[Header, ...]) -> None:
+        outcome = from_trailers(trailers)
+        if outcome is None:
+            outcome = from_http(stream.http_status, stream.content_type, stream.text, trailers or stream.headers or ())
+        elif outcome.ok and stream.deframer.missing:
+            outcome = Outcome(Status.INTERNAL, "the answer ended inside a message", outcome.trailers, local=True)
+        if not stream.local_closed:
+            # Otherwise the call keeps its place among the server's open streams, until that has enough of us.
+            self._out.append(frames.rst_stream(stream.id, Code.CANCEL))
+            self._remember_reset(stream.id)
+        self._forget(stream)
+        self._events.append(CallEnded(stream, outcome))
+
+    def _was_reset(self, stream: Stream, code: int) -> None:
+        self._events.append(CallEnded(stream, from_reset(code)))
+
+    def _end_of(self, stream: Stream, outcome: Outcome) -> Event:
+        return CallEnded(stream, outcome)
+
+    def _refuse_message(self, stream: Stream, error: MessageError) -> None:
+        self.reset(stream)
+        status = Status.RESOURCE_EXHAUSTED if error.too_large else Status.INTERNAL
+        self._events.append(CallEnded(stream, Outcome(status, str(error), local=True)))
+
+    def _on_goaway(self, stream_id: int, payload: bytes) -> None:
+        super()._on_goaway(stream_id, payload)
+        last = int.from_bytes(payload[:4], "big") & frames.MAX_STREAM_ID
+        code = int.from_bytes(payload[4:8], "big")
+        debug = payload[8:].decode("utf-8", "replace")
+        self.goaway = f"the server closes the connection with {code_name(code)}{': ' if debug else ''}{debug}"
+        self.draining = True
+        for stream in [s for s in self.streams.values() if s.id > last]:
+            self._remember_reset(stream.id)
+            self._forget(stream)
+            outcome = Outcome(Status.UNAVAILABLE, self.goaway, local=True, refused=True)
+            self._events.append(CallEnded(stream, outcome))
+        self._events.append(RoomChanged())
+
+    def _highest_peer_stream(self) -> int:
+        return 0
+
+    def _was_opened(self, stream_id: int) -> bool:
+        return bool(stream_id % 2) and stream_id < self._next_id

@@ -1,0 +1,140 @@
+"""Header blocks: HPACK with memory for what is said again and again, and the rules for what may be said.
+
+On one connection a call of a kind sends the same headers each time, and a server answers them with the same few. Once
+HPACK's dynamic table holds them, the same headers are the same bytes for as long as the table does not change. So both
+directions remember blocks that left the table as it was, and forget them when it changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from h2.exceptions import ProtocolError
+from h2.utilities import HeaderValidationFlags, validate_headers
+from hpack.exceptions import HPACKError, OversizedHeaderListError
+from hpack.struct import NeverIndexedHeaderTuple
+
+from ._frames import Code
+
+if TYPE_CHECKING:
+    from hpack import Decoder, Encoder
+
+Header = tuple[str, str]
+
+_REMEMBERED = 256
+_SECRET = frozenset({"authorization"})
+
+REQUEST = HeaderValidationFlags(is_client=False, is_trailer=False, is_response_header=False, is_push_promise=False)
+REQUEST_TRAILERS = REQUEST._replace(is_trailer=True)
+RESPONSE = HeaderValidationFlags(is_client=True, is_trailer=False, is_response_header=True, is_push_promise=False)
+RESPONSE_TRAILERS = HeaderValidationFlags(
+    is_client=True, is_trailer=True, is_response_header=False, is_push_promise=False
+)
+
+
+class BlockError(Exception):
+    """A header block that ends the connection: HPACK's state is lost with it."""
+
+    def __init__(self, code: Code, text: str) -> None:
+        super().__init__(text)
+        self.code = code
+
+
+class MalformedHeaders(Exception):
+    """Headers against HTTP/2's rules; only the stream is refused."""
+
+
+def list_size(headers: Sequence[Header]) -> int:
+    """The size of a header list as SETTINGS_MAX_HEADER_LIST_SIZE counts it (RFC 9113, 6.5.2)."""
+    return sum(len(name) + len(value) + 32 for name, value in headers)
+
+
+def literal(name: str, value: str) -> bytes:
+    """One header that leaves HPACK's table alone, for values that differ from call to call (both below 127 bytes)."""
+    return b"\x00%c%s%c%s" % (len(name), name.encode("ascii"), len(value), value.encode("ascii"))
+
+
+class BlockEncoder:
+    """Headers to header blocks."""
+
+    def __init__(self, encoder: Encoder) -> None:
+        self._encoder = encoder
+        self._known: dict[Sequence[Header], bytes] = {}
+
+    def forget(self) -> None:
+        """The table is about to change for another reason: the peer's SETTINGS."""
+        self._known.clear()
+
+    def encode(self, headers: tuple[Header, ...]) -> bytes:
+        """The header block of these headers, in this order."""
+        block = self._known.get(headers)
+        if block is not None:
+            return block
+        first, size = _table(self._encoder)
+        block = self._encoder.encode(
+            [
+                NeverIndexedHeaderTuple(name.encode("utf-8"), value.encode("utf-8"))
+                if name in _SECRET
+                else (name.encode("utf-8"), value.encode("utf-8"))
+                for name, value in headers
+            ]
+        )
+        if _table_changed(self._encoder, first, size):
+            self._known.clear()
+        elif len(self._known) < _REMEMBERED:
+            self._known[headers] = block
+        return block
+
+
+class BlockDecoder:
+    """Header blocks to checked headers."""
+
+    def __init__(self, decoder: Decoder) -> None:
+        self._decoder = decoder
+        self._known: dict[tuple[bytes, HeaderValidationFlags], tuple[Header, ...]] = {}
+
+    def decode(self, block: bytes, rules: HeaderValidationFlags) -> tuple[Header, ...]:
+        """The headers of a block.
+
+        BlockError where the block cannot be decoded, MalformedHeaders where what it says is against the rules.
+        """
+        known = self._known.get((block, rules))
+        if known is not None:
+            return known
+        first, size = _table(self._decoder)
+        try:
+            pairs = self._decoder.decode(block, raw=True)
+        except OversizedHeaderListError:
+            raise BlockError(Code.ENHANCE_YOUR_CALM, "a header list of more than 1 MiB came") from None
+        except (HPACKError, IndexError) as exc:
+            raise BlockError(Code.COMPRESSION_ERROR, f"a header block cannot be decoded: {exc}") from None
+        changed = _table_changed(self._decoder, first, size)
+        if changed:
+            self._known.clear()
+        try:
+            # A real node begins some grpc-message values with a blank, so blanks around a value must pass.
+            for _ in validate_headers([(name, value.strip(b" \t")) for name, value in pairs], rules):
+                pass
+        except ProtocolError as exc:
+            raise MalformedHeaders(str(exc)) from None
+        headers = tuple((_text(name), _text(value)) for name, value in pairs)
+        if not changed and len(self._known) < _REMEMBERED:
+            self._known[block, rules] = headers
+        return headers
+
+
+def _table(coder: Encoder | Decoder) -> tuple[object, int]:
+    """HPACK's dynamic table, as far as it takes to see a change: its first entry and its largest size."""
+    table = coder.header_table
+    entries = table.dynamic_entries
+    return entries[0] if entries else None, table.maxsize
+
+
+def _table_changed(coder: Encoder | Decoder, first: object, size: int) -> bool:
+    now, now_size = _table(coder)
+    return now is not first or now_size != size
+
+
+def _text(raw: bytes) -> str:
+    return raw.decode("utf-8", "replace")

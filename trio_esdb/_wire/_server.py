@@ -1,0 +1,189 @@
+"""The server's end of a connection: takes calls, answers them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from . import _frames as frames
+from ._connection import Connection, Limits, PeerError
+from ._events import CallReceived, CallReset, Event, RequestsEnded
+from ._frames import Code, code_name
+from ._grpc import (
+    Metadata,
+    Status,
+    encode_grpc_message,
+    encode_headers,
+    metadata_from,
+    seconds_from,
+)
+from ._headers import REQUEST, REQUEST_TRAILERS, Header, list_size
+from ._messages import MessageError
+from ._outcome import Outcome
+from ._stream import Stream
+
+_RESPONSE_HEADERS: tuple[Header, ...] = ((":status", "200"), ("content-type", "application/grpc"))
+
+
+class ServerConnection(Connection):
+    """HTTP/2 and gRPC as a server speaks them.
+
+    ``receive_data`` gives CallReceived, MessagesReceived, RequestsEnded, CallReset (the call is over, whatever was
+    still to be sent), Drained and ConnectionEnded; ``respond``, ``finish``, ``refuse_http`` and ``reset`` answer.
+    Response headers leave with the first message, not before, as a real node's do.
+    """
+
+    _client_side = False
+
+    def __init__(self, limits: Limits | None = None) -> None:
+        super().__init__(limits or Limits())
+        self._highest = 0
+        self._greeted = False
+        self._closing = False
+        self._responding: set[int] = set()
+
+    def respond(self, stream: Stream, messages: Iterable[bytes]) -> None:
+        """Queue response messages, the headers before the first of them."""
+        if stream.id in self.streams:
+            self._begin_response(stream)
+            self.send_messages(stream, messages)
+
+    def finish(self, stream: Stream, status: Status, message: str = "", metadata: Metadata | None = None) -> None:
+        """End the call with a status, once all its messages are out; ValueError for metadata that is no header.
+
+        Before the first message this is a single HEADERS frame ("trailers-only").
+        """
+        if stream.id not in self.streams:
+            return
+        trailers: tuple[Header, ...] = (("grpc-status", str(status.value)),)
+        if message:
+            trailers += (("grpc-message", encode_grpc_message(message)),)
+        if metadata:
+            trailers += tuple(encode_headers(metadata))
+        if stream.id not in self._responding:
+            trailers = _RESPONSE_HEADERS + trailers
+        self._send(stream, b"", trailers)
+
+    def has_begun(self, stream: Stream) -> bool:
+        """Whether response headers have been queued."""
+        return stream.id in self._responding
+
+    def refuse_http(self, stream: Stream, status: int) -> None:
+        """End the call with a bare HTTP status, as a server does that fails below gRPC."""
+        if stream.id in self.streams:
+            self._send(stream, b"", ((":status", str(status)), ("content-length", "0")))
+
+    def goodbye(self, code: int = Code.NO_ERROR, text: str = "") -> None:
+        """Queue a GOAWAY: calls that come from now on are refused, open ones go on."""
+        super().goodbye(code, text)
+        self._closing = True
+
+    def _begin_response(self, stream: Stream) -> None:
+        if stream.id not in self._responding:
+            self._responding.add(stream.id)
+            self._send_headers(stream, _RESPONSE_HEADERS, end_stream=False)
+
+    def _end_local(self, stream: Stream, trailers: tuple[Header, ...]) -> None:
+        super()._end_local(stream, trailers)
+        if not stream.remote_closed:
+            self.reset(stream, Code.NO_ERROR)  # all is said; the client need not send the rest
+
+    def _forget(self, stream: Stream) -> None:
+        super()._forget(stream)
+        self._responding.discard(stream.id)
+
+    def _start_of_frames(self, data: bytes) -> int | None:
+        if self._greeted:
+            return 0
+        preface = frames.PREFACE
+        if not data.startswith(preface[: len(data)]):
+            raise PeerError(Code.PROTOCOL_ERROR, "the client does not speak HTTP/2")
+        if len(data) < len(preface):
+            return None
+        self._greeted = True
+        self._h2.receive_data(preface)
+        return len(preface)
+
+    def _on_block(self, stream_id: int, flags: int, block: bytes) -> None:
+        end_stream = bool(flags & frames.FLAG_END_STREAM)
+        stream = self.streams.get(stream_id)
+        if stream is not None:
+            self._on_trailers(stream, block, end_stream)
+        elif stream_id <= self._highest:
+            self._decode(None, block, REQUEST_TRAILERS)
+            self._late(stream_id)
+        elif stream_id % 2 == 0:
+            raise PeerError(Code.PROTOCOL_ERROR, f"the client opened stream {stream_id}, an even number")
+        else:
+            self._on_request(stream_id, block, end_stream)
+
+    def _on_trailers(self, stream: Stream, block: bytes, end_stream: bool) -> None:
+        if stream.remote_closed:
+            self._decode(None, block, REQUEST_TRAILERS)
+            self._break(stream, Code.STREAM_CLOSED, "HEADERS came after the end of the stream")
+        elif self._decode(stream, block, REQUEST_TRAILERS) is not None:
+            if end_stream:
+                self._on_end_stream(stream)
+            else:
+                self._break(stream, Code.PROTOCOL_ERROR, "trailers came that do not end the stream")
+
+    def _on_request(self, stream_id: int, block: bytes, end_stream: bool) -> None:
+        self._highest = stream_id
+        stream = Stream(
+            stream_id,
+            self.limits.stream_window,
+            self._h2.remote_settings.initial_window_size,
+            self.limits.receive_message,
+        )
+        headers = self._decode(None, block, REQUEST)
+        if headers is None or self._closing or len(self.streams) >= self.limits.concurrent_streams:
+            self._out.append(
+                frames.rst_stream(stream_id, Code.PROTOCOL_ERROR if headers is None else Code.REFUSED_STREAM)
+            )
+            self._remember_reset(stream_id)
+            return
+        self.streams[stream_id] = stream
+        stream.headers = headers
+        found = dict(headers)
+        length = found.get("content-length", "")
+        if length.isascii() and length.isdigit():
+            stream.body_left = int(length)
+        if found[":method"] != "POST":
+            self.refuse_http(stream, 405)
+        elif not found.get("content-type", "").startswith("application/grpc"):
+            self.refuse_http(stream, 415)
+        elif list_size(headers) > self.limits.header_list:
+            self.refuse_http(stream, 431)
+        else:
+            timeout = seconds_from(found.get("grpc-timeout"))
+            self._events.append(CallReceived(stream, found[":path"], metadata_from(headers), timeout))
+            if end_stream:
+                self._on_end_stream(stream)
+
+    def _remote_ended(self, stream: Stream) -> None:
+        if stream.deframer.missing:
+            self.finish(stream, Status.INTERNAL, "Incomplete message.")
+            self._events.append(CallReset(stream, "the requests ended inside a message"))
+            return
+        if stream.local_closed:
+            self._forget(stream)
+        self._events.append(RequestsEnded(stream))
+
+    def _was_reset(self, stream: Stream, code: int) -> None:
+        self._events.append(CallReset(stream, f"the client reset the call with {code_name(code)}"))
+
+    def _end_of(self, stream: Stream, outcome: Outcome) -> Event:
+        return CallReset(stream, outcome.message)
+
+    def _refuse_message(self, stream: Stream, error: MessageError) -> None:
+        if error.too_large:
+            text = "Received message exceeds the maximum configured message size."
+            self.finish(stream, Status.RESOURCE_EXHAUSTED, text)
+        else:
+            self.finish(stream, Status.INTERNAL, str(error))
+        self._events.append(CallReset(stream, str(error)))
+
+    def _highest_peer_stream(self) -> int:
+        return self._highest
+
+    def _was_opened(self, stream_id: int) -> bool:
+        return bool(stream_id % 2) and stream_id <= self._highest
