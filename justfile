@@ -1,0 +1,91 @@
+# Everything one does with this project. Each recipe makes .venv, or brings it up to date with pyproject.toml, by itself;
+# all that must be on the machine is Python 3.11 or newer with pip.
+
+set positional-arguments
+
+python := ".venv/bin/python"
+pytest := python + " -m pytest"
+
+[private]
+default:
+    @just --list --unsorted
+
+# An embedded node, a writer and a subscriber: `--address HOST:PORT` shows the same on a real server
+demo *options: (_venv "user" ".[cli]")
+    @{{ python }} -m trio_esdb demo "$@"
+
+# The whole test suite with branch coverage; with arguments for pytest only what they say
+test *options: _dev
+    {{ pytest }} {{ if options == "" { "--numprocesses=2 --cov" } else { '"$@"' } }}
+
+# What must hold before a change goes in: lint, format, types, floors, generated code, documentation
+check: _dev && gen-check docs-check
+    {{ python }} -m ruff check .
+    {{ python }} -m ruff format --check .
+    {{ python }} -m mypy
+    {{ python }} .venv/bin/lint-imports --no-logo
+
+# Write gen/trio_esdb_proto anew from protos/
+gen: _dev
+    {{ python }} protos/generate.py
+
+# Compare gen/trio_esdb_proto with what protos/ gives
+gen-check: _dev
+    {{ python }} protos/generate.py --check
+
+# An embedded node on TCP until Ctrl-C, e.g. `just serve --host 127.0.0.1 --port 2113`
+serve *options: (_venv "user" ".[cli]")
+    @{{ python }} -m trio_esdb serve "$@"
+
+# The recorded conversations of a real node, replayed against the embedded one, or against a fresh node at HOST:PORT
+conformance address="": _dev
+    {{ if address == "" { "" } else { "ESDB_TEST_URI='esdb://" + address + "?Tls=false'" } }} {{ pytest }} tests/conformance
+
+# Measure against other clients and write benchmarks/RESULTS.md
+bench *options: _bench
+    {{ python }} -m benchmarks "$@"
+
+# The same in two minutes, for a first answer
+bench-quick *options: _bench
+    {{ python }} -m benchmarks --quick "$@"
+
+# Run the documentation's examples and follow its links
+docs-check: _dev
+    {{ pytest }} -q tests/repo/test_examples.py tests/repo/test_links.py
+
+_dev: (_venv "dev" ".[cli]" "--group" "dev")
+
+_bench: (_venv "bench" ".[cli]" "--group" "bench")
+
+# Make .venv if there is none, and install the project editable with `what` unless the stamp says that this was done
+_venv stamp +what:
+    #!/bin/sh
+    set -eu
+    shift
+    fail() { echo "trio_esdb: $*" >&2; exit 1; }
+    recent() { "$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; }
+    facts() { pwd; cat pyproject.toml; }
+
+    stamp=.venv/installed-{{ stamp }}
+    if recent {{ python }}; then
+        if facts | cmp -s - "$stamp"; then exit 0; fi
+    else
+        for found in ${PYTHON:-python3 python python3.13 python3.12 python3.11} ""; do
+            if [ -n "$found" ] && recent "$found"; then break; fi
+        done
+        [ -n "$found" ] || fail "Python 3.11 or newer is needed, and ${PYTHON:-python3} is not (PYTHON=/path/to/python names another)"
+        echo "making .venv with $("$found" --version)" >&2
+        "$found" -c 'import venv' 2>/dev/null || fail "$found has no venv module (Debian: apt install python3-venv)"
+        if "$found" -c 'import ensurepip' 2>/dev/null; then
+            "$found" -m venv --clear .venv
+        else  # Debian keeps ensurepip apart; any pip can fill an environment
+            "$found" -c 'import pip' 2>/dev/null || fail "$found has neither ensurepip nor pip (Debian: apt install python3-venv)"
+            "$found" -m venv --clear --without-pip .venv
+            "$found" -m pip --python .venv install --quiet pip
+        fi
+    fi
+    echo "installing into .venv: $*" >&2
+    export PIP_DISABLE_PIP_VERSION_CHECK=1
+    {{ python }} -m pip install --quiet --upgrade 'pip>=25.1'
+    {{ python }} -m pip install --quiet --editable "$@"
+    facts > "$stamp"
