@@ -26,6 +26,14 @@ class InvalidTypeError(InvalidArgumentError, TypeError):
     """An argument has the wrong type; nothing was sent."""
 
 
+class InvalidMetadataError(ESDBError):
+    """The metadata of a stream is not a JSON object; ``data`` holds the bytes that are there instead."""
+
+    def __init__(self, message: str, *, data: bytes) -> None:
+        super().__init__(message)
+        self.data = data
+
+
 class TooLargeError(ESDBError):
     """Events are too large to be appended; nothing was written.
 
@@ -107,8 +115,8 @@ class StreamDeletedError(ServerError):
 class ServerTooLargeError(ServerError, TooLargeError):
     """An append is larger than the server takes; nothing was written. ``limit`` is the server's, in bytes."""
 
-    limit: int | None
-    size: int | None
+    limit: int | None = None
+    size: int | None = None
 
 
 class InvalidPositionError(ServerError):
@@ -150,6 +158,10 @@ class DeadlineExceededError(ServerError, trio.TooSlowError):
     You do *not* get this when your own cancel scope's deadline passes: that scope cancels the call as it would any
     other, and ``trio.fail_after`` raises its own ``trio.TooSlowError``.
     """
+
+
+class ResourceExhaustedError(ServerError):
+    """A limit was reached: a message larger than this client takes (``max_message_size``), or a server's patience."""
 
 
 class AbortedError(ServerError):

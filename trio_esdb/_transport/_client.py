@@ -35,7 +35,9 @@ class ClientLink(Link[ClientConnection]):
     def __init__(self, stream: trio.abc.Stream, address: str, limits: Limits | None = None) -> None:
         super().__init__(stream, ClientConnection(limits))
         self.address = address
+        self._greeted = trio.Event()
         self._leaving = False
+        self._scope = trio.CancelScope()
 
     @property
     def room(self) -> int:
@@ -44,8 +46,21 @@ class ClientLink(Link[ClientConnection]):
 
     async def run(self) -> None:
         """Move the connection's bytes until it ends; cancel this to close it."""
-        with trio.CancelScope() as self._scope:
-            await self.move_bytes()
+        try:
+            with self._scope:
+                await self.move_bytes()
+        finally:
+            self._greeted.set()
+
+    async def ready(self) -> bool:
+        """Wait until the server has sent its SETTINGS, or the connection has ended; whether it is there to be used."""
+        await self._greeted.wait()
+        return not self.core.ended
+
+    def close(self) -> None:
+        """Close the connection soon; does not wait for that."""
+        self._leaving = True
+        self._scope.cancel()
 
     async def unary(self, headers: RequestHeaders, messages: Sequence[bytes]) -> tuple[bytes, Outcome]:
         """One call from beginning to end: its response, and how it ended.
@@ -93,10 +108,10 @@ class ClientLink(Link[ClientConnection]):
         elif type(event) is Drained:
             event.stream.owner.on_drained()
         elif type(event) is RoomChanged:
+            self._greeted.set()
             self._leave_if_done()
 
     def _leave_if_done(self) -> None:
         """After the server's GOAWAY the connection closes with its last call."""
         if self.core.draining and not self.core.streams:
-            self._leaving = True
-            self._scope.cancel()
+            self.close()

@@ -6,6 +6,7 @@ had queued is whole.
 
 from __future__ import annotations
 
+import contextlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from typing import Generic, TypeVar
@@ -27,6 +28,8 @@ class Link(ABC, Generic[Core]):
     def __init__(self, stream: trio.abc.Stream, core: Core) -> None:
         self.core: Core = core
         self.closed = trio.Event()
+        self.reason = ""
+        """Why the connection ended, once ``closed`` is set."""
         self._stream = stream
         self._writer: trio.lowlevel.Task | None = None
         self._sending = False
@@ -55,6 +58,8 @@ class Link(ABC, Generic[Core]):
                 nursery.cancel_scope.cancel()
             reason = self._lost or reason
         finally:
+            if not self.core.ended:  # else its last words are queued
+                self.core.goodbye()
             self._handle_all(self.core.connection_lost(reason))
             await self._close()
             self.closed.set()
@@ -105,14 +110,11 @@ class Link(ABC, Generic[Core]):
             self.handle(event)
 
     async def _close(self) -> None:
-        """Send what is queued, say goodbye, close; at the latest after the closing time the stream is cut."""
-        self.core.goodbye()
+        """Send what is queued, then close; at the latest after the closing time the stream is cut."""
         with trio.move_on_after(_CLOSING_TIME, shield=True) as scope:
             if not self._sending and self._lost is None:  # else a frame is torn and nothing may follow it
-                try:
+                with contextlib.suppress(trio.BrokenResourceError, trio.ClosedResourceError):
                     await self._stream.send_all(self.core.data_to_send())
-                except (trio.BrokenResourceError, trio.ClosedResourceError):
-                    pass
             else:
                 scope.cancel()
             await self._stream.aclose()

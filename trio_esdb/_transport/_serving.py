@@ -96,7 +96,8 @@ class ServerCall:
         self._link.respond(self._stream, messages)
         if len(self._stream.unsent) > _HIGH_WATER:
             self._stream.drain_wanted = True
-            self._room = trio.Event()
+            if self._room is None or self._room.is_set():
+                self._room = trio.Event()
             await self._room.wait()
         else:
             await trio.lowlevel.checkpoint()
@@ -200,8 +201,9 @@ class ServerLink(Link[ServerConnection]):
             return
         if running.requests is not None:
             running.requests.close()
-        else:
-            self._step(stream, running, None)
+        elif self._step(stream, running, None):
+            self._drop(stream, running)
+            self._crashed(stream, running.call, RuntimeError("it asked for another request after the last"))
 
     def _step(self, stream: Stream, running: _Running, message: bytes | None) -> bool:
         """Go on with an Answer; whether it wants more."""
@@ -257,15 +259,18 @@ class ServerLink(Link[ServerConnection]):
     def _drop(self, stream: Stream, running: _Running) -> None:
         """An Answer is over."""
         stream.owner = None
-        if running.generator is not None:
-            running.generator.close()
         running.scope.cancel()
+        if running.generator is not None:
+            try:
+                running.generator.close()
+            except Exception as exc:  # noqa: BLE001 - as in _step
+                _log.error("%s failed when it was stopped", running.call.path, exc_info=exc)
 
     def _fail(self, stream: Stream, failure: Failure) -> None:
         """End the call with a status. Trailers that cannot be headers end it as they end it on a real node."""
         try:
             self.core.finish(stream, failure.status, failure.message, failure.trailers)
-        except ValueError:
+        except (TypeError, ValueError):
             if self.core.has_begun(stream):
                 self.core.reset(stream, Code.INTERNAL_ERROR)
             else:

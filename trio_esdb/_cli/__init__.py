@@ -1,0 +1,74 @@
+"""The command line: ``trio-esdb serve`` and ``trio-esdb demo``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+import trio
+
+from trio_esdb._errors import ESDBError
+
+__all__ = ["main"]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; the process's exit status."""
+    options = _parser().parse_args(arguments)
+    try:
+        if options.command == "serve":
+            from ._serve import serve
+
+            trio.run(serve, options.host, options.port)
+        else:
+            from ._demo import demo
+
+            trio.run(demo, options.address, options.orders)
+    except (ESDBError, OSError) as exc:
+        print(f"trio-esdb: {exc}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="trio-esdb", description="A client for EventStoreDB and KurrentDB, and a node for development and tests."
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    serve = commands.add_parser(
+        "serve",
+        help="run an embedded node on a TCP port",
+        description="Run an embedded node: in memory, without TLS or users, for development and tests. Not a database.",
+    )
+    serve.add_argument("--host", default="127.0.0.1", help="the address to listen on (default: %(default)s)")
+    serve.add_argument("--port", type=_port, default=2113, help="the port, 0 for a free one (default: %(default)s)")
+    demo = commands.add_parser(
+        "demo",
+        help="append orders in one task, subscribe to them in another",
+        description="Append orders in one task, subscribe to them in another, and show both.",
+    )
+    demo.add_argument(
+        "--address",
+        default="esdb://embedded",
+        metavar="URI",
+        help="a node, such as esdb://localhost:2113?Tls=false (default: one inside the process)",
+    )
+    demo.add_argument("--orders", type=_count, default=12, help="how many orders (default: %(default)s)")
+    return parser
+
+
+def _port(text: str) -> int:
+    return _number(text, 0, 65535)
+
+
+def _count(text: str) -> int:
+    return _number(text, 1, 10_000)
+
+
+def _number(text: str, least: int, most: int) -> int:
+    if not (text.isascii() and text.isdigit() and least <= int(text) <= most):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from {least} to {most}")
+    return int(text)

@@ -1,0 +1,292 @@
+"""Reads and subscriptions as receive channels."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from types import TracebackType
+from typing import Generic, NoReturn, TypeVar
+
+import trio
+
+from trio_esdb._convert import (
+    Confirmation,
+    LastStreamPosition,
+    ReadResponse,
+    StreamNotFound,
+    Uninteresting,
+    read_response,
+)
+from trio_esdb._errors import DeadlineExceededError, ESDBError, ProtocolError, StreamNotFoundError
+from trio_esdb._model import CaughtUp, Checkpoint, FellBehind, RecordedEvent
+from trio_esdb._rpc import error_from
+from trio_esdb._transport import StreamingCall
+
+from ._base import let_the_scope_speak
+
+T = TypeVar("T")
+Message = RecordedEvent | Checkpoint | CaughtUp | FellBehind
+
+_EVENTS_PER_TURN = 64
+"""Iterating over what is there already yields to other tasks after so many events."""
+
+_NOWHERE = 2**64 - 1
+"""Servers of 24.2 to 24.10 may send a checkpoint here when nothing was seen; resuming from it would lose events."""
+
+
+class Call:
+    """One read or subscription, shared by all the channels that receive from it."""
+
+    def __init__(
+        self,
+        call: StreamingCall,
+        *,
+        doing: str,
+        stream_name: str,
+        deadline: float,
+        wanted: frozenset[type],
+        is_closed: Callable[[], bool],
+    ) -> None:
+        self.call = call
+        self.deadline = deadline
+        self.subscription_id: str | None = None
+        self.last_stream_position: int | None = None
+        self.open_channels = 0
+        self.closed = False
+        self._doing = doing
+        self._stream_name = stream_name
+        self._wanted = wanted
+        self._client_closed = is_closed
+
+    def close(self) -> None:
+        """Reset the call; every channel is closed."""
+        self.closed = True
+        self.call.close()
+
+    def understand(self, raw: bytes) -> Message | None:
+        """The event or message in this response; None if it is nothing to be handed over."""
+        self.call.taken(raw)
+        try:
+            response = read_response(raw)
+        except ProtocolError:
+            self.call.close()
+            raise
+        return response if type(response) is RecordedEvent else self._other(response)
+
+    def _other(self, response: ReadResponse) -> Message | None:
+        match response:
+            case Checkpoint(commit_position=commit) if commit == _NOWHERE:
+                return None
+            case Checkpoint() | CaughtUp() | FellBehind():
+                return response if type(response) in self._wanted else None
+            case StreamNotFound():
+                self.call.close()
+                error = StreamNotFoundError(
+                    f"{self._doing}: there is no such stream [{self.call.address}]",
+                    status="OK",
+                    address=self.call.address,
+                )
+                error.stream_name = self._stream_name
+                raise error
+            case LastStreamPosition(stream_position=position):
+                self.last_stream_position = position
+            case Confirmation(subscription_id=subscription_id):
+                self.subscription_id = subscription_id
+            case Uninteresting() | RecordedEvent():
+                pass
+        return None
+
+    def overdue(self) -> DeadlineExceededError:
+        """The error for a call whose own timeout has passed; the call is reset."""
+        self.call.close()
+        return DeadlineExceededError(
+            f"{self._doing}: the timeout passed [{self.call.address}]",
+            status="DEADLINE_EXCEEDED",
+            address=self.call.address,
+        )
+
+    def ended(self) -> Exception:
+        """What a receiver is told after the last message."""
+        outcome = self.call.outcome
+        if self.closed or self._client_closed():
+            return trio.ClosedResourceError("this read or subscription was closed")
+        if outcome is None or outcome.ok:
+            return trio.EndOfChannel()
+        return error_from(outcome, address=self.call.address, doing=self._doing, stream_name=self._stream_name)
+
+
+class EventChannel(trio.abc.ReceiveChannel[T], Generic[T]):
+    """Receives the events of a read or subscription, in order, each once.
+
+    Closing it, or leaving its ``async with`` block, resets the call at once. A consumer that stops taking events stops
+    the server: no more is kept here than the call's receive window, half a megabyte.
+
+    Besides what trio.EndOfChannel says (a read came to its end), receiving raises the errors of the call: a
+    ``ServerError``, or trio.ClosedResourceError once the channel or its client is closed. A cancelled ``receive`` loses
+    nothing.
+    """
+
+    def __init__(self, shared: Call, messages: trio.MemoryReceiveChannel[bytes]) -> None:
+        self._shared = shared
+        self._messages = messages
+        self._turn = 0
+        shared.open_channels += 1
+
+    @property
+    def subscription_id(self) -> str | None:
+        """The server's name of the subscription; None for a read."""
+        return self._shared.subscription_id
+
+    @property
+    def last_stream_position(self) -> int | None:
+        """The number of the stream's last event, where the server told it at the end of a read that asked."""
+        return self._shared.last_stream_position
+
+    def receive_nowait(self) -> T:
+        """The next event, if it is there; trio.WouldBlock if it is not."""
+        shared = self._shared
+        while True:
+            try:
+                raw = self._messages.receive_nowait()
+            except trio.EndOfChannel:
+                raise shared.ended() from None
+            if shared.closed:
+                raise shared.ended()
+            message = shared.understand(raw)
+            if message is not None:
+                return message  # type: ignore[return-value]  # which messages T holds is what `wanted` says
+
+    async def receive(self) -> T:
+        """The next event, as soon as there is one."""
+        await trio.lowlevel.checkpoint_if_cancelled()
+        try:
+            event = self.receive_nowait()
+        except trio.WouldBlock:
+            return await self._wait()
+        except BaseException:
+            await trio.lowlevel.cancel_shielded_checkpoint()
+            raise
+        await trio.lowlevel.cancel_shielded_checkpoint()
+        return event
+
+    async def __anext__(self) -> T:
+        # A task switch costs as much as an event, so what has come is handed over without one, up to a limit.
+        self._turn += 1
+        if self._turn < _EVENTS_PER_TURN:
+            await trio.lowlevel.checkpoint_if_cancelled()
+        else:
+            self._turn = 0
+            await trio.lowlevel.checkpoint()
+        try:
+            return self.receive_nowait()
+        except trio.WouldBlock:
+            pass
+        except trio.EndOfChannel:
+            await trio.lowlevel.checkpoint()
+            raise StopAsyncIteration from None
+        self._turn = 0
+        try:
+            return await self._wait()
+        except trio.EndOfChannel:
+            raise StopAsyncIteration from None
+
+    async def _wait(self) -> T:
+        """Wait for the next event; nothing is there now."""
+        shared = self._shared
+        while True:
+            shared.call.tell_taken()
+            with trio.CancelScope(deadline=shared.deadline) as scope:
+                try:
+                    raw = await self._messages.receive()
+                except trio.EndOfChannel:
+                    if shared.call.outcome is not None:
+                        await let_the_scope_speak(shared.call.outcome)
+                    raise shared.ended() from None
+            if scope.cancelled_caught:
+                raise shared.overdue()
+            if shared.closed:
+                raise shared.ended()
+            message = shared.understand(raw)
+            if message is not None:
+                return message  # type: ignore[return-value]  # as above
+
+    def clone(self) -> EventChannel[T]:
+        """A further channel of the same call, for another task: each event goes to one of them.
+
+        The call ends when all of them are closed, or the ``async with`` block is left.
+        """
+        return EventChannel(self._shared, self._messages.clone())
+
+    def statistics(self) -> trio.MemoryChannelStatistics:
+        """How much is waiting here, in messages, and how many tasks wait for them."""
+        return self._messages.statistics()
+
+    def close(self) -> None:
+        """Close this channel; the call is reset with the last of its clones. Never waits."""
+        if not self._messages._closed:
+            self._messages.close()
+            self._shared.open_channels -= 1
+            if not self._shared.open_channels:
+                self._shared.close()
+
+    async def aclose(self) -> None:
+        """Close this channel, as ``close`` does."""
+        self.close()
+        await trio.lowlevel.checkpoint()
+
+
+class Receiving(Generic[T]):
+    """A read or subscription about to be opened: ``async with ... as events`` opens it and gives its channel.
+
+    Leaving the block resets the call at once, whatever was still to come; it never waits for a consumer. A subscription
+    is in place when the block is entered: the server has confirmed it. A read may only be opened once.
+    """
+
+    def __init__(self, open_call: Callable[[], Awaitable[Call]], *, confirmed: bool) -> None:
+        self._open_call = open_call
+        self._confirmed = confirmed
+        self._shared: Call | None = None
+
+    async def __aenter__(self) -> EventChannel[T]:
+        if self._shared is not None:
+            raise ESDBError("this read or subscription was opened before; make a new one")
+        self._shared = shared = await self._open_call()
+        try:
+            channel: EventChannel[T] = EventChannel(shared, shared.call.messages)
+            if self._confirmed:
+                await _confirmation(shared)
+        except BaseException:
+            shared.close()
+            raise
+        return channel
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        assert self._shared is not None
+        self._shared.close()
+
+    def __aiter__(self) -> NoReturn:
+        raise ESDBError(
+            "open it first: `async with client.read_...(...) as events:`, then `async for event in events:`"
+        )
+
+
+async def _confirmation(shared: Call) -> None:
+    """Wait for the server's confirmation, which is the first message of a subscription."""
+    with trio.CancelScope(deadline=shared.deadline) as scope:
+        try:
+            raw = await shared.call.messages.receive()
+        except trio.EndOfChannel:
+            if shared.call.outcome is not None:
+                await let_the_scope_speak(shared.call.outcome)
+            error = shared.ended()
+            raise (
+                ProtocolError("the subscription ended before it began")
+                if isinstance(error, trio.EndOfChannel)
+                else error
+            ) from None
+    if scope.cancelled_caught:
+        raise shared.overdue()
+    shared.understand(raw)
+    if shared.subscription_id is None:
+        raise ProtocolError(f"the server did not confirm the subscription first [{shared.call.address}]")

@@ -1,0 +1,198 @@
+"""Catch-up subscriptions: what was recorded, then what is being recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal, overload
+
+from trio_esdb._convert import read_all_request, read_stream_request
+from trio_esdb._errors import InvalidArgumentError, InvalidTypeError
+from trio_esdb._model import (
+    DEFAULT_EXCLUDE_FILTER,
+    CaughtUp,
+    Checkpoint,
+    FellBehind,
+    RecordedEvent,
+    make_filter,
+)
+
+from ._base import Area, check_position, check_stream_name
+from ._opening import opening
+from ._receiving import Message, Receiving
+
+_MAX_WINDOW = 2**31 - 1
+
+
+class Subscribing(Area):
+    """Calls that read and go on with what comes."""
+
+    @overload
+    def subscribe_all_events(
+        self,
+        commit_position: int | Checkpoint | None = None,
+        *,
+        from_end: bool = False,
+        resolve_links: bool = False,
+        filter_exclude: Sequence[str] = DEFAULT_EXCLUDE_FILTER,
+        filter_include: Sequence[str] = (),
+        filter_by_stream_name: bool = False,
+        filter_by_prefix: bool = False,
+        include_checkpoints: Literal[False] = False,
+        window_size: int = 32,
+        checkpoint_interval_multiplier: int = 1,
+        include_caught_up: Literal[False] = False,
+        include_fell_behind: Literal[False] = False,
+        timeout: float | None = None,
+    ) -> Receiving[RecordedEvent]: ...
+
+    @overload
+    def subscribe_all_events(
+        self,
+        commit_position: int | Checkpoint | None = None,
+        *,
+        from_end: bool = False,
+        resolve_links: bool = False,
+        filter_exclude: Sequence[str] = DEFAULT_EXCLUDE_FILTER,
+        filter_include: Sequence[str] = (),
+        filter_by_stream_name: bool = False,
+        filter_by_prefix: bool = False,
+        include_checkpoints: bool = False,
+        window_size: int = 32,
+        checkpoint_interval_multiplier: int = 1,
+        include_caught_up: bool = False,
+        include_fell_behind: bool = False,
+        timeout: float | None = None,
+    ) -> Receiving[Message]: ...
+
+    def subscribe_all_events(
+        self,
+        commit_position: int | Checkpoint | None = None,
+        *,
+        from_end: bool = False,
+        resolve_links: bool = False,
+        filter_exclude: Sequence[str] = DEFAULT_EXCLUDE_FILTER,
+        filter_include: Sequence[str] = (),
+        filter_by_stream_name: bool = False,
+        filter_by_prefix: bool = False,
+        include_checkpoints: bool = False,
+        window_size: int = 32,
+        checkpoint_interval_multiplier: int = 1,
+        include_caught_up: bool = False,
+        include_fell_behind: bool = False,
+        timeout: float | None = None,
+    ) -> Receiving[Any]:
+        """Subscribe to the events of all streams: ``async with client.subscribe_all_events() as events``.
+
+        Gives every event after ``commit_position`` (the event at it is *not* included; a Checkpoint may be given as
+        well), from the first one if it is None, or only what is recorded from now on with ``from_end``. The filter is
+        that of ``read_all_events``.
+
+        What else can come, each only if it is asked for: ``include_checkpoints`` a ``Checkpoint`` now and then in a
+        filtered subscription, roughly after each ``window_size`` times ``checkpoint_interval_multiplier`` records that
+        the server looked at; ``include_caught_up`` a ``CaughtUp`` when what was recorded has been given (servers from
+        23.10 on); ``include_fell_behind`` a ``FellBehind`` from servers that say so. ``timeout`` is a limit in seconds
+        for the whole subscription.
+
+        Entering the block waits for the server's confirmation; it raises InvalidPositionError for a position that is
+        not the place of an event, AccessDeniedError and the other ServerErrors. Receiving raises them, too, and
+        ConsumerTooSlowError from servers up to 23.10.
+        """
+        _check_start("commit_position", commit_position, from_end)
+        position: tuple[int, int] | None = None
+        if isinstance(commit_position, Checkpoint):
+            position = commit_position.commit_position, commit_position.prepare_position
+        elif (checked := check_position("commit_position", commit_position)) is not None:
+            position = checked, checked
+        request = read_all_request(
+            position=position,
+            from_end=bool(from_end),
+            resolve_links=bool(resolve_links),
+            limit=None,
+            filter=make_filter(
+                exclude=filter_exclude,
+                include=filter_include,
+                by_stream_name=bool(filter_by_stream_name),
+                by_prefix=bool(filter_by_prefix),
+                window=_check_count("window_size", window_size),
+                interval=_check_count("checkpoint_interval_multiplier", checkpoint_interval_multiplier),
+            ),
+        )
+        wanted = _wanted(include_checkpoints, include_caught_up, include_fell_behind)
+        return opening(self, request, "subscribing to all events", "", timeout, wanted=wanted, confirmed=True)
+
+    @overload
+    def subscribe_stream_events(
+        self,
+        stream_name: str,
+        stream_position: int | None = None,
+        *,
+        from_end: bool = False,
+        resolve_links: bool = False,
+        include_caught_up: Literal[False] = False,
+        include_fell_behind: Literal[False] = False,
+        timeout: float | None = None,
+    ) -> Receiving[RecordedEvent]: ...
+
+    @overload
+    def subscribe_stream_events(
+        self,
+        stream_name: str,
+        stream_position: int | None = None,
+        *,
+        from_end: bool = False,
+        resolve_links: bool = False,
+        include_caught_up: bool = False,
+        include_fell_behind: bool = False,
+        timeout: float | None = None,
+    ) -> Receiving[RecordedEvent | CaughtUp | FellBehind]: ...
+
+    def subscribe_stream_events(
+        self,
+        stream_name: str,
+        stream_position: int | None = None,
+        *,
+        from_end: bool = False,
+        resolve_links: bool = False,
+        include_caught_up: bool = False,
+        include_fell_behind: bool = False,
+        timeout: float | None = None,
+    ) -> Receiving[Any]:
+        """Subscribe to the events of one stream, which need not exist yet.
+
+        Gives every event after ``stream_position`` (the event at it is *not* included), from the first one if it is
+        None, or only what is recorded from now on with ``from_end``. The other arguments are those of
+        ``subscribe_all_events``.
+
+        A stream that is tombstoned ends its subscriptions with StreamDeletedError, after the event that says so; a
+        subscription to it is refused with the same error.
+        """
+        check_stream_name(stream_name)
+        _check_start("stream_position", stream_position, from_end)
+        request = read_stream_request(
+            stream_name,
+            position=check_position("stream_position", stream_position),
+            from_end=bool(from_end),
+            resolve_links=bool(resolve_links),
+            limit=None,
+        )
+        doing = f"subscribing to stream {stream_name!r}"
+        wanted = _wanted(False, include_caught_up, include_fell_behind)
+        return opening(self, request, doing, stream_name, timeout, wanted=wanted, confirmed=True)
+
+
+def _check_start(name: str, position: object, from_end: bool) -> None:
+    if from_end and position is not None:
+        raise InvalidArgumentError(f"give {name} or from_end, not both")
+
+
+def _check_count(name: str, value: int) -> int:
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise InvalidTypeError(f"{name} must be an int, not {type(value).__name__}")
+    if not 1 <= value <= _MAX_WINDOW:
+        raise InvalidArgumentError(f"{name} must be from 1 to {_MAX_WINDOW}, not {value}")
+    return value
+
+
+def _wanted(checkpoints: bool, caught_up: bool, fell_behind: bool) -> frozenset[type]:
+    asked = ((Checkpoint, checkpoints), (CaughtUp, caught_up), (FellBehind, fell_behind))
+    return frozenset(kind for kind, wanted in asked if wanted)

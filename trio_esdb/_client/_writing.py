@@ -1,0 +1,154 @@
+"""Appending events, deleting streams."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from trio_esdb._convert import (
+    ANY,
+    EXISTS,
+    WrongRevision,
+    append_options,
+    append_response,
+    delete_request,
+    delete_response,
+    proposed_message,
+)
+from trio_esdb._errors import ExpectedPositionError, InvalidTypeError, StreamNotFoundError, TooLargeError
+from trio_esdb._model import AppendResult, NewEvent
+from trio_esdb._rpc import Method
+
+from ._base import Area, ExpectedPosition, check_expected, check_stream_name, check_timeout
+
+MESSAGE_LIMIT = 16_767_216
+"""The largest message that the Streams service of a server takes, in bytes; an event is one message."""
+
+
+class Writing(Area):
+    """Calls that change streams."""
+
+    async def append_events(
+        self,
+        stream_name: str,
+        expected_position: ExpectedPosition,
+        events: Iterable[NewEvent],
+        timeout: float | None = None,
+    ) -> AppendResult:
+        """Append events to a stream, all or none of them.
+
+        ``expected_position`` is the stream position of the last event that you know of: None for a new stream, an int,
+        ``StreamState.EXISTS``, or ``StreamState.ANY`` (also any negative int) for no check. ``timeout`` is in seconds.
+
+        Repeating an append with the same events (same ids) and the same expected position changes nothing and gives the
+        same result, as long as the server recognises the ids.
+
+        Raises ExpectedPositionError if the stream is elsewhere, StreamDeletedError if it was tombstoned, TooLargeError
+        for what cannot fit a message (before anything is sent) or goes beyond the server's limit, and
+        InvalidArgumentError, DeadlineExceededError, UnavailableError and the other ServerErrors. If the call is
+        cancelled or the connection breaks, the events may or may not have been written.
+        """
+        check_stream_name(stream_name)
+        check_timeout(timeout)
+        expected = check_expected(expected_position)
+        messages = [append_options(stream_name, expected)]
+        for event in _new_events(events):
+            message = proposed_message(event)
+            if len(message) > MESSAGE_LIMIT:
+                raise TooLargeError(
+                    f"event {event.id} of type {event.type!r} takes {len(message)} bytes, a message holds at most "
+                    f"{MESSAGE_LIMIT}",
+                    limit=MESSAGE_LIMIT,
+                    size=len(message),
+                )
+            messages.append(message)
+        doing = f"appending to stream {stream_name!r}"
+        reply = await self._unary(Method.APPEND, messages, timeout=timeout, doing=doing, stream_name=stream_name)
+        result = append_response(reply)
+        if type(result) is WrongRevision:
+            raise self._wrong_position(doing, stream_name, expected_position, result.actual)
+        assert isinstance(result, AppendResult)
+        return result
+
+    async def append_event(
+        self, stream_name: str, expected_position: ExpectedPosition, event: NewEvent, timeout: float | None = None
+    ) -> AppendResult:
+        """Append one event to a stream; see ``append_events``."""
+        if not isinstance(event, NewEvent):
+            raise InvalidTypeError(f"event must be a NewEvent, not {type(event).__name__}")
+        return await self.append_events(stream_name, expected_position, (event,), timeout)
+
+    async def delete_stream(
+        self, stream_name: str, expected_position: ExpectedPosition, timeout: float | None = None
+    ) -> int:
+        """Delete a stream softly: its events are hidden, and its next append goes on with the next number.
+
+        Gives the commit position of the deletion. Raises StreamNotFoundError if there is no stream (and no position of
+        one was expected), ExpectedPositionError if it is elsewhere, StreamDeletedError if it was tombstoned.
+        """
+        return await self._delete(Method.DELETE, "deleting", stream_name, expected_position, timeout)
+
+    async def tombstone_stream(
+        self, stream_name: str, expected_position: ExpectedPosition, timeout: float | None = None
+    ) -> int:
+        """Delete a stream for ever: it can never be read or written again.
+
+        Gives the commit position of the tombstone; raises as ``delete_stream`` does. With ``StreamState.ANY`` or None a
+        stream that does not exist can be tombstoned too.
+        """
+        return await self._delete(Method.TOMBSTONE, "tombstoning", stream_name, expected_position, timeout)
+
+    async def _delete(
+        self,
+        method: Method,
+        verb: str,
+        stream_name: str,
+        expected_position: ExpectedPosition,
+        timeout: float | None,
+    ) -> int:
+        check_stream_name(stream_name)
+        check_timeout(timeout)
+        expected = check_expected(expected_position)
+        doing = f"{verb} stream {stream_name!r}"
+        try:
+            reply = await self._unary(
+                method,
+                [delete_request(stream_name, expected)],
+                timeout=timeout,
+                doing=doing,
+                stream_name=stream_name,
+            )
+        except ExpectedPositionError as exc:
+            exc.expected = expected_position
+            if exc.actual is None and expected in (ANY, EXISTS):
+                missing = StreamNotFoundError(
+                    str(exc), status=exc.status, details=exc.details, trailers=exc.trailers, address=exc.address
+                )
+                missing.stream_name = stream_name
+                raise missing from None
+            raise
+        position = delete_response(reply)
+        return -1 if position is None else position
+
+    def _wrong_position(
+        self, doing: str, stream_name: str, expected: ExpectedPosition, actual: int | None
+    ) -> ExpectedPositionError:
+        there = "has no events" if actual is None else f"is at {actual}"
+        return ExpectedPositionError(
+            f"{doing}: the stream {there}, not as expected_position={expected!r} says [{self._session.address}]",
+            stream_name=stream_name,
+            expected=expected,
+            actual=actual,
+            address=self._session.address,
+        )
+
+
+def _new_events(events: Iterable[NewEvent]) -> Iterable[NewEvent]:
+    """The events, each checked; taken out of the iterable before anything is sent."""
+    if isinstance(events, NewEvent):
+        raise InvalidTypeError("events must be an iterable of NewEvent; for a single one there is append_event()")
+    if not isinstance(events, Iterable) or isinstance(events, str | bytes):
+        raise InvalidTypeError(f"events must be an iterable of NewEvent, not {type(events).__name__}")
+    for event in events:
+        if not isinstance(event, NewEvent):
+            raise InvalidTypeError(f"events must hold NewEvent, not {type(event).__name__}")
+        yield event

@@ -1,0 +1,99 @@
+"""The connections of a client to its node."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+import trio
+
+from trio_esdb._errors import UnavailableError
+from trio_esdb._transport import ClientLink
+from trio_esdb._wire import Limits
+
+Connect = Callable[[], Awaitable[trio.abc.Stream]]
+
+_PATIENCE = 10.0
+"""Seconds in which a new connection must be made and the server must have said something on it."""
+
+
+class Session:
+    """Connections to one node, opened when they are needed.
+
+    A server takes about 100 calls at once on a connection; the next call opens a further one. A connection that broke
+    is replaced by the next call. Calls in flight on it fail; nothing is repeated here.
+    """
+
+    def __init__(self, nursery: trio.Nursery, connect: Connect, address: str, limits: Limits) -> None:
+        self.address = address
+        self.closed = False
+        self._nursery = nursery
+        self._connect = connect
+        self._limits = limits
+        self._links: list[ClientLink] = []
+        self._connecting = trio.Lock()
+
+    async def link(self) -> ClientLink:
+        """A connection with room for a call, which must be opened without waiting in between.
+
+        UnavailableError where the node cannot be reached, trio.ClosedResourceError after the client was closed.
+        """
+        link = self._with_room()
+        if link is not None:
+            return link
+        async with self._connecting:  # whoever waited for somebody else's connection may share it
+            while (link := self._with_room()) is None:
+                await self._open()
+        return link
+
+    def _with_room(self) -> ClientLink | None:
+        if self.closed:
+            raise trio.ClosedResourceError("the client was closed")
+        for link in self._links:
+            if link.room > 0:
+                return link
+        return None
+
+    async def _open(self) -> None:
+        reason = f"no answer within {_PATIENCE:g} seconds"
+        with trio.move_on_after(_PATIENCE):
+            try:
+                stream = await self._connect()
+            except (OSError, trio.BrokenResourceError, trio.ClosedResourceError) as exc:
+                raise self._unreachable(str(exc)) from exc
+            link = ClientLink(stream, self.address, self._limits)
+            self._nursery.start_soon(self._run, link)
+            ready = False
+            try:
+                ready = await link.ready()
+            finally:
+                if not ready:
+                    link.close()
+            if ready:
+                self._links.append(link)
+                return
+            reason = link.reason
+        if self.closed:
+            raise trio.ClosedResourceError("the client was closed")
+        raise self._unreachable(reason)
+
+    async def aclose(self) -> None:
+        """Close all connections and wait until they are; calls that are open end."""
+        self.closed = True
+        links = list(self._links)
+        for link in links:
+            link.close()
+        for link in links:
+            await link.closed.wait()
+        await trio.lowlevel.checkpoint()
+
+    async def _run(self, link: ClientLink) -> None:
+        try:
+            await link.run()
+        finally:
+            if link in self._links:
+                self._links.remove(link)
+
+    def _unreachable(self, reason: str) -> UnavailableError:
+        return UnavailableError(
+            f"cannot connect to {self.address}: {reason}", status="UNAVAILABLE", details=reason, address=self.address
+        )

@@ -1,0 +1,35 @@
+"""Between values and the protocol's messages."""
+
+from ._answers import (
+    Confirmation,
+    LastStreamPosition,
+    ReadResponse,
+    StreamNotFound,
+    Uninteresting,
+    WrongRevision,
+)
+from ._append import ANY, EXISTS, NO_STREAM, append_options, proposed_message
+from ._read import read_response
+from ._requests import NO_LIMIT, delete_request, read_all_request, read_stream_request
+from ._responses import append_response, delete_response
+
+__all__ = [
+    "ANY",
+    "EXISTS",
+    "NO_LIMIT",
+    "NO_STREAM",
+    "Confirmation",
+    "LastStreamPosition",
+    "ReadResponse",
+    "StreamNotFound",
+    "Uninteresting",
+    "WrongRevision",
+    "append_options",
+    "append_response",
+    "delete_request",
+    "delete_response",
+    "proposed_message",
+    "read_all_request",
+    "read_response",
+    "read_stream_request",
+]

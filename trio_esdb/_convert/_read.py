@@ -1,0 +1,228 @@
+"""Read responses, straight from bytes to values: the hot way of reading.
+
+``read_response`` goes through a ``ReadResp`` (``protos/streams.proto``) once, in the order in which servers write its
+fields, and builds the RecordedEvent without a message in between. What does not look like that goes the long way,
+through betterproto2's messages (``_read_fallback``); tests hold both equal on random and hostile input.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from trio_esdb._model import RecordedEvent
+
+from ._answers import ReadResponse
+
+_UNKNOWN_POSITION = 2**64 - 1
+_MEMORY = 4096
+
+_new: Callable[[type[RecordedEvent]], RecordedEvent] = object.__new__
+_set_id = RecordedEvent.__dict__["_id"].__set__
+_set_ticks = RecordedEvent.__dict__["_ticks"].__set__
+_set_type = RecordedEvent.__dict__["type"].__set__
+_set_data = RecordedEvent.__dict__["data"].__set__
+_set_metadata = RecordedEvent.__dict__["metadata"].__set__
+_set_content_type = RecordedEvent.__dict__["content_type"].__set__
+_set_stream_name = RecordedEvent.__dict__["stream_name"].__set__
+_set_stream_position = RecordedEvent.__dict__["stream_position"].__set__
+_set_commit_position = RecordedEvent.__dict__["commit_position"].__set__
+_set_prepare_position = RecordedEvent.__dict__["prepare_position"].__set__
+_set_link = RecordedEvent.__dict__["link"].__set__
+
+_names: dict[bytes, str] = {}
+_system: dict[bytes, tuple[str, str]] = {}
+
+
+class _Unusual(Exception):
+    """Not in the order or form that servers write; the long way will tell."""
+
+
+def read_response(raw: bytes) -> ReadResponse:
+    """What one message of a read or subscription says. ProtocolError if it cannot be understood."""
+    try:
+        if raw[0] == 0x0A:
+            return _read_event(raw)
+    except (_Unusual, IndexError, ValueError):
+        pass
+    from ._read_fallback import read_response as the_long_way  # the messages are loaded when they are needed
+
+    return the_long_way(raw)
+
+
+def _read_event(raw: bytes) -> RecordedEvent:
+    at, end = _delimited(raw, 1)
+    if end != len(raw) or raw[at] != 0x0A:
+        raise _Unusual
+    at, stop = _delimited(raw, at + 1)
+    event = _recorded_event(raw, at, stop)
+    at = stop
+    if raw[at] == 0x12:
+        at, stop = _delimited(raw, at + 1)
+        _set_link(event, _recorded_event(raw, at, stop))
+        at = stop
+    else:
+        _set_link(event, None)
+    # What is left is the position of the record that was read, which that record tells itself.
+    if raw[at] == 0x18:
+        at += 1
+        while raw[at] > 127:
+            at += 1
+        at += 1
+    elif raw[at] == 0x22 and raw[at + 1] == 0:
+        at += 2
+    if at != end:
+        raise _Unusual
+    return event
+
+
+def _delimited(raw: bytes, at: int) -> tuple[int, int]:
+    """Begin and end of a payload whose length stands at ``at``."""
+    size = raw[at]
+    if size > 127:
+        at += 1
+        more = raw[at]
+        size = size & 127 | more << 7
+        if more > 127:
+            size &= 0x3FFF
+            shift = 14
+            while True:
+                at += 1
+                more = raw[at]
+                size |= (more & 127) << shift
+                if more < 128:
+                    break
+                shift += 7
+                if shift > 28:
+                    raise _Unusual
+    at += 1
+    end = at + size
+    if end > len(raw):
+        raise _Unusual
+    return at, end
+
+
+def _recorded_event(raw: bytes, at: int, stop: int) -> RecordedEvent:
+    event = _new(RecordedEvent)
+
+    # id=1: a UUID as text
+    if raw[at : at + 4] != b"\x0a\x26\x12\x24":
+        raise _Unusual
+    digits = raw[at + 4 : at + 40].replace(b"-", b"")
+    if len(digits) != 32 or not digits.isalnum():
+        raise _Unusual
+    _set_id(event, int(digits, 16))
+    at += 40
+
+    # stream_identifier=2: one field, the name
+    if raw[at] != 0x12:
+        raise _Unusual
+    at, end = _delimited(raw, at + 1)
+    if end > stop:
+        raise _Unusual
+    identifier = raw[at:end]
+    name = _names.get(identifier)
+    _set_stream_name(event, _new_name(identifier) if name is None else name)
+    at = end
+
+    # stream_revision=3, prepare_position=4, commit_position=5
+    revision = prepare = commit = 0
+    tag = raw[at]
+    if tag == 0x18:
+        at += 1
+        revision = raw[at]
+        if revision > 127:
+            revision, at = _long_varint(raw, at)
+        at += 1
+        tag = raw[at]
+    if tag == 0x20:
+        prepare, at = _long_varint(raw, at + 1)
+        at += 1
+        tag = raw[at]
+    if tag == 0x28:
+        commit, at = _long_varint(raw, at + 1)
+        at += 1
+    _set_stream_position(event, revision)
+    _set_prepare_position(event, None if prepare == _UNKNOWN_POSITION else prepare)
+    _set_commit_position(event, None if commit == _UNKNOWN_POSITION else prepare if commit == prepare else commit)
+
+    # metadata=6: a map of texts; type and content-type are the same few again and again
+    event_type = content_type = ""
+    ticks = 0
+    data = custom_metadata = b""
+    while at < stop and raw[at] == 0x32:
+        at, end = _delimited(raw, at + 1)
+        if end > stop:
+            raise _Unusual
+        entry = raw[at:end]
+        at = end
+        if entry[:11] == b"\x0a\x07created\x12\x11" and len(entry) == 28:
+            ticks = int(entry[11:])
+            continue
+        pair = _system.get(entry)
+        key, value = _new_pair(entry) if pair is None else pair
+        if key == "type":
+            event_type = value
+        elif key == "content-type":
+            content_type = value
+        elif key == "created":
+            raise _Unusual
+
+    # custom_metadata=7, data=8
+    if at < stop and raw[at] == 0x3A:
+        at, end = _delimited(raw, at + 1)
+        custom_metadata = raw[at:end]
+        at = end
+    if at < stop and raw[at] == 0x42:
+        at, end = _delimited(raw, at + 1)
+        data = raw[at:end]
+        at = end
+    if at != stop:
+        raise _Unusual
+    _set_type(event, event_type)
+    _set_content_type(event, content_type)
+    _set_ticks(event, ticks)
+    _set_metadata(event, custom_metadata)
+    _set_data(event, data)
+    _set_link(event, None)
+    return event
+
+
+def _long_varint(raw: bytes, at: int) -> tuple[int, int]:
+    """A varint at ``at``, and the place of its last byte."""
+    more = raw[at]
+    value = more & 127
+    shift = 7
+    while more > 127:
+        at += 1
+        more = raw[at]
+        value |= (more & 127) << shift
+        shift += 7
+    if shift > 70 or value > _UNKNOWN_POSITION:
+        raise _Unusual
+    return value, at
+
+
+def _new_name(identifier: bytes) -> str:
+    """The name in an encoded StreamIdentifier; remembered, since the next event is likely of the same stream."""
+    at, end = _delimited(identifier, 1)
+    if identifier[0] != 0x1A or end != len(identifier):
+        raise _Unusual
+    if len(_names) >= _MEMORY:
+        _names.clear()
+    name = _names[identifier] = identifier[at:end].decode()
+    return name
+
+
+def _new_pair(entry: bytes) -> tuple[str, str]:
+    """Key and value of an encoded map entry; remembered."""
+    at, end = _delimited(entry, 1)
+    if entry[0] != 0x0A or entry[end] != 0x12:
+        raise _Unusual
+    key = entry[at:end].decode()
+    at, end = _delimited(entry, end + 1)
+    if end != len(entry):
+        raise _Unusual
+    if len(_system) >= _MEMORY:
+        _system.clear()
+    pair = _system[entry] = key, entry[at:end].decode()
+    return pair

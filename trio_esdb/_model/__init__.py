@@ -1,0 +1,39 @@
+"""Values that users see."""
+
+from ._events import (
+    AppendResult,
+    CaughtUp,
+    Checkpoint,
+    ContentType,
+    FellBehind,
+    NewEvent,
+    RecordedEvent,
+    StreamState,
+)
+from ._filters import (
+    DEFAULT_EXCLUDE_FILTER,
+    ESDB_PERSISTENT_CONFIG_EVENTS_REGEX,
+    ESDB_SYSTEM_EVENTS_REGEX,
+    Filter,
+    make_filter,
+)
+from ._metadata import StreamMetadata, metadata_from_json, metadata_to_json
+
+__all__ = [
+    "DEFAULT_EXCLUDE_FILTER",
+    "ESDB_PERSISTENT_CONFIG_EVENTS_REGEX",
+    "ESDB_SYSTEM_EVENTS_REGEX",
+    "AppendResult",
+    "CaughtUp",
+    "Checkpoint",
+    "ContentType",
+    "FellBehind",
+    "Filter",
+    "NewEvent",
+    "RecordedEvent",
+    "StreamMetadata",
+    "StreamState",
+    "make_filter",
+    "metadata_from_json",
+    "metadata_to_json",
+]

@@ -1,0 +1,16 @@
+"""The methods of a server that this client calls."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+_STREAMS = "/event_store.client.streams.Streams/"
+
+
+class Method(Enum):
+    """A method; its value is the path of its calls."""
+
+    READ = _STREAMS + "Read"
+    APPEND = _STREAMS + "Append"
+    DELETE = _STREAMS + "Delete"
+    TOMBSTONE = _STREAMS + "Tombstone"
