@@ -58,6 +58,7 @@ _dev: (_venv "dev" ".[cli]" "--group" "dev")
 _bench: (_venv "bench" ".[cli]" "--group" "bench")
 
 # Make .venv if there is none, and install the project editable with `what` unless the stamp says that this was done
+[no-exit-message]
 _venv stamp +what:
     #!/bin/sh
     set -eu
