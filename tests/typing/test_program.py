@@ -8,15 +8,22 @@ from pathlib import Path
 import mypy.api
 
 PROGRAM = Path(__file__).with_name("program.py")
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 
 MARK = re.compile(r"# refused: ([a-z-]+)$")
-REPORT = re.compile(r"^[^:]+:(\d+): error: .*\[([a-z-]+)\]$", re.MULTILINE)
+REPORT = re.compile(r"^(.+):(\d+): error: .*\[([a-z-]+)\]$", re.MULTILINE)
 
 
-def test_what_mypy_says_of_a_program(tmp_path: Path) -> None:
-    settings = ["--strict", "--config-file=", f"--cache-dir={tmp_path}", "--no-error-summary", "--hide-error-context"]
-    report, trouble, _ = mypy.api.run([*settings, str(PROGRAM)])
-    marked = enumerate(PROGRAM.read_text().splitlines(), 1)
-    expected = {(number, found[1]) for number, line in marked if (found := MARK.search(line))}
+def test_what_mypy_says_of_programs(tmp_path: Path) -> None:
+    programs = [PROGRAM, *EXAMPLES.glob("*.py")]
+    settings = ["--strict", "--config-file=", f"--cache-dir={tmp_path}", "--no-error-summary"]
+    report, trouble, _ = mypy.api.run([*settings, *map(str, programs)])
+    expected = {
+        (program.name, number, found[1])
+        for program in programs
+        for number, line in enumerate(program.read_text().splitlines(), 1)
+        if (found := MARK.search(line))
+    }
     assert trouble == ""
-    assert {(int(number), code) for number, code in REPORT.findall(report)} == expected, report
+    reported = {(Path(file).name, int(number), code) for file, number, code in REPORT.findall(report)}
+    assert reported == expected, report
