@@ -10,7 +10,7 @@ pytest := python + " -m pytest"
 default:
     @just --list --unsorted
 
-# An embedded node, a writer and a subscriber: `--address HOST:PORT` shows the same on a real server
+# An embedded node, a writer and a subscriber; `--address 'esdb://HOST:PORT?Tls=false'` shows the same on a real server
 demo *options: (_venv "user" ".[cli]")
     @{{ python }} -m trio_esdb demo "$@"
 
