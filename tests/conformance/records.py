@@ -1,0 +1,67 @@
+"""The records of real nodes, and what of them the embedded node answers otherwise."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from functools import cache
+from pathlib import Path
+
+from . import driver
+
+FOLDER = Path(__file__).parent / "records"
+PROTOS = Path(__file__).parents[2] / "protos"
+MODULES = ("streams", "edges", "others", "persistent", "edges_persistent")
+
+NOT_OFFERED = {"persistent/": "persistent subscriptions"}
+"""Beginnings of the names of scenarios whose subject the embedded node does not have yet."""
+
+DEVIATIONS = {
+    "features/supported-methods": "the list of services follows what the node offers",
+    "metadata/max-count-elsewhere": "compared up to its persistent subscription, which the node does not offer",
+}
+"""What the embedded node answers otherwise on purpose; ``expected`` does the cutting."""
+
+_OTHER_SERVICES = ("persistent_subscriptions", "redaction")
+_PERSISTENT = "/event_store.client.persistent_subscriptions."
+
+
+def scenarios() -> list[str]:
+    """The names of all scenarios, after their modules have been loaded."""
+    for name in MODULES:
+        importlib.import_module(f"{__package__}.{name}")
+    return sorted(driver.SCENARIOS)
+
+
+@cache
+def schema() -> driver.Schema:
+    """Messages and methods as protoc reads them from our .proto files."""
+    return driver.Schema(PROTOS)
+
+
+@cache
+def golden() -> dict[str, list[dict]]:
+    """What a real 24.10.4 node answers."""
+    return {
+        name: steps
+        for file in ("24.10.4-insecure.json", "24.10.4-edges.json")
+        for name, steps in json.loads((FOLDER / file).read_text()).items()
+    }
+
+
+def expected(name: str, steps: list[dict]) -> list[dict]:
+    """A record without what the embedded node does not offer; the same is done to its own answers."""
+    if name == "features/supported-methods":
+        return [_only_offered(step) for step in steps]
+    if name == "metadata/max-count-elsewhere":
+        offered = [i for i, step in enumerate(steps) if step.get("rpc", "").startswith(_PERSISTENT)]
+        return steps[: offered[0]]
+    return steps
+
+
+def _only_offered(step: dict) -> dict:
+    methods = step.get("body", {}).get("methods")
+    if methods is None:
+        return step
+    kept = [m for m in methods if m["service_name"].split(".")[2] not in _OTHER_SERVICES]
+    return {**step, "body": {**step["body"], "methods": kept}}

@@ -1,0 +1,70 @@
+"""The embedded node answers as a real 24.10.4 node does: one test a recorded conversation.
+
+The conversations are held by grpcio over TCP, each with a fresh node, several at a time: most of them wait for silence.
+With ESDB_TEST_URI they are held one after another with the node at that address, which must be fresh.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from urllib.parse import urlsplit
+
+import pytest
+
+from . import driver
+from .nodes import Nodes
+from .records import NOT_OFFERED, expected, golden, scenarios, schema
+from .run import lines
+
+AT_ONCE = 16
+
+Holding = Callable[[str], list[dict]]
+
+
+@pytest.fixture(scope="module")
+def hold(request: pytest.FixtureRequest) -> Iterator[Holding]:
+    """Gives a scenario's steps."""
+    address = os.environ.get("ESDB_TEST_URI")
+    if address is not None:
+        real = urlsplit(address)
+        assert real.hostname is not None
+        assert real.port is not None
+        host, port = real.hostname, real.port
+        yield lambda name: driver.hold(schema(), host, port, name)
+        return
+    chosen = [item.callspec.params["name"] for item in request.session.items if "hold" in item.fixturenames]
+    with Nodes.running() as nodes, ThreadPoolExecutor(AT_ONCE) as threads:
+        schema()
+        begun = {
+            name: threads.submit(lambda name=name: driver.hold(schema(), "127.0.0.1", nodes.start(), name))
+            for name in chosen
+        }
+        yield lambda name: begun[name].result()
+
+
+def _subject(name: str) -> str | None:
+    return next((subject for prefix, subject in NOT_OFFERED.items() if name.startswith(prefix)), None)
+
+
+def _cases() -> list[object]:
+    cases: list[object] = []
+    for name in scenarios():
+        subject = _subject(name)
+        if subject is None or os.environ.get("ESDB_TEST_URI") is not None:
+            cases.append(pytest.param(name, id=name))
+        else:
+            mark = pytest.mark.xfail(reason=f"not offered: {subject}", strict=True)
+            cases.append(pytest.param(name, id=name, marks=mark))
+    return cases
+
+
+@pytest.mark.parametrize("name", _cases())
+def test_as_recorded(name: str, hold: Holding) -> None:
+    steps = hold(name)
+    assert lines(expected(name, steps)) == lines(expected(name, golden()[name]))
+
+
+def test_every_record_has_its_scenario() -> None:
+    assert set(golden()) == set(scenarios())

@@ -1,0 +1,144 @@
+"""Append: options, then events one by one, then one write."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+
+from trio_esdb._transport import Answer, ServerCall
+from trio_esdb_proto.event_store.client import Empty
+from trio_esdb_proto.event_store.client.streams import AppendResp, AppendRespWrongExpectedVersion
+
+from .._store import ANY, STREAM_EXISTS, NeverAnswered, Proposal, StreamDeleted, Written, WrongExpectation
+from ._drafts import Draft, read_draft
+from ._expectations import END, OutOfRange, WriteOptions, read_write_options
+from ._failures import (
+    append_too_large,
+    handler_failed,
+    metadata_missing,
+    never_answered,
+    nothing_chosen,
+    stream_deleted,
+)
+from ._guids import BadGuid
+from ._kernel import Kernel
+from ._protobuf import LENGTH, Malformed, field, read_fields, read_varint, varint
+
+MAX_APPEND_SIZE = 1024 * 1024
+
+NO_NAMES = ("", "$$")
+"""What no stream can be called."""
+
+_OPTIONS, _EVENT = 1, 2
+
+
+def append_method(kernel: Kernel) -> Answer:
+    """Streams.Append."""
+
+    def run(call: ServerCall) -> Generator[None, bytes | None, bytes]:
+        first = yield
+        try:
+            options = _read_options(first)
+            stream, expected = options.stream, options.expected()
+        except (Malformed, OutOfRange):
+            raise handler_failed() from None
+        if stream is None:
+            raise handler_failed()
+        events: list[Proposal] = []
+        size = 0
+        while True:
+            message = yield
+            if message is None:
+                break
+            try:
+                draft = _read_event(message)
+                if draft.type is None:
+                    raise metadata_missing("type")
+                if draft.content_type is None:
+                    raise metadata_missing("content-type")
+                size += draft.size
+                if size > MAX_APPEND_SIZE:
+                    raise append_too_large(MAX_APPEND_SIZE)
+                events.append(draft.accept())
+            except (Malformed, BadGuid):
+                raise handler_failed() from None
+        if stream in NO_NAMES:
+            raise handler_failed()
+        try:
+            outcome = kernel.store.append(stream, expected, events, kernel.now())
+        except StreamDeleted:
+            raise stream_deleted(stream) from None
+        except NeverAnswered as exc:
+            raise never_answered(str(exc)) from None
+        if isinstance(outcome, WrongExpectation):
+            return bytes(AppendResp(wrong_expected_version=_missed(options, outcome)))
+        return field(0x0A, success(outcome))
+
+    return Answer(run)
+
+
+def _read_options(message: bytes | None) -> WriteOptions:
+    if message is None:
+        raise handler_failed()
+    kind, content, start, stop = _content(message)
+    if kind != _OPTIONS:
+        raise handler_failed()
+    options = read_write_options(content, start, stop)
+    if not options.chosen:
+        raise nothing_chosen("AppendReq+Types+Options+ExpectedStreamRevisionOneofCase")
+    return options
+
+
+def _read_event(message: bytes) -> Draft:
+    kind, content, start, stop = _content(message)
+    if kind != _EVENT:
+        raise handler_failed()
+    return read_draft(content, start, stop)
+
+
+def _content(message: bytes) -> tuple[int, bytes, int, int]:
+    """Which of its two contents a request has (0: none), and where that is. The last one counts, merged if split."""
+    if len(message) >= 2 and message[0] in (0x0A, 0x12):
+        size, start = read_varint(message, 1, len(message))
+        if start + size == len(message):
+            return message[0] >> 3, message, start, len(message)
+    found, content = 0, b""
+    for number, wire, start, end in read_fields(message, 0, len(message)):
+        if wire == LENGTH and number in (_OPTIONS, _EVENT):
+            content = message[start:end] if number != found else content + message[start:end]
+            found = number
+    return found, content, 0, len(content)
+
+
+def success(written: Written) -> bytes:
+    """What an accepted write comes to. Append and BatchAppend have a message of their own with the same fields."""
+    number, position = written.number, written.position
+    if position is None:
+        place = b"\x22\x00"
+    else:
+        raw = varint(position)
+        place = field(0x1A, b"\x08" + raw + b"\x10" + raw if position else b"")
+    return (b"\x12\x00" if number is None else b"\x08" + varint(number)) + place
+
+
+def _missed(options: WriteOptions, missed: WrongExpectation) -> AppendRespWrongExpectedVersion:
+    """Legacy fields and new ones together, as a node fills them."""
+    said = AppendRespWrongExpectedVersion()
+    if options.state == ANY:
+        said.expected_any = Empty()
+        said.any_20_6_0 = Empty()
+    elif options.state == STREAM_EXISTS:
+        said.expected_stream_exists = Empty()
+        said.stream_exists_20_6_0 = Empty()
+    elif options.state is not None:
+        said.expected_no_stream = Empty()
+        said.expected_revision_20_6_0 = END
+    else:
+        said.expected_revision = options.revision
+        said.expected_revision_20_6_0 = options.revision
+    if missed.actual < 0:
+        said.current_no_stream = Empty()
+        said.no_stream_20_6_0 = Empty()
+    else:
+        said.current_revision = missed.actual
+        said.current_revision_20_6_0 = missed.actual
+    return said

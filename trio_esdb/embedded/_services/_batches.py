@@ -1,0 +1,306 @@
+"""BatchAppend: many appends in one call, each in as many parts as its writer likes.
+
+A batch is known by its correlation id from its first part (which brings the options) to its final one (which writes
+it), or until its time is up. How the call ends is a real node's way, not a nice one: a client that half-closes after
+the last reply hears nothing more, and one that half-closes while replies are outstanding gets the next of them and
+then the end. Replies are outstanding here while requests that are already there have still to be read.
+"""
+
+from __future__ import annotations
+
+import math
+import uuid
+from dataclasses import dataclass, field
+
+import trio
+
+from trio_esdb._transport import Conversation, ServerCall
+from trio_esdb_proto.event_store.client import (
+    BadRequest,
+    MaximumAppendSizeExceeded,
+    Status,
+    StreamDeleted,
+    StreamIdentifier,
+    Timeout,
+    Uuid,
+    UuidStructured,
+    WrongExpectedVersion,
+)
+from trio_esdb_proto.event_store.client.streams import BatchAppendResp
+from trio_esdb_proto.google.protobuf import Any, Empty
+from trio_esdb_proto.google.rpc import Code
+
+from .._store import ANY, NO_STREAM, STREAM_EXISTS, NeverAnswered, Proposal, WrongExpectation
+from .._store import StreamDeleted as Deleted
+from ._appending import MAX_APPEND_SIZE, NO_NAMES, success
+from ._deadlines import BadTime, requested_seconds
+from ._drafts import WireId, id_of, read_draft, read_id
+from ._expectations import OutOfRange, WriteOptions, read_write_options
+from ._failures import NOBODY_LISTENS, handler_failed
+from ._guids import BadGuid, to_halves
+from ._kernel import Kernel
+from ._protobuf import LENGTH, VARINT, Malformed, read_fields
+from ._protobuf import field as encoded_field
+
+WRITE_TIMEOUT = 2.0
+"""Seconds that a batch may take from its first part to its final one, whatever deadline it brings."""
+
+_TYPES = "type.googleapis.com/event_store.client."
+_NONE_CHOSEN = (
+    'Status(StatusCode="InvalidArgument", Detail="\'None\' is not a valid EventStore.Client.Streams.'
+    'BatchAppendReq+Types+Options+ExpectedStreamPositionOneofCase")'
+)
+_NO_NAME = "Specified argument was out of the range of valid values. (Parameter 'eventStreamId')"
+_READ_AHEAD = 64
+"""Replies that may be outstanding before they are sent, though more requests are there."""
+
+
+@dataclass(slots=True)
+class _Part:
+    """One request of the call."""
+
+    correlation: WireId | None = None
+    options: WriteOptions | None = None
+    events: list[tuple[int, int]] = field(default_factory=list)
+    """Where the proposed events are in the request."""
+    final: bool = False
+
+
+@dataclass(slots=True)
+class _Batch:
+    stream: str
+    expected: int
+    deadline: float
+    events: list[Proposal] = field(default_factory=list)
+    size: int = 0
+
+
+@dataclass(slots=True)
+class _Reply:
+    message: bytes
+    submitted: bool
+    """Whether it tells the outcome of a write, and not why there was none."""
+
+
+class _BadRequest(ValueError):
+    """A part that a node cannot make sense of; the message is what it says."""
+
+
+def batch_append_method(kernel: Kernel) -> Conversation:
+    """Streams.BatchAppend."""
+
+    async def run(call: ServerCall) -> None:
+        await _Batches(kernel, call).run()
+
+    return Conversation(run)
+
+
+class _Batches:
+    """One call."""
+
+    def __init__(self, kernel: Kernel, call: ServerCall) -> None:
+        self._kernel = kernel
+        self._call = call
+        self._batches: dict[uuid.UUID, _Batch] = {}
+        self._replies: list[_Reply] = []
+        self._pending = 0
+        """A node's own count, which knows when a half-closed call may end: writes submitted less replies sent."""
+
+    async def run(self) -> None:
+        """Hold the conversation, to its end if it has one."""
+        while True:
+            request = None
+            try:
+                with trio.CancelScope(deadline=self._next_moment()):
+                    request = await self._call.receive()
+            except trio.EndOfChannel:
+                break
+            self._expire()
+            if request is not None:
+                self._take(request)
+                if len(self._replies) < _READ_AHEAD:
+                    continue
+            await self._send_all()
+        await self._close()
+
+    def _next_moment(self) -> float:
+        """Until when to wait for a request: not at all while replies are outstanding."""
+        if self._replies:
+            return trio.current_time()
+        return min((batch.deadline for batch in self._batches.values()), default=math.inf)
+
+    async def _send_all(self) -> None:
+        replies, self._replies = self._replies, []
+        self._pending -= len(replies)
+        if replies:
+            await self._call.send(*(reply.message for reply in replies))
+
+    async def _close(self) -> None:
+        """The client has sent all it will send."""
+        outcomes = [reply for reply in self._replies if reply.submitted]
+        self._replies = [reply for reply in self._replies if not reply.submitted]
+        await self._send_all()
+        for reply in outcomes:
+            await self._call.send(reply.message)
+            self._pending -= 1
+            if self._pending >= 0:
+                return
+        while self._batches:
+            await trio.sleep_until(self._next_moment())
+            self._expire()
+            await self._send_all()
+        await trio.sleep_forever()
+
+    def _expire(self) -> None:
+        now = trio.current_time()
+        late = [(batch.deadline, identity) for identity, batch in self._batches.items() if batch.deadline <= now]
+        for _, identity in sorted(late):
+            batch = self._batches.pop(identity)
+            if batch.stream:
+                most, least = to_halves(identity)
+                halves = UuidStructured(most_significant_bits=most, least_significant_bits=least)
+                self._refuse(Uuid(structured=halves), StreamIdentifier(stream_name=batch.stream.encode()), _timeout())
+
+    def _take(self, request: bytes) -> None:
+        """Take one request in, as a node's handler does; what it refuses with is its own order of checks."""
+        try:
+            part = _read_part(request)
+        except Malformed:
+            raise handler_failed() from None
+        correlation = _to_message(part.correlation)
+        try:
+            self._take_part(part, correlation, request)
+        except (_BadRequest, BadGuid, BadTime, OutOfRange) as exc:
+            if part.options is None:
+                raise handler_failed() from None  # a node fails once more, on the stream that it wants to name
+            self._refuse(correlation, _identifier(part.options), _bad_request(str(exc)))
+
+    def _take_part(self, part: _Part, correlation: Uuid | None, request: bytes) -> None:
+        identity = id_of(part.correlation)
+        options = part.options
+        if options is not None:
+            seconds = min(requested_seconds(options, self._kernel.now()), WRITE_TIMEOUT)
+            if options.stream is None:
+                raise _BadRequest("Object reference not set to an instance of an object.")
+            if seconds <= 0:
+                self._refuse(correlation, _identifier(options), _timeout())
+                return
+            if identity not in self._batches:
+                if not options.chosen:
+                    raise _BadRequest(_NONE_CHOSEN)
+                deadline = trio.current_time() + seconds
+                self._batches[identity] = _Batch(options.stream, options.expected(), deadline)
+        batch = self._batches.get(identity)
+        if batch is None:
+            return
+        for start, stop in part.events:
+            self._add(batch, request, start, stop)
+        named = StreamIdentifier(stream_name=batch.stream.encode())
+        if batch.size > MAX_APPEND_SIZE:
+            del self._batches[identity]
+            self._refuse(correlation, named, _too_large())
+        elif part.final:
+            del self._batches[identity]
+            self._pending += 1
+            if batch.stream in NO_NAMES:
+                raise _BadRequest(_NO_NAME)
+            message = self._written(batch, BatchAppendResp(correlation_id=correlation, stream_identifier=named))
+            self._replies.append(_Reply(message, submitted=True))
+
+    def _add(self, batch: _Batch, request: bytes, start: int, stop: int) -> None:
+        try:
+            draft = read_draft(request, start, stop)
+        except Malformed:
+            raise handler_failed() from None
+        id_of(draft.id)
+        if draft.type is None or draft.content_type is None:
+            raise _BadRequest("The given key was not present in the dictionary.")
+        batch.events.append(draft.accept())
+        batch.size += draft.size
+
+    def _written(self, batch: _Batch, response: BatchAppendResp) -> bytes:
+        """Write a batch; the reply."""
+        try:
+            outcome = self._kernel.store.append(batch.stream, batch.expected, batch.events, self._kernel.now())
+        except Deleted:
+            named = response.stream_identifier
+            detail = StreamDeleted(stream_identifier=named)
+            response.error = _status(Code.NOT_FOUND, "StreamDeleted", bytes(detail))
+        except NeverAnswered as exc:
+            response.error = _bad_request(NOBODY_LISTENS + str(exc))
+        else:
+            if not isinstance(outcome, WrongExpectation):
+                return bytes(response) + encoded_field(0x1A, success(outcome))
+            response.error = _status(Code.ALREADY_EXISTS, "WrongExpectedVersion", bytes(_missed(outcome)))
+        return bytes(response)
+
+    def _refuse(self, correlation: Uuid | None, identifier: StreamIdentifier | None, error: Status) -> None:
+        response = BatchAppendResp(correlation_id=correlation, stream_identifier=identifier, error=error)
+        self._replies.append(_Reply(bytes(response), submitted=False))
+
+
+def _read_part(request: bytes) -> _Part:
+    part = _Part()
+    correlation = options = None
+    for number, wire, start, end in read_fields(request, 0, len(request)):
+        if wire == LENGTH and number == 3:
+            part.events.append((start, end))
+        elif wire == LENGTH and number == 1:
+            correlation = (correlation or b"") + request[start:end]
+        elif wire == LENGTH and number == 2:
+            options = (options or b"") + request[start:end]
+        elif wire == VARINT and number == 4:
+            part.final = bool(start)
+    if correlation is not None:
+        part.correlation = read_id(correlation, 0, len(correlation))
+    if options is not None:
+        part.options = read_write_options(options, 0, len(options))
+    return part
+
+
+def _to_message(wire: WireId | None) -> Uuid | None:
+    """An id in the form that it came in."""
+    if wire is None:
+        return None
+    if wire.halves is None:
+        return Uuid(string=wire.text)
+    most, least = (half - (half >> 63 << 64) for half in wire.halves)
+    return Uuid(structured=UuidStructured(most_significant_bits=most, least_significant_bits=least))
+
+
+def _identifier(options: WriteOptions) -> StreamIdentifier | None:
+    return None if options.stream is None else StreamIdentifier(stream_name=options.stream.encode())
+
+
+def _status(code: Code, message: str, detail: bytes) -> Status:
+    return Status(code=code, message=message, details=Any(type_url=_TYPES + message, value=detail))
+
+
+def _timeout() -> Status:
+    return _status(Code.DEADLINE_EXCEEDED, "Timeout", bytes(Timeout()))
+
+
+def _bad_request(text: str) -> Status:
+    return _status(Code.INVALID_ARGUMENT, "BadRequest", bytes(BadRequest(message=text)))
+
+
+def _too_large() -> Status:
+    detail = MaximumAppendSizeExceeded(max_append_size=MAX_APPEND_SIZE)
+    return _status(Code.INVALID_ARGUMENT, "MaximumAppendSizeExceeded", bytes(detail))
+
+
+def _missed(missed: WrongExpectation) -> WrongExpectedVersion:
+    said = WrongExpectedVersion()
+    if missed.expected == ANY:
+        said.expected_any = Empty()
+    elif missed.expected == STREAM_EXISTS:
+        said.expected_stream_exists = Empty()
+    elif missed.expected == NO_STREAM:
+        said.expected_no_stream = Empty()
+    else:
+        said.expected_stream_position = missed.expected
+    if missed.actual < 0:
+        said.current_no_stream = Empty()
+    else:
+        said.current_stream_revision = missed.actual
+    return said

@@ -1,0 +1,129 @@
+"""What a node says when it refuses a call: status, text and trailers, byte for byte."""
+
+from __future__ import annotations
+
+from trio_esdb._transport import Failure
+from trio_esdb._wire import Status
+
+from .._store import WrongExpectation
+
+_DOTNET = "EventStore.Client.Streams."
+
+NOBODY_LISTENS = "A real node never answers this request: "
+"""How the texts begin that stand for a call that would hang for ever."""
+
+
+def handler_failed() -> Failure:
+    """The node failed on the request itself; in practice the request is malformed."""
+    return Failure(Status.UNKNOWN, "Exception was thrown by handler.")
+
+
+def incomplete_message() -> Failure:
+    """The client sent no request where one is due."""
+    return Failure(Status.INTERNAL, "Incomplete message.")
+
+
+def additional_data() -> Failure:
+    """The client sent a second request where one is due."""
+    return Failure(Status.INTERNAL, "Additional data after the message received.")
+
+
+def message_too_large() -> Failure:
+    """The request is larger than the service takes."""
+    return Failure(Status.RESOURCE_EXHAUSTED, "Received message exceeds the maximum configured message size.")
+
+
+def never_answered(reason: str) -> Failure:
+    """Said at once in place of a real node's silence."""
+    return Failure(Status.INVALID_ARGUMENT, NOBODY_LISTENS + reason)
+
+
+def stream_deleted(stream: str) -> Failure:
+    """The stream is tombstoned, or its writer wanted it to exist and it is soft deleted."""
+    return Failure(
+        Status.FAILED_PRECONDITION,
+        f"Event stream '{stream}' is deleted.",
+        {"exception": "stream-deleted", "stream-name": stream},
+    )
+
+
+def delete_missed(stream: str, missed: WrongExpectation) -> Failure:
+    """A delete or a tombstone met another revision than it expected."""
+    return Failure(
+        Status.FAILED_PRECONDITION,
+        f"Delete failed due to WrongExpectedVersion. Stream: {stream}, "
+        f"Expected version: {missed.expected}, Actual version: {missed.actual}",
+        {
+            "exception": "wrong-expected-version",
+            "stream-name": stream,
+            "expected-version": str(missed.expected),
+            "actual-version": str(missed.actual),
+        },
+    )
+
+
+def append_too_large(limit: int) -> Failure:
+    """The events of one append are too large together."""
+    return Failure(
+        Status.INVALID_ARGUMENT,
+        f"Maximum Append Size of {limit} Exceeded.",
+        {"exception": "maximum-append-size-exceeded", "maximum-append-size": str(limit)},
+    )
+
+
+def metadata_missing(key: str) -> Failure:
+    """A proposed event lacks one of the two keys that every event has."""
+    return Failure(
+        Status.INVALID_ARGUMENT,
+        f"Required Metadata Property '{key}' is missing",
+        {
+            "exception": "missing-required-metadata-property",
+            "required-metadata-properties": "type,content-type",
+        },
+    )
+
+
+def nothing_chosen(oneof: str) -> Failure:
+    """One of several fields has to be set, and none is; ``oneof`` is what .NET calls the choice."""
+    return not_valid("None", oneof)
+
+
+def not_valid(value: str, kind: str) -> Failure:
+    """A value is none of its kind."""
+    return Failure(Status.INVALID_ARGUMENT, f"'{value}' is not a valid {_DOTNET}{kind}")
+
+
+def uuid_option_missing() -> Failure:
+    """A read does not say in which form it wants ids. The text begins with a blank, as a node's does."""
+    kind = f"{_DOTNET}ReadReq+Types+Options+Types+UUIDOption"
+    return Failure(Status.INVALID_ARGUMENT, f" `uuidOption` is a required argument of type {kind}")
+
+
+def invalid_combination(*words: str) -> Failure:
+    """Source, count, direction and filter of a read do not go together."""
+    return Failure(Status.INVALID_ARGUMENT, f"The combination of ({', '.join(words)}) is invalid.")
+
+
+def unexpected_result(kind: str, value: str) -> Failure:
+    """A read came to nothing for a reason that has no status of its own."""
+    return Failure(Status.UNKNOWN, f"Unexpected {kind}: {value}")
+
+
+def invalid_start() -> Failure:
+    """A subscription to all streams starts where no record begins."""
+    return Failure(Status.INVALID_ARGUMENT, "Trying to read from an invalid position.")
+
+
+def scavenge_not_found() -> Failure:
+    """No scavenge of this id runs."""
+    return Failure(Status.NOT_FOUND, "Scavenge id was invalid.", {"exception": "scavenge-not-found"})
+
+
+def no_users() -> Failure:
+    """A node without authentication has no users."""
+    return never_answered("the node runs without authentication and has no users.")
+
+
+def unimplemented(what: str) -> Failure:
+    """The node has no such method, or no such service."""
+    return Failure(Status.UNIMPLEMENTED, f"{what} is unimplemented.")

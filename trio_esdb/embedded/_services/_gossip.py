@@ -1,0 +1,54 @@
+"""Gossip and ServerFeatures: what the node is and what it can do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from trio_esdb._transport import Answer
+from trio_esdb_proto.event_store.client import Uuid, UuidStructured
+from trio_esdb_proto.event_store.client.gossip import ClusterInfo, EndPoint, MemberInfo, MemberInfoVNodeState
+from trio_esdb_proto.event_store.client.server_features import SupportedMethod, SupportedMethods
+
+from ._guids import to_halves
+from ._kernel import Kernel
+from ._unary import answered_by
+
+SERVER_VERSION = "24.10.4"
+"""The version of the node that this one imitates."""
+
+_PERSISTENT = "event_store.client.persistent_subscriptions.persistentsubscriptions"
+_STREAMS = "event_store.client.streams.streams"
+_FEATURES = {
+    (_STREAMS, "read"): ["position", "events"],
+    (_STREAMS, "batchappend"): ["deadline_duration"],
+}
+
+
+def gossip_method(kernel: Kernel) -> Answer:
+    """Gossip.Read: a cluster of one, and it leads."""
+    most, least = to_halves(kernel.instance)
+    instance = Uuid(structured=UuidStructured(most_significant_bits=most, least_significant_bits=least))
+
+    def respond(_: bytes) -> bytes:
+        host, port = kernel.address
+        member = MemberInfo(
+            instance_id=instance,
+            time_stamp=kernel.now(),
+            state=MemberInfoVNodeState.Leader,
+            is_alive=True,
+            http_end_point=EndPoint(address=host, port=port),
+        )
+        return bytes(ClusterInfo(members=[member]))
+
+    return answered_by(respond)
+
+
+def features_method(paths: Iterable[str]) -> Answer:
+    """ServerFeatures.GetSupportedMethods, for a node with the methods at these paths."""
+    methods = []
+    for path in paths:
+        service, method = path[1:].lower().split("/")
+        features = ["stream", "all"] if service == _PERSISTENT else _FEATURES.get((service, method), [])
+        methods.append(SupportedMethod(method_name=method, service_name=service, features=features))
+    supported = bytes(SupportedMethods(methods=methods, event_store_server_version=SERVER_VERSION))
+    return answered_by(lambda _: supported)

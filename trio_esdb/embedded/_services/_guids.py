@@ -1,0 +1,69 @@
+"""Ids as a node reads them: whatever .NET's ``Guid.Parse`` takes, and two signed halves."""
+
+from __future__ import annotations
+
+import re
+import uuid
+
+NONE = uuid.UUID(int=0)
+"""The id that is none: all zero."""
+
+_HYPHENS = re.compile("[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}").fullmatch
+_DIGITS = re.compile("[0-9a-fA-F]{32}").fullmatch
+_PARTS = re.compile(
+    r"\{0x([0-9a-f]{1,8}),0x([0-9a-f]{1,4}),0x([0-9a-f]{1,4}),\{" + ",".join([r"0x([0-9a-f]{1,2})"] * 8) + r"\}\}"
+).fullmatch
+_PART_SIZES = (8, 4, 4) + (2,) * 8
+
+_WRONG_LENGTH = "Guid should contain 32 digits with 4 dashes (xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx)."
+_WRONG_DASHES = "Dashes are in the wrong position for GUID parsing."
+_WRONG_CHARACTER = "Guid string should only contain hexadecimal characters."
+_UNRECOGNISED = "Unrecognized Guid format."
+
+
+class BadGuid(ValueError):
+    """A text that is no id; the message is .NET's."""
+
+
+def parse_guid(text: str) -> uuid.UUID:
+    """The id that a text means: digits with hyphens (bare, in braces, in parentheses), without, or in hex parts."""
+    if _HYPHENS(text):
+        return uuid.UUID(int=int(text.replace("-", ""), 16))
+    text = text.strip()
+    if not text:
+        raise BadGuid(_UNRECOGNISED)
+    if text[0] == "{" and "-" not in text:
+        return _parse_parts(text)
+    if text[0] in "{(":
+        if len(text) != 38 or text[-1] != ("}" if text[0] == "{" else ")"):
+            raise BadGuid(_WRONG_LENGTH)
+        text = text[1:-1]
+    if "-" not in text:
+        if len(text) != 32:
+            raise BadGuid(_WRONG_LENGTH)
+        if not _DIGITS(text):
+            raise BadGuid(_WRONG_CHARACTER)
+    elif len(text) != 36:
+        raise BadGuid(_WRONG_LENGTH)
+    elif not _HYPHENS(text):
+        raise BadGuid(_WRONG_DASHES if {text[at] for at in (8, 13, 18, 23)} != {"-"} else _WRONG_CHARACTER)
+    return uuid.UUID(int=int(text.replace("-", ""), 16))
+
+
+def _parse_parts(text: str) -> uuid.UUID:
+    found = _PARTS("".join(text.split()).lower())
+    if found is None:
+        raise BadGuid(_UNRECOGNISED)
+    digits = "".join(part.zfill(size) for part, size in zip(found.groups(), _PART_SIZES, strict=True))
+    return uuid.UUID(int=int(digits, 16))
+
+
+def from_halves(most: int, least: int) -> uuid.UUID:
+    """The id of two halves, signed or not."""
+    return uuid.UUID(int=(most & 0xFFFF_FFFF_FFFF_FFFF) << 64 | least & 0xFFFF_FFFF_FFFF_FFFF)
+
+
+def to_halves(value: uuid.UUID) -> tuple[int, int]:
+    """The two signed halves of an id, most significant first."""
+    most, least = value.int >> 64, value.int & 0xFFFF_FFFF_FFFF_FFFF
+    return most - (most >> 63 << 64), least - (least >> 63 << 64)

@@ -1,0 +1,88 @@
+"""Operations and Monitoring: as much of them as makes sense for one node without a disk."""
+
+from __future__ import annotations
+
+import trio
+
+from trio_esdb._transport import Answer, Conversation, ServerCall
+from trio_esdb_proto.event_store.client.monitoring import StatsReq, StatsResp
+from trio_esdb_proto.event_store.client.operations import (
+    ScavengeResp,
+    ScavengeRespScavengeResult,
+    StartScavengeReq,
+    StopScavengeReq,
+)
+
+from ._failures import handler_failed, scavenge_not_found
+from ._kernel import Kernel
+from ._outlet import Outlet
+from ._unary import answered_by, only_request, parse
+
+_EMPTY = b""
+
+
+def done_at_once() -> Answer:
+    """An operation that has nothing to do here: merging indexes, resigning, priorities, restarting subscriptions."""
+    return answered_by(lambda _: _EMPTY)
+
+
+def start_scavenge_method(kernel: Kernel) -> Answer:
+    """Operations.StartScavenge: there is nothing to clean up, so it ends as soon as it has begun."""
+
+    def respond(request: bytes) -> bytes:
+        if parse(StartScavengeReq, request).options is None:
+            raise handler_failed()
+        return bytes(ScavengeResp(scavenge_id=str(kernel.new_id()), scavenge_result=ScavengeRespScavengeResult.Started))
+
+    return answered_by(respond)
+
+
+def stop_scavenge_method() -> Answer:
+    """Operations.StopScavenge: none runs."""
+
+    def respond(request: bytes) -> bytes:
+        if parse(StopScavengeReq, request).options is None:
+            raise handler_failed()
+        raise scavenge_not_found()
+
+    return answered_by(respond)
+
+
+def shutdown_method(kernel: Kernel) -> Answer:
+    """Operations.Shutdown: says so, then the node ends."""
+
+    def respond(_: bytes) -> bytes:
+        kernel.shut_down()
+        return _EMPTY
+
+    return answered_by(respond)
+
+
+def stats_method(kernel: Kernel) -> Conversation:
+    """Monitoring.Stats: at once and after each period, for ever. The names are a node's, the values are few."""
+
+    async def run(call: ServerCall) -> None:
+        period = parse(StatsReq, await only_request(call)).refresh_time_period_in_ms / 1000
+        outlet = Outlet(call)
+        while True:
+            outlet.add(bytes(StatsResp(stats=_stats(kernel))))
+            await outlet.flush()
+            await trio.sleep(period)
+
+    return Conversation(run)
+
+
+def _stats(kernel: Kernel) -> dict[str, str]:
+    end = str(kernel.store.end)
+    return {
+        "proc-id": "1",
+        "proc-cpu": "0",
+        "proc-mem": "0",
+        "proc-threadsCount": "1",
+        "sys-cpu": "0",
+        "sys-freeMem": "0",
+        "es-checksum": end,
+        "es-checksumNonFlushed": end,
+        "es-queue-MainQueue-length": "0",
+        "es-queue-MainQueue-queueName": "MainQueue",
+    }

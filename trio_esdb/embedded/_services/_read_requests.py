@@ -1,0 +1,193 @@
+"""What a Read asks for, checked in a node's order."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from trio_esdb_proto.event_store.client import StreamIdentifier
+from trio_esdb_proto.event_store.client.streams import (
+    ReadReq,
+    ReadReqOptions,
+    ReadReqOptionsAllOptions,
+    ReadReqOptionsFilterOptions,
+    ReadReqOptionsFilterOptionsExpression,
+    ReadReqOptionsReadDirection,
+    ReadReqOptionsStreamOptions,
+)
+
+from .._store import LAST_NUMBER, BadPattern, Filter, prefix_filter, regex_filter
+from ._expectations import END, OutOfRange, revision_of
+from ._failures import handler_failed, invalid_combination, not_valid, nothing_chosen, uuid_option_missing
+from ._unary import parse
+
+PAGE = 32
+"""Events that a node looks at in one step, and that a subscription's live buffer holds."""
+
+_TYPE = "ReadReq+Types+Options"
+_FILTER_TYPE = f"{_TYPE}+Types+FilterOptions"
+
+_DIRECTIONS = {
+    ReadReqOptionsReadDirection.Forwards: "Forwards",
+    ReadReqOptionsReadDirection.Backwards: "Backwards",
+}
+
+Position = tuple[int, int]
+"""Commit and prepare position; -1 twice is the end, or (of a subscription that starts at the start) before all."""
+
+
+@dataclass(slots=True)
+class Wanted:
+    """A filter with its window (records looked at in a page) and the records between two checkpoints."""
+
+    filter: Filter
+    window: int
+    interval: int
+
+
+@dataclass(slots=True)
+class StreamSource:
+    """One stream, from a number on; None is the start of a subscription, -1 the end."""
+
+    name: str
+    number: int | None
+
+
+@dataclass(slots=True)
+class AllSource:
+    """All streams, from a position on; None is the start of a subscription, -1 twice the end."""
+
+    position: Position | None
+    wanted: Wanted | None
+
+
+@dataclass(slots=True)
+class ReadPlan:
+    """A Read that may begin."""
+
+    source: StreamSource | AllSource
+    subscribe: bool
+    backwards: bool
+    count: int
+    resolve_links: bool
+    text_ids: bool
+    tells_positions: bool
+    """Whether the client wants first and last stream positions."""
+
+
+def read_plan(request: bytes) -> ReadPlan:
+    """What the client wants; Failure where no node would do it."""
+    options = parse(ReadReq, request).options
+    if options is None:
+        raise handler_failed()
+    if options.uuid_option is None:
+        raise uuid_option_missing()
+    if options.stream is None and options.all is None:
+        raise nothing_chosen(f"{_TYPE}+StreamOptionOneofCase")
+    name = None if options.stream is None else stream_name(options.stream.stream_identifier)
+    _check_combination(options)
+    subscribe = options.subscription is not None
+    source: StreamSource | AllSource
+    if options.stream is not None:
+        if not name:
+            raise handler_failed()
+        source = StreamSource(name, _number(options.stream, subscribe))
+    else:
+        assert options.all is not None
+        position = _position(options.all, subscribe)
+        source = AllSource(position, None if options.filter is None else _wanted(options.filter, subscribe))
+    return ReadPlan(
+        source=source,
+        subscribe=subscribe,
+        backwards=options.read_direction == ReadReqOptionsReadDirection.Backwards,
+        count=options.count or 0,
+        resolve_links=options.resolve_links,
+        text_ids=options.uuid_option.string is not None,
+        tells_positions=options.control_option is not None and options.control_option.compatibility >= 1,
+    )
+
+
+def stream_name(identifier: StreamIdentifier | None) -> str:
+    """The name that an identifier holds; a node fails where there is no identifier."""
+    if identifier is None:
+        raise handler_failed()
+    return identifier.stream_name.decode("utf-8", "replace")
+
+
+def _check_combination(options: ReadReqOptions) -> None:
+    source = "Stream" if options.stream is not None else "All"
+    count = "Count" if options.count is not None else "Subscription" if options.subscription is not None else "None"
+    direction = _DIRECTIONS.get(options.read_direction, str(int(options.read_direction)))
+    filtered = "Filter" if options.filter is not None else "NoFilter" if options.no_filter is not None else "None"
+    lawful = (
+        direction in _DIRECTIONS.values()
+        and count != "None"
+        and filtered != "None"
+        and (source == "All" or filtered == "NoFilter")
+        and (count == "Count" or direction == "Forwards")
+    )
+    if not lawful:
+        raise invalid_combination(source, count, direction, filtered)
+
+
+def _number(options: ReadReqOptionsStreamOptions, subscribe: bool) -> int | None:
+    if options.end is not None:
+        return -1
+    if options.start is not None:
+        return None if subscribe else 0
+    if options.revision is None:
+        raise handler_failed()
+    try:
+        return revision_of(options.revision)
+    except OutOfRange:
+        raise handler_failed() from None
+
+
+def _position(options: ReadReqOptionsAllOptions, subscribe: bool) -> Position | None:
+    if options.end is not None:
+        return -1, -1
+    if options.start is not None:
+        return None if subscribe else (0, 0)
+    if options.position is None:
+        raise handler_failed()
+    commit, prepare = options.position.commit_position, options.position.prepare_position
+    if commit < prepare or any(LAST_NUMBER < part < END for part in (commit, prepare)):
+        raise handler_failed()
+    return (-1 if commit == END else commit), (-1 if prepare == END else prepare)
+
+
+def _wanted(options: ReadReqOptionsFilterOptions, subscribe: bool) -> Wanted:
+    if options.event_type is not None:
+        chosen = _filter("type", options.event_type)
+    elif options.stream_identifier is not None:
+        chosen = _filter("stream", options.stream_identifier)
+    else:
+        raise not_valid(_as_json(options), _FILTER_TYPE)
+    if options.max is None and options.count is None:
+        raise nothing_chosen(f"{_FILTER_TYPE}+WindowOneofCase")
+    multiplier = options.checkpoint_interval_multiplier
+    if subscribe and not multiplier:
+        raise handler_failed()
+    window = PAGE if options.max is None else options.max
+    return Wanted(chosen, window, multiplier * window & 0xFFFF_FFFF)
+
+
+def _filter(target: Literal["stream", "type"], expression: ReadReqOptionsFilterOptionsExpression) -> Filter:
+    if not expression.regex:
+        return prefix_filter(target, expression.prefix)
+    try:
+        return regex_filter(target, expression.regex)
+    except BadPattern:
+        raise handler_failed() from None
+
+
+def _as_json(options: ReadReqOptionsFilterOptions) -> str:
+    """A filter without a target in the words of Google's JSON, which leaves out what has no value."""
+    parts = []
+    if options.max is not None:
+        parts.append(f'"max": {options.max}')
+    elif options.count is not None:
+        parts.append('"count": { }')
+    if options.checkpoint_interval_multiplier:
+        parts.append(f'"checkpointIntervalMultiplier": {options.checkpoint_interval_multiplier}')
+    return f"{{ {', '.join(parts)} }}" if parts else "{ }"

@@ -1,0 +1,130 @@
+"""Streams.Read: plain reads of a stream or of all, page by page; subscriptions are ``_subscribing``'s."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from trio_esdb._transport import Conversation, Failure, ServerCall
+
+from .._store import AllPage, BeyondEnd, InvalidPosition, Record, StreamDeleted, StreamPage
+from ._events import EventEncoder, first_stream_position, last_stream_position, stream_not_found
+from ._failures import never_answered, stream_deleted, unexpected_result
+from ._kernel import Kernel
+from ._outlet import Outlet
+from ._read_requests import PAGE, AllSource, Position, ReadPlan, StreamSource, read_plan
+from ._subscribing import subscribe
+from ._unary import only_request
+
+
+def read_method(kernel: Kernel) -> Conversation:
+    """Streams.Read."""
+
+    async def run(call: ServerCall) -> None:
+        plan = read_plan(await only_request(call))
+        encoder = encoder_for(kernel, plan)
+        outlet = Outlet(call)
+        try:
+            if plan.subscribe:
+                await subscribe(kernel, plan, encoder, outlet)
+            elif isinstance(plan.source, StreamSource):
+                await _read_stream(kernel, plan, plan.source, encoder, outlet)
+            else:
+                await _read_all(kernel, plan, plan.source, encoder, outlet)
+        except Failure:
+            await outlet.flush()
+            raise
+        await outlet.flush()
+
+    return Conversation(run)
+
+
+def encoder_for(kernel: Kernel, plan: ReadPlan) -> EventEncoder:
+    """What turns records into the messages that this plan asks for."""
+
+    def resolve(link: Record) -> Record | None:
+        return kernel.store.resolve(link, kernel.now())
+
+    return EventEncoder(text_ids=plan.text_ids, resolve=resolve if plan.resolve_links else None)
+
+
+async def _read_stream(
+    kernel: Kernel, plan: ReadPlan, source: StreamSource, encoder: EventEncoder, outlet: Outlet
+) -> None:
+    store = kernel.store
+    start = source.number
+    assert start is not None
+    if plan.count == 0 or (start < 0 and not plan.backwards):
+        raise unexpected_result("ReadStreamResult", "Error")
+    look: Callable[[str, int, int, int], StreamPage]
+    look = store.read_stream_backwards if plan.backwards else store.read_stream
+    size = min(PAGE, plan.count)
+    left = plan.count
+    while True:
+        try:
+            page = look(source.name, start, size, kernel.now())
+        except StreamDeleted:
+            raise stream_deleted(source.name) from None
+        if page.outcome == "no_stream":
+            outlet.add(stream_not_found(source.name))
+            return
+        if (
+            plan.tells_positions
+            and not plan.backwards
+            and left == plan.count
+            and not page.records
+            and page.next_number != start
+        ):
+            outlet.add(first_stream_position(page.next_number))
+        left -= await _send(page.records, left, encoder, outlet)
+        if page.is_end or not left:
+            break
+        start = page.next_number
+        await outlet.page_done()
+    if plan.tells_positions:
+        outlet.add(last_stream_position(page.last_number))
+
+
+async def _read_all(kernel: Kernel, plan: ReadPlan, source: AllSource, encoder: EventEncoder, outlet: Outlet) -> None:
+    wanted = source.wanted
+    kind = "ReadAllResult" if wanted is None else "FilteredReadAllResult"
+    if plan.count == 0:
+        raise never_answered("count is 0, on all streams.")
+    if wanted is not None and wanted.window == 0:
+        raise never_answered("the filter's window has a max of 0.")
+    position = source.position
+    assert position is not None
+    if position == (-1, -1):
+        if not plan.backwards:
+            return
+        position = (kernel.store.end, kernel.store.end)
+    left = plan.count
+    while True:
+        page = _look_at_all(kernel, plan, source, position, kind)
+        left -= await _send(page.records, left, encoder, outlet)
+        if page.is_end or not left:
+            return
+        position = (page.next_commit, page.next_prepare)
+        await outlet.page_done()
+
+
+def _look_at_all(kernel: Kernel, plan: ReadPlan, source: AllSource, position: Position, kind: str) -> AllPage:
+    wanted = source.wanted
+    look = kernel.store.read_all_backwards if plan.backwards else kernel.store.read_all
+    if position[0] < 0:
+        raise unexpected_result(kind, "Error")
+    matches, window = (None, None) if wanted is None else (wanted.filter.matches, wanted.window)
+    try:
+        return look(*position, matches, min(PAGE, plan.count), window)
+    except BeyondEnd:
+        raise unexpected_result(kind, "Error") from None
+    except InvalidPosition:
+        raise unexpected_result(kind, "InvalidPosition") from None
+
+
+async def _send(records: list[Record], limit: int, encoder: EventEncoder, outlet: Outlet) -> int:
+    """Hand over a page's events, not more than there should be; how many."""
+    for record in records[:limit]:
+        outlet.add(encoder.message(record))
+        if outlet.full:
+            await outlet.flush()
+    return min(len(records), limit)

@@ -1,0 +1,55 @@
+"""Calls with one request: taken whole, refused where it is none or more."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from typing import TypeVar
+
+import betterproto2
+import trio
+
+from trio_esdb._transport import Answer, ServerCall
+
+from ._failures import additional_data, handler_failed, incomplete_message, message_too_large
+
+SMALL_MESSAGE = 4 * 1024 * 1024
+"""The largest request of every service but Streams, whose limit is the connection's."""
+
+M = TypeVar("M", bound=betterproto2.Message)
+
+
+def answered_by(respond: Callable[[bytes], bytes], *, limit: int | None = SMALL_MESSAGE) -> Answer:
+    """A method with one request and one response."""
+
+    def run(call: ServerCall) -> Generator[None, bytes | None, bytes]:
+        request = yield
+        if request is None:
+            raise incomplete_message()
+        if limit is not None and len(request) > limit:
+            raise message_too_large()
+        if (yield) is not None:
+            raise additional_data()
+        return respond(request)
+
+    return Answer(run)
+
+
+async def only_request(call: ServerCall) -> bytes:
+    """The request of a call that has one."""
+    try:
+        request = await call.receive()
+    except trio.EndOfChannel:
+        raise incomplete_message() from None
+    try:
+        await call.receive()
+    except trio.EndOfChannel:
+        return request
+    raise additional_data()
+
+
+def parse(message: type[M], data: bytes) -> M:
+    """A request as a message; what cannot be parsed makes a node fail."""
+    try:
+        return message.parse(data)
+    except Exception:  # noqa: BLE001 - the parser promises no kind of error for bytes that are no message
+        raise handler_failed() from None
