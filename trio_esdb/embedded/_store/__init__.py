@@ -5,7 +5,19 @@ Pure: no I/O, no clock, no chance. The same calls give the same positions.
 
 from __future__ import annotations
 
-from ._filters import BadPattern, Filter, prefix_filter, regex_filter
+from ._filters import BadPattern, Filter, Target, prefix_filter, regex_filter
+from ._metadata import Acl, StreamMetadata
+from ._names import (
+    DELETED_TYPE,
+    LINK_TYPE,
+    METADATA_TYPE,
+    is_hidden_from_all,
+    is_metastream,
+    is_system,
+    is_valid_stream,
+    metastream_of,
+    original_of,
+)
 from ._store import Store
 from ._values import (
     ANY,
@@ -22,16 +34,20 @@ from ._values import (
     Record,
     StreamDeleted,
     StreamPage,
-    WrongExpectation,
     Written,
+    WrongExpectation,
 )
 
 __all__ = [
     "ANY",
+    "DELETED_TYPE",
     "LAST_NUMBER",
+    "LINK_TYPE",
+    "METADATA_TYPE",
     "NO_STREAM",
     "STREAM_EXISTS",
     "TICKS",
+    "Acl",
     "AllPage",
     "BadPattern",
     "BeyondEnd",
@@ -43,9 +59,17 @@ __all__ = [
     "Record",
     "Store",
     "StreamDeleted",
+    "StreamMetadata",
     "StreamPage",
-    "WrongExpectation",
+    "Target",
     "Written",
+    "WrongExpectation",
+    "is_hidden_from_all",
+    "is_metastream",
+    "is_system",
+    "is_valid_stream",
+    "metastream_of",
+    "original_of",
     "prefix_filter",
     "regex_filter",
 ]
