@@ -1,7 +1,7 @@
 """Recorded events and the other messages of a read, as bytes.
 
-A small record keeps its encoded form, so that to send it again is to put a few bytes around it. The kept form has the
-id as text, as most readers ask for it; the other form shares all that follows the id.
+A small record keeps the message that most readers want, with its id as text and no link beside it, so that to send it
+again costs nothing. The other forms are put together from parts of it.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Callable
 from .._store import MalformedLink, Record
 from ._expectations import END
 from ._guids import to_halves
-from ._protobuf import field, varint
+from ._protobuf import field, read_varint, varint
 
 _KEPT_SIZE = 4096
 _TEXT_ID = 40
@@ -24,34 +24,43 @@ _JSON = b"\x32\x20\x0a\x0ccontent-type\x12\x10application/json"
 _BYTES = b"\x32\x28\x0a\x0ccontent-type\x12\x18application/octet-stream"
 
 
+def event_message(record: Record) -> bytes:
+    """A record as ReadResp, its id as text."""
+    message = record.encoded
+    if message is None:
+        position = varint(record.position)
+        name = record.stream.encode()
+        body = b"".join(
+            (
+                b"\x0a\x26\x12\x24",
+                str(record.id).encode(),
+                field(0x12, field(0x1A, name)),
+                b"\x18" + varint(record.number) if record.number else b"",
+                b"\x20" + position + b"\x28" + position if record.position else b"",
+                field(0x32, b"\x0a\x04type" + field(0x12, record.type.encode())),
+                field(0x32, b"\x0a\x07created" + field(0x12, b"%d" % record.created)),
+                _JSON if record.is_json else _BYTES,
+                field(0x3A, record.metadata) if record.metadata else b"",
+                field(0x42, record.data) if record.data else b"",
+            )
+        )
+        head = b"\x0a" + varint(len(body))
+        size = varint(len(head) + len(body) + 1 + len(position))
+        message = b"".join((b"\x0a", size, head, body, b"\x18", position))
+        if len(message) <= _KEPT_SIZE:
+            record.encoded = message
+    return message
+
+
 def recorded_event(record: Record) -> bytes:
     """A record as RecordedEvent, its id as text."""
-    encoded = record.encoded
-    if encoded is not None:
-        return encoded
-    name = record.stream.encode()
-    kind = record.type.encode()
-    kind_entry = b"\x0a\x04type" + field(0x12, kind)
-    created = b"\x0a\x07created" + field(0x12, b"%d" % record.created)
-    parts = [
-        b"\x0a\x26\x12\x24",
-        str(record.id).encode(),
-        field(0x12, field(0x1A, name) if name else b""),
-        b"\x18" + varint(record.number) if record.number else b"",
-        b"\x20" + varint(record.position) + b"\x28" + varint(record.position) if record.position else b"",
-        field(0x32, kind_entry),
-        field(0x32, created),
-        _JSON if record.is_json else _BYTES,
-        field(0x3A, record.metadata) if record.metadata else b"",
-        field(0x42, record.data) if record.data else b"",
-    ]
-    encoded = b"".join(parts)
-    if len(encoded) <= _KEPT_SIZE:
-        record.encoded = encoded
-    return encoded
+    message = event_message(record)
+    _, at = read_varint(message, 1, len(message))
+    size, at = read_varint(message, at + 1, len(message))
+    return message[at : at + size]
 
 
-def with_halves(record: Record) -> bytes:
+def recorded_event_in_halves(record: Record) -> bytes:
     """A record as RecordedEvent, its id as two numbers."""
     most, least = to_halves(record.id)
     halves = (b"\x08" + varint(most) if most else b"") + (b"\x10" + varint(least) if least else b"")
@@ -62,28 +71,30 @@ class EventEncoder:
     """Records to the messages that one reader asked for: his form of ids, links resolved or not."""
 
     def __init__(self, *, text_ids: bool, resolve: Callable[[Record], Record | None] | None) -> None:
-        self._encode = recorded_event if text_ids else with_halves
+        self._text_ids = text_ids
+        self._encode = recorded_event if text_ids else recorded_event_in_halves
         self._resolve = resolve
 
     def message(self, record: Record, *, live: bool = False) -> bytes:
         """A record as ReadResp. A link that names no event is shown as it is, but live as one that leads nowhere."""
-        encode = self._encode
         if self._resolve is not None and record.type == LINK_TYPE:
             try:
                 target = self._resolve(record)
             except MalformedLink:
                 if live:
-                    return _message(field(0x12, encode(record)), record.position)
+                    return self._linked(record, None)
             else:
-                link = field(0x12, encode(record))
-                return _message(link if target is None else field(0x0A, encode(target)) + link, record.position)
-        body = encode(record)
-        tail = b"\x18" + varint(record.position)
-        head = b"\x0a" + varint(len(body))
-        return b"\x0a" + varint(len(head) + len(body) + len(tail)) + head + body + tail
+                return self._linked(record, target)
+        if self._text_ids:
+            return event_message(record)
+        return _placed(field(0x0A, recorded_event_in_halves(record)), record.position)
+
+    def _linked(self, link: Record, target: Record | None) -> bytes:
+        event = b"" if target is None else field(0x0A, self._encode(target))
+        return _placed(event + field(0x12, self._encode(link)), link.position)
 
 
-def _message(content: bytes, position: int) -> bytes:
+def _placed(content: bytes, position: int) -> bytes:
     return field(0x0A, content + b"\x18" + varint(position))
 
 
