@@ -75,12 +75,14 @@ _venv stamp +what:
             if [ -n "$found" ] && recent "$found"; then break; fi
         done
         [ -n "$found" ] || fail "Python 3.11 or newer is needed, and ${PYTHON:-python3} is not (PYTHON=/path/to/python names another)"
-        echo "making .venv with $("$found" --version)" >&2
         "$found" -c 'import venv' 2>/dev/null || fail "$found has no venv module (Debian: apt install python3-venv)"
+        if ! "$found" -c 'import ensurepip' 2>/dev/null && ! "$found" -c 'import pip' 2>/dev/null; then
+            fail "$found has neither ensurepip nor pip (Debian: apt install python3-venv)"
+        fi
+        echo "making .venv with $("$found" --version)" >&2
         if "$found" -c 'import ensurepip' 2>/dev/null; then
             "$found" -m venv --clear .venv
         else  # Debian keeps ensurepip apart; any pip can fill an environment
-            "$found" -c 'import pip' 2>/dev/null || fail "$found has neither ensurepip nor pip (Debian: apt install python3-venv)"
             "$found" -m venv --clear --without-pip .venv
             "$found" -m pip --python .venv install --quiet pip
         fi
