@@ -58,6 +58,7 @@ class Link(ABC, Generic[Core]):
                 nursery.cancel_scope.cancel()
             reason = self._lost or reason
         finally:
+            self.reason = reason
             if not self.core.ended:  # else its last words are queued
                 self.core.goodbye()
             self._handle_all(self.core.connection_lost(reason))
@@ -111,10 +112,14 @@ class Link(ABC, Generic[Core]):
 
     async def _close(self) -> None:
         """Send what is queued, then close; at the latest after the closing time the stream is cut."""
-        with trio.move_on_after(_CLOSING_TIME, shield=True) as scope:
-            if not self._sending and self._lost is None:  # else a frame is torn and nothing may follow it
+        with trio.CancelScope(shield=True) as scope:
+            if self._sending or self._lost is not None:  # a frame is torn, and nothing may follow it
+                scope.cancel()
+            else:
+                scope.deadline = trio.current_time() + _CLOSING_TIME
                 with contextlib.suppress(trio.BrokenResourceError, trio.ClosedResourceError):
                     await self._stream.send_all(self.core.data_to_send())
-            else:
-                scope.cancel()
+            await self._stream.aclose()
+        with trio.CancelScope(shield=True) as scope:
+            scope.cancel()  # closed already, unless the time passed while something was still to be sent
             await self._stream.aclose()

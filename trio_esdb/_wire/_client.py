@@ -9,7 +9,7 @@ from ._connection import Connection, Limits, PeerError
 from ._events import CallEnded, Event, RoomChanged
 from ._frames import Code, code_name
 from ._grpc import Status
-from ._headers import RESPONSE, RESPONSE_TRAILERS, Header, list_size, literal
+from ._headers import RESPONSE, RESPONSE_TRAILERS, Header, content_length, list_size, literal
 from ._messages import MessageError
 from ._outcome import Outcome, from_http, from_reset, from_trailers
 from ._stream import Stream
@@ -45,7 +45,7 @@ class ClientConnection(Connection):
         """How many more calls may be opened now."""
         if self.draining or self.ended:
             return 0
-        limit = self._h2.remote_settings.max_concurrent_streams if self._greeted else _USUAL_STREAM_LIMIT
+        limit = self._h2.remote_settings.max_concurrent_streams if self._settings_known else _USUAL_STREAM_LIMIT
         return int(limit) - len(self.streams)
 
     def start_call(self, headers: tuple[Header, ...], timeout: str | None, owner: Any) -> Stream:
@@ -69,6 +69,10 @@ class ClientConnection(Connection):
         self.streams[stream.id] = stream
         self._out.append(frames.header_frames(stream.id, block, False, self._h2.max_outbound_frame_size))
         return stream
+
+    def connection_lost(self, reason: str) -> list[Event]:
+        """The connection is gone; the ends of all its calls. What the server's GOAWAY said explains more."""
+        return super().connection_lost(f"{self.goaway}; {reason}" if self.goaway else reason)
 
     def _start_of_frames(self, data: bytes) -> int | None:
         if not self._greeted:
@@ -116,14 +120,14 @@ class ClientConnection(Connection):
             return
         found = dict(headers)
         status = found[":status"]
-        if len(status) == 3 and status[0] == "1" and not end_stream:
+        if status.startswith("1"):
+            if end_stream:
+                self._break(stream, Code.PROTOCOL_ERROR, f"an answer ended with the interim status {status}")
             return  # 1xx: the answer itself is still to come
         stream.headers = headers
-        stream.http_status = int(status) if status.isascii() and status.isdigit() else 0
+        stream.http_status = int(status) if len(status) == 3 and status.isascii() and status.isdigit() else 0
         stream.content_type = found.get("content-type", "")
-        length = found.get("content-length", "")
-        if length.isascii() and length.isdigit():
-            stream.body_left = int(length)
+        stream.body_left = content_length(found)
         if end_stream:
             stream.remote_closed = True
             self._finish(stream, headers)
@@ -133,7 +137,7 @@ class ClientConnection(Connection):
 
     def _finish(self, stream: Stream, trailers: tuple[Header, ...]) -> None:
         outcome = from_trailers(trailers)
-        if outcome is None:
+        if outcome is None or (outcome.ok and stream.text):
             outcome = from_http(stream.http_status, stream.content_type, stream.text, trailers or stream.headers or ())
         elif outcome.ok and stream.deframer.missing:
             outcome = Outcome(Status.INTERNAL, "the answer ended inside a message", outcome.trailers, local=True)
@@ -153,7 +157,7 @@ class ClientConnection(Connection):
     def _refuse_message(self, stream: Stream, error: MessageError) -> None:
         self.reset(stream)
         status = Status.RESOURCE_EXHAUSTED if error.too_large else Status.INTERNAL
-        self._events.append(CallEnded(stream, Outcome(status, str(error), local=True)))
+        self._events.append(CallEnded(stream, Outcome(status, error.text, local=True)))
 
     def _on_goaway(self, stream_id: int, payload: bytes) -> None:
         super()._on_goaway(stream_id, payload)

@@ -31,10 +31,11 @@ from ._messages import MessageError, frame_messages
 from ._outcome import Outcome
 from ._stream import Stream
 
-_DEFAULT_WINDOW = 65_535
+DEFAULT_WINDOW = 65_535
 _BLOCK_LIMIT = 256 * 1024
 _RESET_REMEMBERED = 4096
 _TEXT_LIMIT = 1024
+_DEBUG_LIMIT = 256
 _unpack_head = frames.HEAD.unpack_from
 
 
@@ -47,6 +48,10 @@ class Limits:
     connection_window: int = 4 * 1024 * 1024
     header_list: int = 64 * 1024
     concurrent_streams: int = 100
+
+    def __post_init__(self) -> None:
+        if self.connection_window < DEFAULT_WINDOW:
+            raise ValueError(f"no connection's window can be below {DEFAULT_WINDOW} bytes")
 
 
 class PeerError(Exception):
@@ -66,13 +71,14 @@ class Connection:
         self.limits = limits
         self.streams: dict[int, Stream] = {}
         self.ended = False
+        self._settings_known = False
         self.window = limits.connection_window
         """What the peer may still send on the connection; with ``credit`` it always adds up to the limit."""
         self.credit = 0
         self._h2 = self._greeting(limits)
         self._out: list[bytes] = [self._h2.data_to_send()]
-        if limits.connection_window > _DEFAULT_WINDOW:
-            self._out.append(frames.window_update(0, limits.connection_window - _DEFAULT_WINDOW))
+        if limits.connection_window > DEFAULT_WINDOW:
+            self._out.append(frames.window_update(0, limits.connection_window - DEFAULT_WINDOW))
         self._encoder = BlockEncoder(self._h2.encoder)
         self._decoder = BlockDecoder(self._h2.decoder)
         self._rest = b""
@@ -139,7 +145,7 @@ class Connection:
 
     def goodbye(self, code: int = Code.NO_ERROR, text: str = "") -> None:
         """Queue a GOAWAY: calls that the peer opens from now on are refused, open ones go on."""
-        self._out.append(frames.goaway(self._highest_peer_stream(), code, text.encode()))
+        self._out.append(frames.goaway(self._highest_peer_stream(), code, text.encode()[:_DEBUG_LIMIT]))
 
     def connection_lost(self, reason: str) -> list[Event]:
         """The connection is gone; the ends of all its calls."""
@@ -208,18 +214,19 @@ class Connection:
                 self._on_goaway(stream_id, data[start:end])
             elif kind == frames.PUSH_PROMISE:
                 raise PeerError(Code.PROTOCOL_ERROR, "a pushed stream came, though pushing was not allowed")
-            else:
+            elif kind < frames.CONTINUATION:
                 self._on_other(data[at:end])
-            at = end
+            at = end  # what is unknown is passed over
         self._rest = data[at:]
 
     def _on_other(self, frame: bytes) -> None:
-        """SETTINGS, PING, the connection's WINDOW_UPDATE, PRIORITY, unknown types: h2's."""
+        """SETTINGS, PING, the connection's WINDOW_UPDATE, PRIORITY: h2's."""
         window = self._h2.remote_settings.initial_window_size
         for event in self._h2.receive_data(frame):
             if isinstance(event, WindowUpdated):
                 self._unblock()
             elif isinstance(event, RemoteSettingsChanged):
+                self._settings_known = True
                 self._encoder.forget()
                 self._events.append(RoomChanged())
                 self._move_send_windows(self._h2.remote_settings.initial_window_size - window)
@@ -236,9 +243,7 @@ class Connection:
             self._unblock()
 
     def _on_data(self, stream_id: int, flags: int, data: bytes, start: int, stop: int) -> None:
-        size = stop - start
-        if size > self.window:
-            raise PeerError(Code.FLOW_CONTROL_ERROR, "the peer sent more than the connection's window")
+        size = stop - start  # which always fits: half of the connection's window is more than a frame
         self.window -= size
         self.credit += size
         if self.credit * 2 >= self.limits.connection_window:
@@ -246,17 +251,20 @@ class Connection:
             self.window += self.credit
             self.credit = 0
         stream = self.streams.get(stream_id)
-        if stream is None or stream.remote_closed:
+        if stream is None:
             self._late(stream_id)
+            return
+        if stream.remote_closed:
+            self._break(stream, Code.STREAM_CLOSED, "DATA came after the end of the stream")
             return
         if size > stream.window:
             self._break(stream, Code.FLOW_CONTROL_ERROR, "the peer sent more than the call's window")
             return
         stream.window -= size
+        stream.credit += size
         if flags & frames.FLAG_PADDED:
             start, stop = _unpad(data, start, stop)
         length = stop - start
-        stream.credit += size - length
         if stream.headers is None:
             self._break(stream, Code.PROTOCOL_ERROR, "DATA came before HEADERS")
             return
@@ -267,13 +275,9 @@ class Connection:
                 return
         if not self._is_messages(stream):
             stream.text += data[start : min(stop, start + _TEXT_LIMIT - len(stream.text))]
-            stream.credit += length
         else:
-            try:
-                messages, consumed = stream.deframer.feed(data, start, stop)
-            except MessageError as exc:
-                self._refuse_message(stream, exc)
-                return
+            stream.credit -= length
+            messages, consumed = stream.deframer.feed(data, start, stop)
             if messages:
                 stream.untaken += consumed
                 if stream.batch is None:
@@ -282,6 +286,9 @@ class Connection:
                     self._events.append(MessagesReceived(stream, messages))
                 else:
                     stream.batch += messages
+            if stream.deframer.error is not None:
+                self._refuse_message(stream, stream.deframer.error)
+                return
         if flags & frames.FLAG_END_STREAM:
             self._on_end_stream(stream)
         elif not stream.untaken:
@@ -446,13 +453,17 @@ class Connection:
 
     def _send(self, stream: Stream, payload: bytes, ending: tuple[Header, ...] | None) -> None:
         """Queue DATA, then what ends our side: trailers, or a bare END_STREAM for the empty tuple."""
+        if stream.ending is not None:
+            return  # the last word on this side is spoken
         size = len(payload)
         stream.ending = ending
-        if (
-            stream.unsent
-            or size > stream.send_window
-            or size > self._h2.outbound_flow_control_window
-            or size > self._h2.max_outbound_frame_size
+        if stream.unsent or (
+            size > 0
+            and (
+                size > stream.send_window
+                or size > self._h2.outbound_flow_control_window
+                or size > self._h2.max_outbound_frame_size
+            )
         ):
             stream.unsent += payload
             self._pump(stream)
@@ -495,6 +506,8 @@ class Connection:
 
     def _unblock(self) -> None:
         for stream in list(self._blocked.values()):
+            if self._h2.outbound_flow_control_window <= 0:
+                return  # who got nothing now is the first next time
             self._pump(stream)
 
     def _end_local(self, stream: Stream, trailers: tuple[Header, ...]) -> None:

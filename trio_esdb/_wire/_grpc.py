@@ -60,16 +60,17 @@ def encode_headers(metadata: Metadata) -> list[tuple[str, str]]:
 
 
 def encode_deadline(seconds: float) -> str:
-    """The ``grpc-timeout`` text for this many seconds, rounded up to milliseconds, at most eight digits."""
-    milliseconds = max(0, math.ceil(seconds * 1000))
-    if milliseconds < 10**8:
-        return f"{milliseconds}m"
+    """The ``grpc-timeout`` text for this many seconds, rounded up, at least a millisecond, at most eight digits."""
+    if seconds <= 0.001:
+        return "1m"  # gRPC knows no deadline of nothing, or of less
+    if seconds < 10**5 - 1:
+        return f"{math.ceil(seconds * 1000)}m"
     return f"{min(math.ceil(seconds), 10**8 - 1)}S"
 
 
 def seconds_from(timeout: str | None) -> float:
     """The seconds that a ``grpc-timeout`` text means; infinity where it is absent or says nothing sensible."""
-    if timeout is None or not timeout.isascii():
+    if timeout is None or not timeout.isascii() or len(timeout) > 9:
         return math.inf
     try:
         return float(decode_timeout(timeout))

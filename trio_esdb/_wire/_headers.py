@@ -7,7 +7,7 @@ directions remember blocks that left the table as it was, and forget them when i
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from h2.exceptions import ProtocolError
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 Header = tuple[str, str]
 
 _REMEMBERED = 256
+_TEXT_LIMIT = 200
 _SECRET = frozenset({"authorization"})
 
 REQUEST = HeaderValidationFlags(is_client=False, is_trailer=False, is_response_header=False, is_push_promise=False)
@@ -50,6 +51,12 @@ def list_size(headers: Sequence[Header]) -> int:
     return sum(len(name) + len(value) + 32 for name, value in headers)
 
 
+def content_length(headers: Mapping[str, str]) -> int | None:
+    """What checked headers say about the size of the body."""
+    length = headers.get("content-length")
+    return None if length is None else int(length)
+
+
 def literal(name: str, value: str) -> bytes:
     """One header that leaves HPACK's table alone, for values that differ from call to call (both below 127 bytes)."""
     return b"\x00%c%s%c%s" % (len(name), name.encode("ascii"), len(value), value.encode("ascii"))
@@ -63,15 +70,21 @@ class BlockEncoder:
         self._known: dict[Sequence[Header], bytes] = {}
 
     def forget(self) -> None:
-        """The table is about to change for another reason: the peer's SETTINGS."""
+        """The table has changed for another reason: the peer's SETTINGS."""
         self._known.clear()
+        changes = self._encoder.table_size_changes
+        if changes:
+            # The peer wants to hear the smallest size and the last one (RFC 7541, 4.2). hpack would tell all of them,
+            # or none where the same size came twice.
+            changes[:] = sorted({min(changes), changes[-1]})
+            self._encoder.header_table.resized = True
 
     def encode(self, headers: tuple[Header, ...]) -> bytes:
         """The header block of these headers, in this order."""
         block = self._known.get(headers)
         if block is not None:
             return block
-        first, size = _table(self._encoder)
+        before = _table(self._encoder)
         block = self._encoder.encode(
             [
                 NeverIndexedHeaderTuple(name.encode("utf-8"), value.encode("utf-8"))
@@ -80,7 +93,7 @@ class BlockEncoder:
                 for name, value in headers
             ]
         )
-        if _table_changed(self._encoder, first, size):
+        if _table_changed(self._encoder, before):
             self._known.clear()
         elif len(self._known) < _REMEMBERED:
             self._known[headers] = block
@@ -102,20 +115,22 @@ class BlockDecoder:
         known = self._known.get((block, rules))
         if known is not None:
             return known
-        first, size = _table(self._decoder)
+        before = _table(self._decoder)
         try:
             pairs = self._decoder.decode(block, raw=True)
         except OversizedHeaderListError:
             raise BlockError(Code.ENHANCE_YOUR_CALM, "a header list of more than 1 MiB came") from None
         except (HPACKError, IndexError) as exc:
-            raise BlockError(Code.COMPRESSION_ERROR, f"a header block cannot be decoded: {exc}") from None
-        changed = _table_changed(self._decoder, first, size)
+            text = f"a header block cannot be decoded: {exc}"[:_TEXT_LIMIT]
+            raise BlockError(Code.COMPRESSION_ERROR, text) from None
+        changed = _table_changed(self._decoder, before)
         if changed:
             self._known.clear()
         try:
             # A real node begins some grpc-message values with a blank, so blanks around a value must pass.
             for _ in validate_headers([(name, value.strip(b" \t")) for name, value in pairs], rules):
                 pass
+            _check_lengths(pairs)
         except ProtocolError as exc:
             raise MalformedHeaders(str(exc)) from None
         headers = tuple((_text(name), _text(value)) for name, value in pairs)
@@ -124,16 +139,23 @@ class BlockDecoder:
         return headers
 
 
-def _table(coder: Encoder | Decoder) -> tuple[object, int]:
-    """HPACK's dynamic table, as far as it takes to see a change: its first entry and its largest size."""
+def _check_lengths(pairs: Iterable[tuple[bytes, bytes]]) -> None:
+    """A content-length is a number, and only one."""
+    lengths = {value for name, value in pairs if name == b"content-length"}
+    if len(lengths) > 1 or not all(value.isdigit() and len(value) < 20 for value in lengths):
+        raise MalformedHeaders(f"content-length is no number, or several: {sorted(lengths)}"[:_TEXT_LIMIT])
+
+
+def _table(coder: Encoder | Decoder) -> tuple[object, int, int]:
+    """HPACK's dynamic table, as far as it takes to see a change: additions, evictions, another largest size."""
     table = coder.header_table
     entries = table.dynamic_entries
-    return entries[0] if entries else None, table.maxsize
+    return entries[0] if entries else None, len(entries), table.maxsize
 
 
-def _table_changed(coder: Encoder | Decoder, first: object, size: int) -> bool:
-    now, now_size = _table(coder)
-    return now is not first or now_size != size
+def _table_changed(coder: Encoder | Decoder, before: tuple[object, int, int]) -> bool:
+    now = _table(coder)
+    return now[0] is not before[0] or now[1:] != before[1:]
 
 
 def _text(raw: bytes) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 PREFIX_SIZE = 5
 _prefix = struct.Struct(">BI")
@@ -11,12 +12,12 @@ _pack_prefix = _prefix.pack
 _unpack_prefix = _prefix.unpack_from
 
 
-class MessageError(Exception):
+@dataclass(frozen=True, slots=True)
+class MessageError:
     """The peer framed a message wrongly; ``too_large`` tells a size beyond the limit from plain nonsense."""
 
-    def __init__(self, text: str, *, too_large: bool = False) -> None:
-        super().__init__(text)
-        self.too_large = too_large
+    text: str
+    too_large: bool = False
 
 
 def frame_messages(messages: Iterable[bytes]) -> bytes:
@@ -32,14 +33,22 @@ class Deframer:
     """Cuts messages out of DATA payloads, however those are cut.
 
     ``missing`` is what the message begun still lacks (of its prefix, while that is not whole), 0 between messages.
+    ``error`` is set at a message that cannot be taken: compressed (that was not agreed), with an unknown flag, larger
+    than the limit. What came before it is good; nothing after it can be understood.
     """
 
-    __slots__ = ("_buffer", "_need", "_size_limit")
+    __slots__ = ("_buffer", "_need", "_size_limit", "error")
 
     def __init__(self, size_limit: int) -> None:
         self._buffer = bytearray()
         self._need = 0
         self._size_limit = size_limit
+        self.error: MessageError | None = None
+
+    @property
+    def held(self) -> int:
+        """Bytes kept, because they are not a whole message yet."""
+        return len(self._buffer)
 
     @property
     def missing(self) -> int:
@@ -47,10 +56,7 @@ class Deframer:
         return self._need - len(self._buffer)
 
     def feed(self, data: bytes, start: int, stop: int) -> tuple[list[bytes], int]:
-        """Messages that ``data[start:stop]`` completes, and how many bytes they took up in the stream.
-
-        MessageError for a compressed message (none was agreed), an unknown flag, a size beyond the limit.
-        """
+        """Messages that ``data[start:stop]`` completes, and how many bytes they took up in the stream."""
         buffer = self._buffer
         carried = len(buffer)
         if carried:
@@ -66,7 +72,8 @@ class Deframer:
         while stop - at >= PREFIX_SIZE:
             flag, size = _unpack_prefix(data, at)
             if flag or size > self._size_limit:
-                raise self._refusal(flag, size)
+                self.error = self._refusal(flag, size)
+                break
             end = at + PREFIX_SIZE + size
             if end > stop:
                 need = PREFIX_SIZE + size

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from . import _frames as frames
-from ._connection import Connection, Limits, PeerError
+from ._connection import DEFAULT_WINDOW, Connection, Limits, PeerError
 from ._events import CallReceived, CallReset, Event, RequestsEnded
 from ._frames import Code, code_name
 from ._grpc import (
@@ -16,7 +16,7 @@ from ._grpc import (
     metadata_from,
     seconds_from,
 )
-from ._headers import REQUEST, REQUEST_TRAILERS, Header, list_size
+from ._headers import REQUEST, REQUEST_TRAILERS, Header, content_length, list_size
 from ._messages import MessageError
 from ._outcome import Outcome
 from ._stream import Stream
@@ -36,6 +36,9 @@ class ServerConnection(Connection):
 
     def __init__(self, limits: Limits | None = None) -> None:
         super().__init__(limits or Limits())
+        if self.limits.stream_window < DEFAULT_WINDOW:
+            # A client may send this much before it has seen our SETTINGS.
+            raise ValueError(f"a server's streams cannot begin with a window below {DEFAULT_WINDOW} bytes")
         self._highest = 0
         self._greeted = False
         self._closing = False
@@ -143,10 +146,9 @@ class ServerConnection(Connection):
             return
         self.streams[stream_id] = stream
         stream.headers = headers
+        stream.remote_closed = end_stream
         found = dict(headers)
-        length = found.get("content-length", "")
-        if length.isascii() and length.isdigit():
-            stream.body_left = int(length)
+        stream.body_left = content_length(found)
         if found[":method"] != "POST":
             self.refuse_http(stream, 405)
         elif not found.get("content-type", "").startswith("application/grpc"):
@@ -164,8 +166,6 @@ class ServerConnection(Connection):
             self.finish(stream, Status.INTERNAL, "Incomplete message.")
             self._events.append(CallReset(stream, "the requests ended inside a message"))
             return
-        if stream.local_closed:
-            self._forget(stream)
         self._events.append(RequestsEnded(stream))
 
     def _was_reset(self, stream: Stream, code: int) -> None:
@@ -175,12 +175,13 @@ class ServerConnection(Connection):
         return CallReset(stream, outcome.message)
 
     def _refuse_message(self, stream: Stream, error: MessageError) -> None:
+        stream.unsent.clear()  # responses that the client has no room for must not hold up the bad news
         if error.too_large:
             text = "Received message exceeds the maximum configured message size."
             self.finish(stream, Status.RESOURCE_EXHAUSTED, text)
         else:
-            self.finish(stream, Status.INTERNAL, str(error))
-        self._events.append(CallReset(stream, str(error)))
+            self.finish(stream, Status.INTERNAL, error.text)
+        self._events.append(CallReset(stream, error.text))
 
     def _highest_peer_stream(self) -> int:
         return self._highest

@@ -1,0 +1,526 @@
+"""The client's end, against a server made by hand."""
+
+from __future__ import annotations
+
+import struct
+
+import pytest
+
+from trio_esdb._wire import (
+    CallEnded,
+    ClientConnection,
+    Code,
+    ConnectionEnded,
+    Drained,
+    HeadersTooLarge,
+    Limits,
+    MessagesReceived,
+    Outcome,
+    RoomChanged,
+    Status,
+)
+
+from . import rig
+from .rig import BareServer, Sent, data, end, ends, message, messages, reason
+
+DONE = Outcome(Status.OK)
+
+
+def test_the_greeting() -> None:
+    server = BareServer()
+    first, window = server.greeting
+    assert (first.kind, first.flags, first.stream_id) == (rig.SETTINGS, 0, 0)
+    told = dict(struct.iter_unpack(">HI", first.payload))
+    assert told[2] == 0, "no pushed streams"
+    assert told[4] == 512 * 1024, "a stream's window"
+    assert told[6] == 64 * 1024, "the largest header list"
+    assert 3 not in told, "the server opens no streams"
+    assert (window.kind, window.stream_id, window.number) == (rig.WINDOW_UPDATE, 0, 4 * 1024 * 1024 - 65_535)
+
+
+def test_the_smallest_connection_window_needs_no_update() -> None:
+    assert len(BareServer(rig.SMALL).greeting) == 1
+    with pytest.raises(ValueError, match="65535"):
+        Limits(connection_window=65_534)
+
+
+def test_a_unary_call_from_beginning_to_end() -> None:
+    server = BareServer()
+    stream = server.call(b"ask", timeout="5000m")
+    headers, body = server.sent()
+    assert (headers.kind, headers.flags, headers.stream_id) == (rig.HEADERS, rig.END_HEADERS, 1)
+    assert server.told(headers.payload) == dict(rig.REQUEST) | {"grpc-timeout": "5000m"}
+    assert body == Sent(rig.DATA, rig.END_STREAM, 1, message(b"ask"))
+    events = server.answer(stream, data(1, message(b"reply")), server.headers(1, rig.OK, end=True))
+    assert events == [MessagesReceived(stream, [b"reply"]), CallEnded(stream, DONE)]
+    assert not server.core.streams
+    assert not server.core.has_output, "nothing is left to be said"
+
+
+def test_requests_in_portions() -> None:
+    server = BareServer()
+    stream = server.call(end=False)
+    server.core.send_messages(stream, [b"a", b"b"])
+    server.core.send_messages(stream, [])
+    server.core.send_messages(stream, [], end=True)
+    server.core.send_messages(stream, [b"late"])
+    assert [(f.kind, f.flags, f.payload) for f in server.sent()[1:]] == [
+        (rig.DATA, 0, message(b"a") + message(b"b")),
+        (rig.DATA, rig.END_STREAM, b""),
+    ]
+
+
+def test_messages_of_one_portion_come_at_once() -> None:
+    server = BareServer()
+    stream = server.call(b"")
+    raw = b"".join(message(bytes([n])) for n in range(10))
+    events = server.answer(stream, data(1, raw[:7]), data(1, raw[7:31], padding=3), data(1, raw[31:]))
+    assert events == [MessagesReceived(stream, [bytes([n]) for n in range(10)])]
+
+
+def test_a_response_headers_frame_may_be_cut_and_padded_and_have_a_priority() -> None:
+    server = BareServer()
+    stream = server.call(b"")
+    block = server.encoder.encode(list(rig.RESPONSE))
+    padded = b"\x02" + b"\0\0\0\0\x10" + block[:1] + b"\0\0"
+    events = server.feed(
+        rig.frame(rig.HEADERS, rig.PADDED | rig.PRIO, 1, padded),
+        rig.frame(rig.CONTINUATION, 0, 1, b""),
+        rig.frame(rig.CONTINUATION, rig.END_HEADERS, 1, block[1:]),
+        data(1, message(b"x")),
+    )
+    assert messages(events) == [b"x"]
+    assert stream.headers == rig.RESPONSE
+
+
+def test_large_request_headers_are_cut_into_frames() -> None:
+    server = BareServer()
+    server.call(b"", headers=(*rig.REQUEST, ("x", "y" * 20_000)))
+    first, second, body = server.sent()
+    assert (first.kind, first.flags, len(first.payload)) == (rig.HEADERS, 0, 16_384)
+    assert (second.kind, second.flags) == (rig.CONTINUATION, rig.END_HEADERS)
+    assert server.told(first.payload + second.payload)["x"] == "y" * 20_000
+    assert body.kind == rig.DATA
+
+
+def test_trailers_only() -> None:
+    server = BareServer()
+    stream = server.call(b"")
+    trailers = (*rig.RESPONSE, ("content-length", "0"), ("grpc-status", "9"), ("grpc-message", "no"), ("reason", "x"))
+    assert server.feed(server.headers(1, trailers, end=True)) == [
+        CallEnded(stream, Outcome(Status.FAILED_PRECONDITION, "no", {"reason": "x"}))
+    ]
+
+
+def test_a_message_that_begins_with_a_blank() -> None:
+    server = BareServer()
+    server.call(b"")
+    block = server.encoder.encode([*rig.RESPONSE, ("grpc-status", "9"), ("grpc-message", " blank")])
+    outcome = end(server.feed(rig.frame(rig.HEADERS, rig.END_HEADERS | rig.END_STREAM, 1, block))).outcome
+    assert outcome.message == " blank"
+
+
+@pytest.mark.parametrize(
+    ("trailers", "status", "text"),
+    [
+        ([("grpc-status", "13"), ("grpc-message", "%e2%82%ac")], Status.INTERNAL, "\u20ac"),
+        ([("grpc-status", "0"), ("grpc-status", "5")], Status.NOT_FOUND, ""),
+        ([("grpc-status", "100")], Status.UNKNOWN, "the server sent grpc-status '100': "),
+        ([("grpc-status", "")], Status.UNKNOWN, "the server sent grpc-status '': "),
+        ([("grpc-message", "x")], Status.UNKNOWN, "the answer ended without a grpc-status"),
+        ([], Status.UNKNOWN, "the answer ended without a grpc-status"),
+    ],
+)
+def test_the_status_in_trailers(trailers: list[tuple[str, str]], status: Status, text: str) -> None:
+    server = BareServer()
+    stream = server.call(b"")
+    outcome = end(server.answer(stream, server.headers(1, trailers, end=True))).outcome
+    assert (outcome.status, outcome.message) == (status, text)
+
+
+def test_an_answer_that_ends_without_trailers() -> None:
+    server = BareServer()
+    stream = server.call(b"")
+    outcome = end(server.answer(stream, data(1, message(b"x"), end=True))).outcome
+    assert (outcome.status, outcome.local) == (Status.UNKNOWN, True)
+
+
+@pytest.mark.parametrize("last", [message(b"cut")[:6], message(b"")[:3]])
+def test_an_answer_that_ends_inside_a_message(last: bytes) -> None:
+    server = BareServer()
+    stream = server.call(b"")
+    events = server.answer(stream, data(1, message(b"whole") + last), server.headers(1, rig.OK, end=True))
+    assert messages(events) == [b"whole"]
+    assert end(events).outcome == Outcome(Status.INTERNAL, "the answer ended inside a message", local=True)
+
+
+def test_a_failure_inside_a_message_stays_what_the_server_says() -> None:
+    server = BareServer()
+    stream = server.call(b"")
+    events = server.answer(stream, data(1, b"\0"), server.headers(1, [("grpc-status", "10")], end=True))
+    assert end(events).outcome == Outcome(Status.ABORTED)
+
+
+@pytest.mark.parametrize(
+    ("http", "status"), [("404", Status.UNIMPLEMENTED), ("500", Status.UNKNOWN), ("502", Status.UNAVAILABLE)]
+)
+@pytest.mark.parametrize("portions", [1, 3])
+def test_an_http_error_with_a_body(http: str, status: Status, portions: int) -> None:
+    server = BareServer()
+    server.call(b"")
+    head = server.headers(1, [(":status", http), ("content-type", "text/html"), ("server", "proxy")])
+    text = b"<p>sorry</p>"
+    size = len(text) // portions
+    pieces = [data(1, text[at : at + size]) for at in range(0, len(text), size)]
+    events = server.feed(head, *pieces, data(1, b"", end=True, padding=4))
+    outcome = end(events).outcome
+    assert outcome == Outcome(status, f"HTTP {http} (text/html) instead of a gRPC answer: <p>sorry</p>", local=True)
+    assert not messages(events)
+
+
+def test_a_long_body_is_kept_only_in_part_and_never_fills_the_window() -> None:
+    server = BareServer(rig.SMALL)
+    server.call(b"")
+    server.feed(server.headers(1, [(":status", "500")]))
+    for _ in range(20):
+        server.feed(data(1, b"x" * 16_000))
+    outcome = end(server.feed(data(1, b"", end=True))).outcome
+    assert outcome.message == f"HTTP 500 (no content type) instead of a gRPC answer: {'x' * 1024}"
+
+
+@pytest.mark.parametrize("status", ["200", "500"])
+def test_a_good_status_after_a_body_that_is_no_grpc_is_not_believed(status: str) -> None:
+    server = BareServer()
+    server.call(b"")
+    head = server.headers(1, [(":status", status), ("content-type", "text/plain")])
+    outcome = end(server.feed(head, data(1, b"hello"), server.headers(1, rig.OK, end=True))).outcome
+    assert outcome.status is Status.UNKNOWN
+    assert "hello" in outcome.message
+
+
+def test_an_http_error_may_bring_a_grpc_status() -> None:
+    server = BareServer()
+    server.call(b"")
+    head = server.headers(1, [(":status", "503"), ("grpc-status", "14"), ("grpc-message", "soon")], end=True)
+    assert end(server.feed(head)).outcome == Outcome(Status.UNAVAILABLE, "soon")
+
+
+@pytest.mark.parametrize("status", ["abc", "9" * 5000, "20", "\u0662"])
+def test_an_http_status_that_is_none(status: str) -> None:
+    server = BareServer()
+    server.call(b"")
+    outcome = end(server.feed(server.headers(1, [(":status", status)], end=True))).outcome
+    assert outcome.message.startswith("HTTP 0 ")
+
+
+def test_interim_answers_are_passed_over() -> None:
+    server = BareServer()
+    stream = server.call(b"")
+    assert server.feed(server.headers(1, [(":status", "100")]), server.headers(1, [(":status", "103")])) == []
+    assert messages(server.answer(stream, data(1, message(b"x")))) == [b"x"]
+
+
+def broken(server: BareServer, *frames: bytes) -> str:
+    """A frame that breaks one call: only that is reset, and others go on. What its owner hears."""
+    other = server.call(b"")
+    server.sent()
+    events = server.feed(*frames)
+    outcome = end(events).outcome
+    assert (outcome.status, outcome.local) == (Status.INTERNAL, True)
+    (reset,) = server.sent()
+    assert (reset.kind, reset.stream_id) == (rig.RST_STREAM, 1)
+    assert server.answer(other, server.headers(other.id, rig.OK, end=True)) == [CallEnded(other, DONE)]
+    return f"{Code(reset.number).name}: {outcome.message}"
+
+
+def test_what_breaks_a_call() -> None:
+    def case() -> BareServer:
+        server = BareServer()
+        server.call(b"")
+        return server
+
+    server = case()
+    assert broken(server, data(1, b"x")) == "PROTOCOL_ERROR: DATA came before HEADERS"
+    server = case()
+    assert broken(server, server.headers(1, [(":status", "100")], end=True)) == (
+        "PROTOCOL_ERROR: an answer ended with the interim status 100"
+    )
+    server = case()
+    twice = server.headers(1, rig.RESPONSE), server.headers(1, rig.OK)
+    assert broken(server, *twice) == "PROTOCOL_ERROR: trailers came that do not end the stream"
+    server = case()
+    assert "uppercase" in broken(server, server.headers(1, [(":status", "200"), ("Upper", "x")]))
+    server = case()
+    assert ":status" in broken(server, server.headers(1, [("content-type", "application/grpc")]))
+    server = case()
+    head = server.headers(1, [*rig.RESPONSE, ("content-length", "3")])
+    assert broken(server, head, data(1, b"\0\0\0\0")) == "PROTOCOL_ERROR: more DATA came than content-length tells"
+    server = case()
+    head = server.headers(1, [*rig.RESPONSE, ("content-length", "3")])
+    assert broken(server, head, data(1, b"\0", end=True)) == "PROTOCOL_ERROR: less DATA came than content-length tells"
+    server = case()
+    head = server.headers(1, [*rig.RESPONSE, ("content-length", "3")])
+    assert broken(server, head, server.headers(1, rig.OK, end=True)) == (
+        "PROTOCOL_ERROR: less DATA came than content-length tells"
+    )
+    server = case()
+    assert broken(server, rig.window_update(1, 2**31 - 1)) == (
+        "FLOW_CONTROL_ERROR: WINDOW_UPDATE raised a window beyond its limit"
+    )
+
+
+def test_more_than_the_window_of_a_call() -> None:
+    server = BareServer(Limits(stream_window=100))
+    stream = server.call(b"")
+    server.feed(server.headers(1, rig.RESPONSE), data(1, message(b"x" * 50)))
+    assert broken(server, data(1, message(b"x" * 41))) == (
+        "FLOW_CONTROL_ERROR: the peer sent more than the call's window"
+    )
+    assert stream.window == 45
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "text"),
+    [
+        (message(b"x" * 1001), Status.RESOURCE_EXHAUSTED, "a message of 1001 bytes came, 1000 is the limit"),
+        (message(b"x", flag=1), Status.INTERNAL, "a compressed message came, though no compression was agreed"),
+        (message(b"x", flag=255), Status.INTERNAL, "a message came with the unknown flag 255"),
+    ],
+)
+def test_a_message_that_cannot_be_taken(body: bytes, status: Status, text: str) -> None:
+    server = BareServer(rig.SMALL)
+    stream = server.call(b"")
+    server.sent()
+    events = server.answer(stream, data(1, message(b"good") + body + message(b"lost")))
+    assert messages(events) == [b"good"]
+    assert end(events).outcome == Outcome(status, text, local=True)
+    assert [(f.kind, f.number) for f in server.sent()] == [(rig.RST_STREAM, Code.CANCEL)]
+    assert server.feed(data(1, message(b"late"))) == []
+
+
+def test_a_header_list_beyond_our_limit() -> None:
+    server = BareServer(Limits(header_list=300))
+    server.call(b"")
+    stream = server.call(b"")
+    server.sent()
+    outcome = end(server.feed(server.headers(1, [*rig.RESPONSE, ("x", "y" * 300)]))).outcome
+    assert outcome == Outcome(Status.RESOURCE_EXHAUSTED, "a header list of more than 300 bytes came", local=True)
+    assert [(f.kind, f.stream_id, f.number) for f in server.sent()] == [(rig.RST_STREAM, 1, Code.CANCEL)]
+    trailers = server.headers(stream.id, [*rig.OK, ("x", "y" * 300)], end=True)
+    assert end(server.answer(stream, trailers)).outcome.status is Status.RESOURCE_EXHAUSTED
+
+
+def test_a_header_list_beyond_the_servers_limit_is_not_sent() -> None:
+    server = BareServer(None, (6, 400))
+    server.core.start_call(rig.REQUEST, "1S", None)
+    server.sent()
+    with pytest.raises(HeadersTooLarge, match="the 400 bytes that the server takes"):
+        server.core.start_call((*rig.REQUEST, ("x", "y" * 200)), None, None)
+    assert not server.core.has_output
+    assert list(server.core.streams) == [1]
+
+
+def test_a_call_that_ends_before_its_requests_did_is_reset() -> None:
+    server = BareServer()
+    stream = server.call(b"first", end=False)
+    server.sent()
+    events = server.feed(server.headers(1, [*rig.RESPONSE, ("grpc-status", "3")], end=True), rig.rst_stream(1, 0))
+    assert events == [CallEnded(stream, Outcome(Status.INVALID_ARGUMENT))]
+    assert [(f.kind, f.stream_id, f.number) for f in server.sent()] == [(rig.RST_STREAM, 1, Code.CANCEL)]
+    server.core.send_messages(stream, [b"more"], end=True)
+    server.core.reset(stream)
+    assert not server.core.has_output
+
+
+def test_giving_a_call_up() -> None:
+    server = BareServer()
+    stream, other = server.call(b""), server.call(b"")
+    server.sent()
+    server.core.reset(stream)
+    server.core.reset(stream)
+    assert [(f.kind, f.stream_id, f.number) for f in server.sent()] == [(rig.RST_STREAM, 1, Code.CANCEL)]
+    late = server.headers(1, rig.RESPONSE), data(1, message(b"late")), server.headers(1, rig.OK, end=True)
+    assert server.feed(*late, rig.rst_stream(1, 5), rig.window_update(1, 5)) == []
+    assert messages(server.answer(other, data(other.id, message(b"x")))) == [b"x"]
+
+
+def test_malformed_headers_for_a_call_given_up_change_nothing() -> None:
+    server = BareServer()
+    server.core.reset(server.call(b""))
+    assert server.feed(server.headers(1, [("Upper", "x")])) == []
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "refused"),
+    [
+        (Code.REFUSED_STREAM, Status.UNAVAILABLE, True),
+        (Code.CANCEL, Status.CANCELLED, False),
+        (Code.NO_ERROR, Status.INTERNAL, False),
+        (Code.ENHANCE_YOUR_CALM, Status.RESOURCE_EXHAUSTED, False),
+    ],
+)
+def test_reset_by_the_server(code: Code, status: Status, refused: bool) -> None:
+    server = BareServer()
+    stream = server.call(b"")
+    (event,) = server.feed(rig.rst_stream(1, code))
+    assert event == CallEnded(
+        stream, Outcome(status, f"the peer reset the call with {code.name}", local=True, refused=refused)
+    )
+    assert server.feed(data(1, b"late")) == [], "it crossed the reset on the way"
+
+
+def test_goodbye_of_a_real_node_leaves_open_calls_alone() -> None:
+    server = BareServer()
+    stream = server.call(b"")
+    assert server.feed(rig.goaway(2**31 - 1)) == [RoomChanged()]
+    assert (server.core.room, server.core.draining, server.core.ended) == (0, True, False)
+    assert server.core.goaway == "the server closes the connection with NO_ERROR"
+    events = server.answer(stream, data(1, message(b"x")), server.headers(1, rig.OK, end=True))
+    assert end(events).outcome == DONE
+
+
+def test_goodbye_with_a_lower_number_refuses_later_calls() -> None:
+    server = BareServer()
+    first, second, third = (server.call(b"") for _ in range(3))
+    events = server.feed(rig.goaway(first.id, Code.ENHANCE_YOUR_CALM, b"too many\xff"))
+    text = "the server closes the connection with ENHANCE_YOUR_CALM: too many\ufffd"
+    refused = Outcome(Status.UNAVAILABLE, text, local=True, refused=True)
+    assert events == [CallEnded(second, refused), CallEnded(third, refused), RoomChanged()]
+    assert server.feed(data(second.id, b"late"), rig.goaway(first.id)) == [RoomChanged()]
+    assert list(server.core.streams) == [first.id]
+
+
+def test_the_end_of_a_connection_tells_what_goodbye_said() -> None:
+    server = BareServer()
+    stream = server.call(b"")
+    server.feed(rig.goaway(1, Code.COMPRESSION_ERROR))
+    assert server.core.connection_lost("the peer closed the connection") == [
+        CallEnded(
+            stream,
+            Outcome(
+                Status.UNAVAILABLE,
+                "the server closes the connection with COMPRESSION_ERROR; the peer closed the connection",
+                local=True,
+            ),
+        )
+    ]
+    assert server.core.connection_lost("again") == []
+    assert server.core.receive_data(rig.goaway(0)) == []
+    assert server.core.room == 0
+
+
+def test_room() -> None:
+    core = ClientConnection()
+    assert core.room == 100, "what servers usually allow"
+    first = rig.settings((3, 2))
+    core.receive_data(first[:10])
+    assert core.room == 100, "half a frame says nothing"
+    assert core.receive_data(first[10:]) == [RoomChanged()]
+    assert core.room == 2
+    core.start_call(rig.REQUEST, None, None)
+    assert core.room == 1
+    core.receive_data(rig.settings((3, 0)))
+    assert core.room == -1
+
+
+def test_a_server_may_set_no_limit() -> None:
+    assert BareServer().core.room > 10**6
+
+
+def test_the_last_stream_number() -> None:
+    server = BareServer()
+    server.core._next_id = 2**31 - 1
+    stream = server.call(b"")
+    assert server.core.room == 0
+    assert server.core.draining
+    assert end(server.answer(stream, server.headers(stream.id, rig.OK, end=True))).outcome.ok
+
+
+def test_pings_are_answered() -> None:
+    server = BareServer()
+    assert server.feed(rig.frame(rig.PING, 0, 0, b"12345678")) == []
+    assert server.sent() == [Sent(rig.PING, rig.ACK, 0, b"12345678")]
+    assert server.feed(rig.frame(rig.PING, rig.ACK, 0, b"12345678")) == []
+    assert not server.core.has_output
+
+
+def test_what_is_unknown_is_passed_over() -> None:
+    server = BareServer()
+    stream = server.call(b"")
+    server.sent()
+    alternative = struct.pack(">H", 4) + b"http" + b'h2=":8000"'
+    assert (
+        server.feed(
+            rig.frame(0xA, 0, 0, alternative),
+            rig.frame(0xA, 0, 1, b""),
+            rig.frame(0x42, 0xFF, 0, b"junk"),
+            rig.frame(0x42, 0xFF, 1, b""),
+            rig.frame(rig.PRIORITY, 0, 1, b"\0\0\0\0\x10"),
+        )
+        == []
+    )
+    assert not server.core.has_output
+    assert messages(server.answer(stream, data(1, message(b"x")))) == [b"x"]
+
+
+@pytest.mark.parametrize(
+    ("raw", "text", "code"),
+    [
+        (b"HTTP/1.1 400 Bad Request\r\n\r\n", "the server speaks HTTP/1.1 on this port, not HTTP/2", 13),
+        (b"\x15\x03\x03\x00\x02\x02\x46", "the server speaks TLS on this port", 1),
+        (b"SSH-2.0-OpenSSH_9.2\r\n", "the server's first frame is not SETTINGS: no HTTP/2 here", 1),
+        (rig.frame(rig.PING, 0, 0, bytes(8)), "the server's first frame is not SETTINGS: no HTTP/2 here", 1),
+    ],
+)
+@pytest.mark.parametrize("step", [1, 2, 3, 100])
+def test_something_else_on_the_port(raw: bytes, text: str, code: int, step: int) -> None:
+    core = ClientConnection()
+    core.data_to_send()
+    stream = core.start_call(rig.REQUEST, None, None)
+    core.data_to_send()
+    events = [event for at in range(0, len(raw), step) for event in core.receive_data(raw[at : at + step])]
+    assert reason(events) == text
+    assert end(events).outcome == Outcome(Status.INTERNAL, text, local=True)
+    assert end(events).stream is stream
+    (last,) = rig.cut(core.data_to_send())
+    assert (last.kind, last.payload) == (rig.GOAWAY, struct.pack(">II", 0, code) + text.encode())
+
+
+def test_a_settings_frame_that_looks_like_http_in_its_first_byte() -> None:
+    core = ClientConnection()
+    core.data_to_send()
+    assert core.receive_data(b"H") == []
+    assert core.receive_data(b"TTS") == [ConnectionEnded("the server's first frame is not SETTINGS: no HTTP/2 here")]
+
+
+def test_nothing_is_sent_for_a_connection_that_is_over() -> None:
+    server = BareServer()
+    stream = server.call(b"", end=False)
+    events = server.feed(rig.frame(rig.DATA, 0, 0, b""))
+    assert end(events).stream is stream
+    server.sent()
+    server.core.send_messages(stream, [b"x"])
+    server.core.take(stream, 0)
+    assert not server.core.has_output
+    assert server.feed(rig.settings()) == []
+
+
+def test_many_calls_given_up_do_not_add_up() -> None:
+    server = BareServer()
+    for _ in range(5000):
+        server.core.reset(server.call(b""))
+    server.sent()
+    assert len(server.core._reset) == 4096
+    assert server.feed(data(9999, b"late")) == []
+    assert "after its end" in reason(server.feed(data(1, b"very late")))
+
+
+def test_drained_only_for_whom_asks() -> None:
+    server = BareServer(None, (4, 10))
+    stream = server.call(b"x" * 20, end=False)
+    assert server.feed(rig.window_update(1, 10)) == []
+    stream.drain_wanted = True
+    assert server.feed(rig.window_update(1, 4)) == []
+    assert server.feed(rig.window_update(1, 1)) == [Drained(stream)]
+    assert not stream.drain_wanted
+    assert ends(server.feed(rig.rst_stream(1, 8)))

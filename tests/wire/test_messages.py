@@ -1,0 +1,87 @@
+"""Messages in a stream of bytes, however it is cut."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from trio_esdb._wire._messages import PREFIX_SIZE, Deframer, frame_messages
+
+from .rig import message
+
+LIMIT = 100
+
+
+def feed(deframer: Deframer, *portions: bytes) -> list[bytes]:
+    found = []
+    for portion in portions:
+        before = deframer.held
+        messages, consumed = deframer.feed(portion, 0, len(portion))
+        assert before + len(portion) == consumed + deframer.held
+        assert consumed == sum(PREFIX_SIZE + len(m) for m in messages)
+        found += messages
+    return found
+
+
+@st.composite
+def cuttings(draw: st.DrawFn) -> tuple[list[bytes], list[bytes]]:
+    """Messages, and their bytes in portions."""
+    messages = draw(st.lists(st.binary(max_size=LIMIT), max_size=8))
+    raw = b"".join(map(message, messages))
+    places = sorted(draw(st.lists(st.integers(0, len(raw)), max_size=20)))
+    return messages, [raw[a:b] for a, b in zip([0, *places], [*places, len(raw)], strict=True)]
+
+
+@given(cuttings())
+@settings(deadline=None, max_examples=150)
+def test_any_cutting_gives_the_same_messages(case: tuple[list[bytes], list[bytes]]) -> None:
+    messages, portions = case
+    deframer = Deframer(LIMIT)
+    assert feed(deframer, *portions) == messages
+    assert deframer.missing == 0
+    assert deframer.error is None
+
+
+def test_one_byte_at_a_time_says_what_is_missing() -> None:
+    deframer = Deframer(LIMIT)
+    raw = message(b"abc")
+    missing = []
+    for at in range(len(raw)):
+        deframer.feed(raw, at, at + 1)
+        missing.append(deframer.missing)
+    assert missing == [4, 3, 2, 1, 3, 2, 1, 0]
+
+
+def test_only_the_given_range_counts() -> None:
+    raw = b"xx" + message(b"abc") + b"yy"
+    assert Deframer(LIMIT).feed(raw, 2, len(raw) - 2) == ([b"abc"], 8)
+
+
+def test_framing_is_the_reverse() -> None:
+    assert frame_messages([b"", b"abc", b"d" * 300]) == message(b"") + message(b"abc") + message(b"d" * 300)
+    assert frame_messages([]) == b""
+
+
+@pytest.mark.parametrize(
+    ("bad", "text", "too_large"),
+    [
+        (message(b"x", flag=1), "a compressed message came, though no compression was agreed", False),
+        (message(b"x", flag=2), "a message came with the unknown flag 2", False),
+        (message(b"x" * 101), "a message of 101 bytes came, 100 is the limit", True),
+        (b"\x00\xff\xff\xff\xff", "a message of 4294967295 bytes came, 100 is the limit", True),
+    ],
+)
+@pytest.mark.parametrize("cut_at", [0, 3, 8, 10, 12])
+def test_a_bad_message_ends_it_and_what_came_before_counts(bad: bytes, text: str, too_large: bool, cut_at: int) -> None:
+    deframer = Deframer(LIMIT)
+    raw = message(b"abc") + bad
+    assert feed(deframer, raw[:cut_at], raw[cut_at:]) == [b"abc"]
+    assert deframer.error is not None
+    assert (deframer.error.text, deframer.error.too_large) == (text, too_large)
+
+
+def test_the_limit_itself_passes() -> None:
+    deframer = Deframer(LIMIT)
+    assert feed(deframer, message(b"x" * LIMIT)) == [b"x" * LIMIT]
+    assert deframer.error is None
