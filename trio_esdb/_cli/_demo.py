@@ -40,12 +40,13 @@ async def demo(address: str, count: int) -> None:
     """Append ``count`` orders of three events each to the node at this address, and receive them."""
     run = uuid.uuid4().hex[:8]
     orders = {name: _Order(name) for name in (f"order-{run}-{number}" for number in range(1, count + 1))}
-    with trio.fail_after(_PATIENCE), _table(list(orders.values())) as show:
+    with trio.fail_after(_PATIENCE):
         async with ESDBClient(address) as client:
             subscribed = trio.Event()
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(_receive, client, f"order-{run}-", orders, subscribed, show)
-                nursery.start_soon(_append, client, orders, subscribed, show)
+            with _table(list(orders.values())) as show:
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(_receive, client, f"order-{run}-", orders, subscribed, show)
+                    nursery.start_soon(_append, client, orders, subscribed, show)
     _summary(address, orders)
 
 

@@ -6,16 +6,24 @@ import signal
 
 import trio
 
+from trio_esdb._nursery import background_tasks
 from trio_esdb.embedded import EmbeddedNode
 
 
 async def serve(host: str, port: int) -> None:
-    """Serve until SIGINT (Ctrl-C) or SIGTERM; says where, once it listens."""
+    """Serve until SIGINT (Ctrl-C) or SIGTERM, or until a client shuts the node down; says where, once it listens."""
     with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
-        async with EmbeddedNode() as node, trio.open_nursery() as nursery:
-            listening = await nursery.start(node.serve, host, port)
-            shown = f"[{host}]" if ":" in host else host
-            print(f"listening on esdb://{shown}:{listening}?Tls=false", flush=True)
-            async for _ in signals:
-                nursery.cancel_scope.cancel()
-                break
+        async with background_tasks() as background:
+            node: EmbeddedNode = await background.start(EmbeddedNode().run)
+            async with background_tasks() as listening:
+                at = await listening.start(node.serve_tcp, host, port)
+                shown = f"[{host}]" if ":" in host else host
+                print(f"listening on esdb://{shown}:{at}?Tls=false", flush=True)
+                listening.start_soon(_stop_with, node, listening.cancel_scope)
+                async for _ in signals:
+                    return
+
+
+async def _stop_with(node: EmbeddedNode, scope: trio.CancelScope) -> None:
+    await node.wait_stopped()
+    scope.cancel()

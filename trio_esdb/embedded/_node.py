@@ -11,6 +11,7 @@ from typing import Self
 
 import trio
 
+from trio_esdb._nursery import background_tasks
 from trio_esdb._transport import serve_stream, serve_tcp
 from trio_esdb._wire import Limits
 
@@ -104,6 +105,10 @@ class EmbeddedNode:
             self._nursery = None
             self._stopped.set()
 
+    async def wait_stopped(self) -> None:
+        """Wait until the node has ended, or a client has told it to."""
+        await self._stopped.wait()
+
     async def connect(self) -> trio.abc.Stream:
         """The client's end of a new connection to the node, in memory.
 
@@ -131,13 +136,12 @@ class EmbeddedNode:
         OSError where the address cannot be listened on.
         """
         self._running()
-        async with trio.open_nursery() as nursery:
+        async with background_tasks() as nursery:
             listening = await nursery.start(serve_tcp, self._serve, host, port)
             if self._kernel.address is _HERE:
                 self._kernel.address = ("127.0.0.1" if host in _ANYWHERE else host, listening)
             task_status.started(listening)
             await self._stopped.wait()
-            nursery.cancel_scope.cancel()
 
     async def _serve(self, stream: trio.abc.Stream) -> None:
         await serve_stream(stream, self._methods, lambda path: unknown_to(self._methods, path), _LIMITS)
