@@ -35,18 +35,19 @@ def parse(uri: str) -> Settings:
     """
     if not isinstance(uri, str):
         raise InvalidTypeError(f"uri must be a str such as {_EXAMPLE}, not {type(uri).__name__}")
-    scheme, separator, _ = uri.partition("://")
+    scheme, separator, rest = uri.partition("://")
     if not separator or scheme.lower() != "esdb":
         raise InvalidArgumentError(f"uri must begin with esdb://, as in {_EXAMPLE}; it is {uri!r}")
+    address = re.split("[/?#]", rest, maxsplit=1)[0]
+    if "@" in address:  # first of all, so that no message shows a password
+        raise InvalidArgumentError("uri: credentials are not supported yet; an insecure node takes none")
+    if "," in address:
+        raise InvalidArgumentError(f"uri: several nodes are not supported yet; name one ({uri!r})")
     try:
         parts = urlsplit(uri)
         port = parts.port
     except ValueError as exc:
         raise InvalidArgumentError(f"the address in {uri!r} cannot be used: {exc}") from None
-    if "@" in parts.netloc:
-        raise InvalidArgumentError("uri: credentials are not supported yet; an insecure node takes none")
-    if "," in parts.netloc:
-        raise InvalidArgumentError(f"uri: several nodes are not supported yet; name one ({uri!r})")
     if parts.path not in ("", "/") or parts.fragment:
         raise InvalidArgumentError(f"uri must end after the address and its options ({uri!r})")
     host = parts.hostname

@@ -5,17 +5,27 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from functools import lru_cache
+from typing import TypeVar
 
 import trio
 
 from trio_esdb._cluster import Session
 from trio_esdb._convert import ANY, EXISTS, NO_STREAM
-from trio_esdb._errors import DeadlineExceededError, ESDBError, InvalidArgumentError, InvalidTypeError, ServerError
+from trio_esdb._errors import (
+    DeadlineExceededError,
+    ESDBError,
+    InvalidArgumentError,
+    InvalidTypeError,
+    ProtocolError,
+    ResourceExhaustedError,
+    ServerError,
+)
 from trio_esdb._model import StreamState
 from trio_esdb._rpc import Method, error_from
 from trio_esdb._transport import RequestHeaders, StreamingCall
-from trio_esdb._wire import Outcome, Status
+from trio_esdb._wire import HeadersTooLarge, Outcome, Status
 
+T = TypeVar("T")
 ExpectedPosition = int | StreamState | None
 
 _MAX_NUMBER = 2**63 - 1
@@ -45,16 +55,15 @@ class Area:
             return await self._call(method, messages, doing, stream_name)
         with trio.move_on_after(check_timeout(timeout)):
             return await self._call(method, messages, doing, stream_name)
-        raise DeadlineExceededError(
-            f"{doing}: no answer within {timeout:g} seconds [{self._session.address}]",
-            status="DEADLINE_EXCEEDED",
-            address=self._session.address,
-        )
+        raise overdue(doing, self._session.address)
 
     async def _call(self, method: Method, messages: Sequence[bytes], doing: str, stream_name: str) -> bytes:
         session = self._session
         link = await session.link()
-        reply, outcome = await link.unary(request_headers(method, session.address), messages)
+        try:
+            reply, outcome = await link.unary(request_headers(method, session.address), messages)
+        except HeadersTooLarge as exc:
+            raise headers_refused(exc, doing, session.address) from None
         if outcome.status is Status.OK:
             return reply
         if session.closed:
@@ -62,13 +71,40 @@ class Area:
         await let_the_scope_speak(outcome)
         raise error_from(outcome, address=link.address, doing=doing, stream_name=stream_name)
 
-    async def _stream(self, method: Method, message: bytes, deadline: float) -> StreamingCall:
+    async def _stream(self, method: Method, message: bytes, deadline: float, doing: str) -> StreamingCall:
         """Open a call with many responses."""
         session = self._session
-        await trio.lowlevel.checkpoint_if_cancelled()
-        link = await session.link()
+        link = None
+        with trio.CancelScope(deadline=deadline):
+            await trio.lowlevel.checkpoint()
+            link = await session.link()
+        if link is None:
+            raise overdue(doing, session.address)
         deadline = min(deadline, trio.current_effective_deadline())
-        return link.stream(request_headers(method, session.address), [message], deadline=deadline)
+        try:
+            return link.stream(request_headers(method, session.address), [message], deadline=deadline)
+        except HeadersTooLarge as exc:
+            raise headers_refused(exc, doing, session.address) from None
+
+    def _understood(self, convert: Callable[[bytes], T], reply: bytes, doing: str) -> T:
+        """What a response means; ProtocolError says where a response came from that has no meaning."""
+        try:
+            return convert(reply)
+        except ProtocolError as exc:
+            address = self._session.address
+            raise ProtocolError(f"{doing}: {exc} [{address}]", status=exc.status, address=address) from exc.__cause__
+
+
+def overdue(doing: str, address: str) -> DeadlineExceededError:
+    """The error for a call whose own timeout has passed."""
+    return DeadlineExceededError(
+        f"{doing}: the timeout passed [{address}]", status="DEADLINE_EXCEEDED", address=address
+    )
+
+
+def headers_refused(exc: HeadersTooLarge, doing: str, address: str) -> ResourceExhaustedError:
+    """The error for request headers that the server would not take; nothing was sent."""
+    return ResourceExhaustedError(f"{doing}: {exc} [{address}]", status="RESOURCE_EXHAUSTED", address=address)
 
 
 async def let_the_scope_speak(outcome: Outcome) -> None:

@@ -67,6 +67,7 @@ class ESDBClient(Writing, Reading, Subscribing, Metadata):
     async def __aenter__(self) -> Self:
         if self._lifetime is not None:
             raise ESDBError("a client is opened once; make a new one to connect again")
+        self._check_not_closed()
         self._lifetime = self._open()
         await self._lifetime.__aenter__()
         return self
@@ -91,6 +92,10 @@ class ESDBClient(Writing, Reading, Subscribing, Metadata):
         else:
             await trio.lowlevel.checkpoint()
 
+    def _check_not_closed(self) -> None:
+        if self._closing.is_set():
+            raise trio.ClosedResourceError("the client was closed before it was open")
+
     @asynccontextmanager
     async def _open(self) -> AsyncIterator[None]:
         async with background_tasks() as nursery:
@@ -99,6 +104,7 @@ class ESDBClient(Writing, Reading, Subscribing, Metadata):
                 connect = await self._embedded_node(nursery) if self._settings.host is None else self._dial
             session = Session(nursery, connect, self._settings.address, self._limits)
             await session.link()
+            self._check_not_closed()
             self._open_session = session
             try:
                 yield

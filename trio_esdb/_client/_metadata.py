@@ -68,7 +68,7 @@ class Metadata(Area):
         messages = [append_options("$$" + stream_name, expected), proposed_message(event)]
         doing = f"writing the metadata of stream {stream_name!r}"
         reply = await self._unary(Method.APPEND, messages, timeout=timeout, doing=doing, stream_name=stream_name)
-        result = append_response(reply)
+        result = self._understood(append_response, reply, doing)
         if isinstance(result, WrongRevision):
             there = "there is none" if result.actual is None else f"its version is {result.actual}"
             raise ExpectedPositionError(

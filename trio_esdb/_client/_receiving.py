@@ -16,7 +16,7 @@ from trio_esdb._convert import (
     Uninteresting,
     read_response,
 )
-from trio_esdb._errors import DeadlineExceededError, ESDBError, ProtocolError, StreamNotFoundError
+from trio_esdb._errors import DeadlineExceededError, ESDBError, ProtocolError, ServerError, StreamNotFoundError
 from trio_esdb._model import CaughtUp, Checkpoint, FellBehind, RecordedEvent
 from trio_esdb._rpc import error_from
 from trio_esdb._transport import StreamingCall
@@ -51,7 +51,9 @@ class Call:
         self.subscription_id: str | None = None
         self.last_stream_position: int | None = None
         self.open_channels = 0
-        self.closed = False
+        self.over = False
+        """Nothing more is handed over: the call was closed here, or a response could not be."""
+        self._error: Callable[[], Exception] | None = None
         self._doing = doing
         self._stream_name = stream_name
         self._wanted = wanted
@@ -59,7 +61,8 @@ class Call:
 
     def close(self) -> None:
         """Reset the call; every channel is closed."""
-        self.closed = True
+        self.over = True
+        self._error = None
         self.call.close()
 
     def understand(self, raw: bytes) -> Message | None:
@@ -67,9 +70,8 @@ class Call:
         self.call.taken(raw)
         try:
             response = read_response(raw)
-        except ProtocolError:
-            self.call.close()
-            raise
+        except ProtocolError as exc:
+            raise self._failed(ProtocolError, str(exc), exc.status) from exc.__cause__
         return response if type(response) is RecordedEvent else self._other(response)
 
     def _other(self, response: ReadResponse) -> Message | None:
@@ -79,14 +81,7 @@ class Call:
             case Checkpoint() | CaughtUp() | FellBehind():
                 return response if type(response) in self._wanted else None
             case StreamNotFound():
-                self.call.close()
-                error = StreamNotFoundError(
-                    f"{self._doing}: there is no such stream [{self.call.address}]",
-                    status="OK",
-                    address=self.call.address,
-                )
-                error.stream_name = self._stream_name
-                raise error
+                raise self._failed(StreamNotFoundError, "there is no such stream", "OK")
             case LastStreamPosition(stream_position=position):
                 self.last_stream_position = position
             case Confirmation(subscription_id=subscription_id):
@@ -95,23 +90,47 @@ class Call:
                 pass
         return None
 
-    def overdue(self) -> DeadlineExceededError:
+    def overdue(self) -> Exception:
         """The error for a call whose own timeout has passed; the call is reset."""
-        self.call.close()
-        return DeadlineExceededError(
-            f"{self._doing}: the timeout passed [{self.call.address}]",
-            status="DEADLINE_EXCEEDED",
-            address=self.call.address,
-        )
+        return self._failed(DeadlineExceededError, "the timeout passed", "DEADLINE_EXCEEDED")
+
+    def unconfirmed(self, text: str) -> Exception:
+        """The error for a subscription that did not begin as one; the call is reset."""
+        return self._failed(ProtocolError, text, "INTERNAL")
+
+    def _failed(self, kind: type[ServerError], text: str, status: str) -> Exception:
+        """The error that this side found; from now on every receiver is told of it."""
+
+        def error() -> Exception:
+            address = self.call.address
+            made = kind(f"{self._doing}: {text} [{address}]", status=status, address=address)
+            if isinstance(made, StreamNotFoundError):
+                made.stream_name = self._stream_name
+            return made
+
+        if not self.over:
+            self.over = True
+            self._error = error
+            self.call.close()
+        return self.ended()
 
     def ended(self) -> Exception:
         """What a receiver is told after the last message."""
+        if self._client_closed():
+            return trio.ClosedResourceError("the client was closed")
+        if self._error is not None:
+            return self._error()
         outcome = self.call.outcome
-        if self.closed or self._client_closed():
+        if self.over:
             return trio.ClosedResourceError("this read or subscription was closed")
         if outcome is None or outcome.ok:
             return trio.EndOfChannel()
         return error_from(outcome, address=self.call.address, doing=self._doing, stream_name=self._stream_name)
+
+    async def let_the_scope_speak(self) -> None:
+        """As ``let_the_scope_speak`` does for a call that has ended."""
+        if self.call.outcome is not None:
+            await let_the_scope_speak(self.call.outcome)
 
 
 class EventChannel(trio.abc.ReceiveChannel[T], Generic[T]):
@@ -149,7 +168,7 @@ class EventChannel(trio.abc.ReceiveChannel[T], Generic[T]):
                 raw = self._messages.receive_nowait()
             except trio.EndOfChannel:
                 raise shared.ended() from None
-            if shared.closed:
+            if shared.over:
                 raise shared.ended()
             message = shared.understand(raw)
             if message is not None:
@@ -164,6 +183,7 @@ class EventChannel(trio.abc.ReceiveChannel[T], Generic[T]):
             return await self._wait()
         except BaseException:
             await trio.lowlevel.cancel_shielded_checkpoint()
+            await self._shared.let_the_scope_speak()
             raise
         await trio.lowlevel.cancel_shielded_checkpoint()
         return event
@@ -183,6 +203,9 @@ class EventChannel(trio.abc.ReceiveChannel[T], Generic[T]):
         except trio.EndOfChannel:
             await trio.lowlevel.checkpoint()
             raise StopAsyncIteration from None
+        except DeadlineExceededError:
+            await self._shared.let_the_scope_speak()
+            raise
         self._turn = 0
         try:
             return await self._wait()
@@ -198,12 +221,11 @@ class EventChannel(trio.abc.ReceiveChannel[T], Generic[T]):
                 try:
                     raw = await self._messages.receive()
                 except trio.EndOfChannel:
-                    if shared.call.outcome is not None:
-                        await let_the_scope_speak(shared.call.outcome)
+                    await shared.let_the_scope_speak()
                     raise shared.ended() from None
             if scope.cancelled_caught:
                 raise shared.overdue()
-            if shared.closed:
+            if shared.over:
                 raise shared.ended()
             message = shared.understand(raw)
             if message is not None:
@@ -214,6 +236,8 @@ class EventChannel(trio.abc.ReceiveChannel[T], Generic[T]):
 
         The call ends when all of them are closed, or the ``async with`` block is left.
         """
+        if self._shared.over:
+            raise self._shared.ended()
         return EventChannel(self._shared, self._messages.clone())
 
     def statistics(self) -> trio.MemoryChannelStatistics:
@@ -264,6 +288,7 @@ class Receiving(Generic[T]):
     ) -> None:
         assert self._shared is not None
         self._shared.close()
+        await trio.lowlevel.cancel_shielded_checkpoint()
 
     def __aiter__(self) -> NoReturn:
         raise ESDBError(
@@ -277,16 +302,13 @@ async def _confirmation(shared: Call) -> None:
         try:
             raw = await shared.call.messages.receive()
         except trio.EndOfChannel:
-            if shared.call.outcome is not None:
-                await let_the_scope_speak(shared.call.outcome)
+            await shared.let_the_scope_speak()
             error = shared.ended()
-            raise (
-                ProtocolError("the subscription ended before it began")
-                if isinstance(error, trio.EndOfChannel)
-                else error
-            ) from None
+            if isinstance(error, trio.EndOfChannel):
+                error = shared.unconfirmed("the subscription ended before it began")
+            raise error from None
     if scope.cancelled_caught:
         raise shared.overdue()
     shared.understand(raw)
     if shared.subscription_id is None:
-        raise ProtocolError(f"the server did not confirm the subscription first [{shared.call.address}]")
+        raise shared.unconfirmed("the server did not confirm the subscription first")

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from trio_esdb._convert import (
-    ANY,
-    EXISTS,
     WrongRevision,
     append_options,
     append_response,
@@ -63,7 +61,7 @@ class Writing(Area):
             messages.append(message)
         doing = f"appending to stream {stream_name!r}"
         reply = await self._unary(Method.APPEND, messages, timeout=timeout, doing=doing, stream_name=stream_name)
-        result = append_response(reply)
+        result = self._understood(append_response, reply, doing)
         if type(result) is WrongRevision:
             raise self._wrong_position(doing, stream_name, expected_position, result.actual)
         assert isinstance(result, AppendResult)
@@ -119,14 +117,14 @@ class Writing(Area):
             )
         except ExpectedPositionError as exc:
             exc.expected = expected_position
-            if exc.actual is None and expected in (ANY, EXISTS):
+            if exc.actual is None and expected < 0:
                 missing = StreamNotFoundError(
                     str(exc), status=exc.status, details=exc.details, trailers=exc.trailers, address=exc.address
                 )
                 missing.stream_name = stream_name
                 raise missing from None
             raise
-        position = delete_response(reply)
+        position = self._understood(delete_response, reply, doing)
         return -1 if position is None else position
 
     def _wrong_position(

@@ -31,6 +31,8 @@ class Session:
         self._limits = limits
         self._links: list[ClientLink] = []
         self._connecting = trio.Lock()
+        self._failed_attempts = 0
+        self._last_failure = ""
 
     async def link(self) -> ClientLink:
         """A connection with room for a call, which must be opened without waiting in between.
@@ -40,8 +42,11 @@ class Session:
         link = self._with_room()
         if link is not None:
             return link
-        async with self._connecting:  # whoever waited for somebody else's connection may share it
+        failed_before = self._failed_attempts
+        async with self._connecting:  # whoever waited for somebody else's attempt shares what came of it
             while (link := self._with_room()) is None:
+                if self._failed_attempts != failed_before:
+                    raise self._unreachable()
                 await self._open()
         return link
 
@@ -58,23 +63,27 @@ class Session:
         with trio.move_on_after(_PATIENCE):
             try:
                 stream = await self._connect()
-            except (OSError, trio.BrokenResourceError, trio.ClosedResourceError) as exc:
-                raise self._unreachable(str(exc)) from exc
+            except (OSError, UnicodeError, trio.BrokenResourceError, trio.ClosedResourceError) as exc:
+                raise self._attempt_failed(_reason(exc)) from exc
+            if self.closed:  # in the meantime; the nursery may be gone as well
+                await trio.aclose_forcefully(stream)
+                raise trio.ClosedResourceError("the client was closed")
             link = ClientLink(stream, self.address, self._limits)
             self._nursery.start_soon(self._run, link)
             ready = False
             try:
-                ready = await link.ready()
+                ready = await link.ready() and not self.closed
             finally:
                 if not ready:
                     link.close()
-            if ready:
+            if ready and link.room > 0:
                 self._links.append(link)
                 return
-            reason = link.reason
+            reason = link.core.goaway or "the server takes no calls" if ready else link.reason
+            link.close()
         if self.closed:
             raise trio.ClosedResourceError("the client was closed")
-        raise self._unreachable(reason)
+        raise self._attempt_failed(reason)
 
     async def aclose(self) -> None:
         """Close all connections and wait until they are; calls that are open end."""
@@ -93,7 +102,21 @@ class Session:
             if link in self._links:
                 self._links.remove(link)
 
-    def _unreachable(self, reason: str) -> UnavailableError:
+    def _attempt_failed(self, reason: str) -> UnavailableError:
+        self._failed_attempts += 1
+        self._last_failure = reason
+        return self._unreachable()
+
+    def _unreachable(self) -> UnavailableError:
+        reason = self._last_failure
         return UnavailableError(
             f"cannot connect to {self.address}: {reason}", status="UNAVAILABLE", details=reason, address=self.address
         )
+
+
+def _reason(exc: Exception) -> str:
+    """What stopped a connection: trio says only that all attempts failed, and keeps the reasons as the cause."""
+    cause = exc.__cause__
+    if isinstance(cause, BaseExceptionGroup):
+        return "; ".join(str(each) for each in cause.exceptions)
+    return str(cause or exc)

@@ -1,0 +1,47 @@
+"""What must hold of a client's connections when nothing is under way."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import trio.testing
+
+from trio_esdb import ESDBClient
+from trio_esdb._transport import ClientLink
+from trio_esdb._transport._serving import ServerLink
+
+
+def links_of(client: ESDBClient) -> list[ClientLink]:
+    """The client's connections."""
+    return client._session._links
+
+
+async def assert_nothing_is_left(client: ESDBClient, server_links: Iterable[ServerLink] = ()) -> None:
+    """No stream is open at either end, nothing waits to be sent, and the windows' books balance."""
+    await trio.testing.wait_all_tasks_blocked()
+    assert_books_balance(client)
+    for link in links_of(client):
+        assert link.core.streams == {}
+        assert not link.core.has_output
+        assert link.core.room > 0
+    for served in server_links:
+        assert served.core.streams == {}
+        assert not served.core.has_output
+        core = served.core
+        assert core.ended or core.window + core.credit == core.limits.connection_window
+    # What each end believes that it may send is what the other has given.
+    open_ends = [link for link in server_links if not link.core.ended]
+    clients = links_of(client)
+    if len(open_ends) == len(clients) == 1:
+        assert open_ends[0].core._h2.outbound_flow_control_window == clients[0].core.window
+        assert clients[0].core._h2.outbound_flow_control_window == open_ends[0].core.window
+
+
+def assert_books_balance(client: ESDBClient) -> None:
+    """Whatever a peer may send, has sent, and has not got back yet adds up to what it was given."""
+    for link in links_of(client):
+        core = link.core
+        assert core.window + core.credit == core.limits.connection_window
+        for stream in core.streams.values():
+            known = stream.window + stream.deframer.held + stream.untaken + stream.credit
+            assert known == core.limits.stream_window + stream.advance

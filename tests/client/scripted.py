@@ -1,0 +1,269 @@
+"""A server that says what a test tells it to, and remembers what was asked of it.
+
+Answers are built with the generated messages, not with the client's converters.
+"""
+
+from __future__ import annotations
+
+import math
+import uuid
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import trio
+import trio.testing
+
+from trio_esdb._transport import Conversation, Failure, ServerCall
+from trio_esdb._transport._serving import ServerLink
+from trio_esdb._wire import Limits, Status
+from trio_esdb_proto.event_store.client import Empty, StreamIdentifier, Uuid
+from trio_esdb_proto.event_store.client import streams as pb
+
+URI = "esdb://node-1:2113?Tls=false"
+STREAMS = "/event_store.client.streams.Streams/"
+UNKNOWN = 2**64 - 1
+"""What servers send for a position that they do not know."""
+
+
+@dataclass
+class Seen:
+    """A call that came in. ``over`` is set when its method ends, however it ends."""
+
+    method: str
+    call: ServerCall
+    requests: list[bytes] = field(default_factory=list)
+    over: trio.Event = field(default_factory=trio.Event)
+    given_up: bool = False
+    """Whether the client gave it up, or the connection or the time did."""
+
+    @property
+    def timeout(self) -> float:
+        """The seconds that the client gave it, seen from now."""
+        return self.call.deadline - trio.current_time()
+
+    @property
+    def read(self) -> pb.ReadReqOptions:
+        """The options of a Read."""
+        options = pb.ReadReq.parse(self.requests[0]).options
+        assert options is not None
+        return options
+
+    @property
+    def appended(self) -> tuple[pb.AppendReqOptions, list[pb.AppendReqProposedMessage]]:
+        """The options of an Append, and its events."""
+        options = pb.AppendReq.parse(self.requests[0]).options
+        events = [pb.AppendReq.parse(request).proposed_message for request in self.requests[1:]]
+        assert options is not None
+        assert None not in events
+        return options, events  # type: ignore[return-value]
+
+    async def send(self, *messages: bytes) -> None:
+        """Answer; goes on when the client has room for more."""
+        await self.call.send(*messages)
+
+    async def give(self, *messages: bytes) -> None:
+        """Answer and then stay open."""
+        await self.send(*messages)
+        await trio.sleep_forever()
+
+
+Script = Callable[[Seen], Awaitable[object]]
+
+
+class Scripted:
+    """A server: ``read``, ``append``, ``delete`` and ``tombstone`` are what it does with a call of that kind.
+
+    A script returns the response, or sends responses itself and returns nothing, or raises Failure.
+    """
+
+    def __init__(self, nursery: trio.Nursery, limits: Limits | None = None) -> None:
+        self.seen: list[Seen] = []
+        self.links: list[ServerLink] = []
+        self.streams: list[trio.abc.Stream] = []
+        """The server's ends of the connections."""
+        self.script: dict[str, Script] = {}
+        self._nursery = nursery
+        self._limits = limits
+        self._methods = {STREAMS + name: Conversation(self._run) for name in ("Read", "Append", "Delete", "Tombstone")}
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in ("read", "append", "delete", "tombstone"):
+            self.script[name.capitalize()] = value
+        else:
+            object.__setattr__(self, name, value)
+
+    async def connect(self) -> trio.abc.Stream:
+        """A client's end of a new connection."""
+        client, server = trio.testing.memory_stream_pair()
+        link = ServerLink(server, self._methods, lambda path: Failure(Status.UNIMPLEMENTED, path), self._limits)
+        self.links.append(link)
+        self.streams.append(server)
+        self._nursery.start_soon(link.run)
+        await trio.lowlevel.checkpoint()
+        return client
+
+    @property
+    def open_calls(self) -> int:
+        """Streams that the server has not forgotten."""
+        return sum(len(link.core.streams) for link in self.links)
+
+    async def _run(self, call: ServerCall) -> None:
+        seen = Seen(call.path.removeprefix(STREAMS), call)
+        self.seen.append(seen)
+        try:
+            while True:
+                try:
+                    seen.requests.append(await call.receive())
+                except trio.EndOfChannel:
+                    break
+            answer = await self.script[seen.method](seen)
+            if isinstance(answer, bytes):
+                await call.send(answer)
+        except trio.Cancelled:
+            seen.given_up = True
+            raise
+        finally:
+            seen.over.set()
+
+
+def says(*messages: bytes) -> Script:
+    """A script that gives these messages and ends well."""
+
+    async def run(seen: Seen) -> None:
+        await seen.send(*messages)
+
+    return run
+
+
+def goes_on(*messages: bytes) -> Script:
+    """A script that gives these messages and stays open."""
+
+    async def run(seen: Seen) -> None:
+        await seen.give(*messages)
+
+    return run
+
+
+def fails(status: Status, message: str = "", after: tuple[bytes, ...] = (), **trailers: str) -> Script:
+    """A script that ends the call with this status."""
+
+    async def run(seen: Seen) -> None:
+        if after:
+            await seen.send(*after)
+        raise Failure(status, message, {key.replace("_", "-"): value for key, value in trailers.items()})
+
+    return run
+
+
+async def silence(seen: Seen) -> None:
+    """A script that never answers."""
+    await trio.sleep_forever()
+
+
+def identifier(name: str) -> StreamIdentifier:
+    return StreamIdentifier(stream_name=name.encode())
+
+
+def recorded(
+    number: int = 0,
+    stream: str = "s",
+    *,
+    type: str = "Happened",
+    data: bytes = b"{}",
+    metadata: bytes = b"",
+    position: int | None = None,
+    prepare: int | None = None,
+    id: uuid.UUID | None = None,
+    content_type: str = "application/json",
+    created: int = 17_000_000_000_000_000,
+) -> pb.ReadRespReadEventRecordedEvent:
+    """A record as a server sends it; the n-th is at position 100 * n + 50."""
+    position = 100 * number + 50 if position is None else position
+    return pb.ReadRespReadEventRecordedEvent(
+        id=Uuid(string=str(id or uuid.UUID(int=number + 1))),
+        stream_identifier=identifier(stream),
+        stream_revision=number,
+        commit_position=position,
+        prepare_position=position if prepare is None else prepare,
+        metadata={"type": type, "created": str(created), "content-type": content_type},
+        custom_metadata=metadata,
+        data=data,
+    )
+
+
+def event(number: int = 0, stream: str = "s", **more: Any) -> bytes:
+    """A response that holds an event."""
+    record = recorded(number, stream, **more)
+    return bytes(pb.ReadResp(event=pb.ReadRespReadEvent(event=record, commit_position=record.commit_position)))
+
+
+def linked(link: pb.ReadRespReadEventRecordedEvent, target: pb.ReadRespReadEventRecordedEvent | None) -> bytes:
+    """A response that holds a link and what it leads to, if that is still there."""
+    return bytes(pb.ReadResp(event=pb.ReadRespReadEvent(event=target, link=link, commit_position=link.commit_position)))
+
+
+def confirmed(subscription_id: str = "sub-1") -> bytes:
+    return bytes(pb.ReadResp(confirmation=pb.ReadRespSubscriptionConfirmation(subscription_id=subscription_id)))
+
+
+def checkpoint(commit: int, prepare: int | None = None) -> bytes:
+    return bytes(
+        pb.ReadResp(
+            checkpoint=pb.ReadRespCheckpoint(
+                commit_position=commit, prepare_position=commit if prepare is None else prepare
+            )
+        )
+    )
+
+
+def caught_up() -> bytes:
+    return bytes(pb.ReadResp(caught_up=pb.ReadRespCaughtUp()))
+
+
+def fell_behind() -> bytes:
+    return bytes(pb.ReadResp(fell_behind=pb.ReadRespFellBehind()))
+
+
+def not_found(stream: str = "s") -> bytes:
+    return bytes(pb.ReadResp(stream_not_found=pb.ReadRespStreamNotFound(stream_identifier=identifier(stream))))
+
+
+def last_position(number: int) -> bytes:
+    return bytes(pb.ReadResp(last_stream_position=number))
+
+
+def appended(revision: int | None, position: int | None) -> bytes:
+    """The answer to an append that was done."""
+    success = pb.AppendRespSuccess()
+    if revision is None:
+        success.no_stream = Empty()
+    else:
+        success.current_revision = revision
+    if position is None:
+        success.no_position = Empty()
+    else:
+        success.position = pb.AppendRespPosition(commit_position=position, prepare_position=position)
+    return bytes(pb.AppendResp(success=success))
+
+
+def wrong_version(current: int | None) -> bytes:
+    """The answer to an append that found the stream elsewhere."""
+    wrong = pb.AppendRespWrongExpectedVersion()
+    if current is None:
+        wrong.current_no_stream = Empty()
+    else:
+        wrong.current_revision = current
+    return bytes(pb.AppendResp(wrong_expected_version=wrong))
+
+
+def deleted(position: int | None) -> bytes:
+    """The answer to a deletion or tombstoning."""
+    if position is None:
+        return bytes(pb.DeleteResp(no_position=Empty()))
+    return bytes(pb.DeleteResp(position=pb.DeleteRespPosition(commit_position=position, prepare_position=position)))
+
+
+def endless(timeout: float) -> bool:
+    """Whether the client gave a call no deadline."""
+    return timeout == math.inf
