@@ -40,7 +40,7 @@ def plain(decoder: Decoder, block: bytes) -> tuple[Header, ...]:
 
 
 @given(steps)
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 def test_a_foreign_decoder_always_understands(script: list[tuple[Header, ...] | list[int]]) -> None:
     """The same lists again and again, while the peer changes the size of its table."""
     encoder = Encoder()
@@ -59,7 +59,7 @@ def test_a_foreign_decoder_always_understands(script: list[tuple[Header, ...] | 
 
 
 @given(steps)
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 def test_we_always_understand_a_foreign_encoder(script: list[tuple[Header, ...] | list[int]]) -> None:
     theirs = Encoder()
     decoder = Decoder()

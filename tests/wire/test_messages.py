@@ -34,7 +34,7 @@ def cuttings(draw: st.DrawFn) -> tuple[list[bytes], list[bytes]]:
 
 
 @given(cuttings())
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 def test_any_cutting_gives_the_same_messages(case: tuple[list[bytes], list[bytes]]) -> None:
     messages, portions = case
     deframer = Deframer(LIMIT)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from trio_esdb._wire import Outcome, Status, encode_deadline, encode_headers
@@ -36,7 +36,6 @@ def test_a_timeout_is_rounded_up_and_has_eight_digits_at_most(seconds: float, te
 
 
 @given(st.floats(min_value=0, max_value=10**7))
-@settings(deadline=None)
 def test_a_timeout_comes_back_never_shorter(seconds: float) -> None:
     text = encode_deadline(seconds)
     assert len(text) <= 9
@@ -110,7 +109,6 @@ def test_binary_metadata(value: str, found: bytes | None) -> None:
 
 
 @given(st.dictionaries(st.sampled_from(["a", "b-c", "d-bin", "e.f-bin"]), st.binary(max_size=20)))
-@settings(deadline=None)
 def test_metadata_comes_back(values: dict[str, bytes]) -> None:
     metadata = {key: value if key.endswith("-bin") else value.hex() + "~" for key, value in values.items()}
     assert metadata_from(encode_headers(metadata)) == metadata
@@ -157,7 +155,6 @@ def test_a_status_that_nobody_knows(status: str) -> None:
 
 
 @given(st.text(max_size=50))
-@settings(deadline=None)
 def test_a_message_comes_back(text: str) -> None:
     encoded = encode_grpc_message(text)
     assert encoded.isascii()

@@ -222,7 +222,11 @@ class Connection:
     def _on_other(self, frame: bytes) -> None:
         """SETTINGS, PING, the connection's WINDOW_UPDATE, PRIORITY: h2's."""
         window = self._h2.remote_settings.initial_window_size
-        for event in self._h2.receive_data(frame):
+        events = self._h2.receive_data(frame)
+        answer = self._h2.data_to_send()
+        if answer:
+            self._out.append(answer)  # before what new SETTINGS admit: they hold from their ACK on
+        for event in events:
             if isinstance(event, WindowUpdated):
                 self._unblock()
             elif isinstance(event, RemoteSettingsChanged):
@@ -230,9 +234,6 @@ class Connection:
                 self._encoder.forget()
                 self._events.append(RoomChanged())
                 self._move_send_windows(self._h2.remote_settings.initial_window_size - window)
-        answer = self._h2.data_to_send()
-        if answer:
-            self._out.append(answer)
 
     def _move_send_windows(self, change: int) -> None:
         if change:
