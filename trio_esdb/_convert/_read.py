@@ -7,15 +7,20 @@ through betterproto2's messages (``_read_fallback``); tests hold both equal on r
 
 from __future__ import annotations
 
+from binascii import a2b_hex
 from collections.abc import Callable
 
 from trio_esdb._model import RecordedEvent
 
 from ._answers import ReadResponse
+from ._varint import UNKNOWN_POSITION, read_varint
 
-_UNKNOWN_POSITION = 2**64 - 1
 _MEMORY = 4096
+"""So many names and pairs are remembered,"""
+_MEMORABLE = 256
+"""none of them longer than this."""
 
+_from_bytes = int.from_bytes
 _new: Callable[[type[RecordedEvent]], RecordedEvent] = object.__new__
 _set_id = RecordedEvent.__dict__["_id"].__set__
 _set_ticks = RecordedEvent.__dict__["_ticks"].__set__
@@ -42,7 +47,7 @@ def read_response(raw: bytes) -> ReadResponse:
     try:
         if raw[0] == 0x0A:
             return _read_event(raw)
-    except (_Unusual, IndexError, ValueError):
+    except (_Unusual, IndexError, ValueError, OverflowError):
         pass
     from ._read_fallback import read_response as the_long_way  # the messages are loaded when they are needed
 
@@ -68,6 +73,8 @@ def _read_event(raw: bytes) -> RecordedEvent:
         while raw[at] > 127:
             at += 1
         at += 1
+        if at - stop > 11:
+            raise _Unusual
     elif raw[at] == 0x22 and raw[at + 1] == 0:
         at += 2
     if at != end:
@@ -108,9 +115,9 @@ def _recorded_event(raw: bytes, at: int, stop: int) -> RecordedEvent:
     if raw[at : at + 4] != b"\x0a\x26\x12\x24":
         raise _Unusual
     digits = raw[at + 4 : at + 40].replace(b"-", b"")
-    if len(digits) != 32 or not digits.isalnum():
+    if len(digits) != 32:
         raise _Unusual
-    _set_id(event, int(digits, 16))
+    _set_id(event, _from_bytes(a2b_hex(digits), "big"))
     at += 40
 
     # stream_identifier=2: one field, the name
@@ -131,19 +138,19 @@ def _recorded_event(raw: bytes, at: int, stop: int) -> RecordedEvent:
         at += 1
         revision = raw[at]
         if revision > 127:
-            revision, at = _long_varint(raw, at)
+            revision, at = read_varint(raw, at)
         at += 1
         tag = raw[at]
     if tag == 0x20:
-        prepare, at = _long_varint(raw, at + 1)
+        prepare, at = read_varint(raw, at + 1)
         at += 1
         tag = raw[at]
     if tag == 0x28:
-        commit, at = _long_varint(raw, at + 1)
+        commit, at = read_varint(raw, at + 1)
         at += 1
     _set_stream_position(event, revision)
-    _set_prepare_position(event, None if prepare == _UNKNOWN_POSITION else prepare)
-    _set_commit_position(event, None if commit == _UNKNOWN_POSITION else prepare if commit == prepare else commit)
+    _set_prepare_position(event, None if prepare == UNKNOWN_POSITION else prepare)
+    _set_commit_position(event, None if commit == UNKNOWN_POSITION else prepare if commit == prepare else commit)
 
     # metadata=6: a map of texts; type and content-type are the same few again and again
     event_type = content_type = ""
@@ -157,6 +164,8 @@ def _recorded_event(raw: bytes, at: int, stop: int) -> RecordedEvent:
         at = end
         if entry[:11] == b"\x0a\x07created\x12\x11" and len(entry) == 28:
             ticks = int(entry[11:])
+            if ticks < 10**16:  # not 17 digits: a sign, a space, a leading zero
+                raise _Unusual
             continue
         pair = _system.get(entry)
         key, value = _new_pair(entry) if pair is None else pair
@@ -187,29 +196,16 @@ def _recorded_event(raw: bytes, at: int, stop: int) -> RecordedEvent:
     return event
 
 
-def _long_varint(raw: bytes, at: int) -> tuple[int, int]:
-    """A varint at ``at``, and the place of its last byte."""
-    more = raw[at]
-    value = more & 127
-    shift = 7
-    while more > 127:
-        at += 1
-        more = raw[at]
-        value |= (more & 127) << shift
-        shift += 7
-    if shift > 70 or value > _UNKNOWN_POSITION:
-        raise _Unusual
-    return value, at
-
-
 def _new_name(identifier: bytes) -> str:
     """The name in an encoded StreamIdentifier; remembered, since the next event is likely of the same stream."""
     at, end = _delimited(identifier, 1)
     if identifier[0] != 0x1A or end != len(identifier):
         raise _Unusual
-    if len(_names) >= _MEMORY:
-        _names.clear()
-    name = _names[identifier] = identifier[at:end].decode()
+    name = identifier[at:end].decode()
+    if len(identifier) <= _MEMORABLE:
+        if len(_names) >= _MEMORY:
+            _names.clear()
+        _names[identifier] = name
     return name
 
 
@@ -222,7 +218,9 @@ def _new_pair(entry: bytes) -> tuple[str, str]:
     at, end = _delimited(entry, end + 1)
     if end != len(entry):
         raise _Unusual
-    if len(_system) >= _MEMORY:
-        _system.clear()
-    pair = _system[entry] = key, entry[at:end].decode()
+    pair = key, entry[at:end].decode()
+    if len(entry) <= _MEMORABLE:
+        if len(_system) >= _MEMORY:
+            _system.clear()
+        _system[entry] = pair
     return pair

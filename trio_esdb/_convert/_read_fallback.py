@@ -2,36 +2,46 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 
 from trio_esdb._errors import ProtocolError
 from trio_esdb._model import CaughtUp, Checkpoint, FellBehind, RecordedEvent
 from trio_esdb_proto.event_store.client import StreamIdentifier, Uuid
-from trio_esdb_proto.event_store.client.streams import ReadResp, ReadRespReadEventRecordedEvent
+from trio_esdb_proto.event_store.client.streams import (
+    ReadResp,
+    ReadRespReadEvent,
+    ReadRespReadEventRecordedEvent,
+)
 
 from ._answers import Confirmation, LastStreamPosition, ReadResponse, StreamNotFound, Uninteresting
+from ._messages import decode
+from ._varint import UNKNOWN_POSITION
 
-_UNKNOWN_POSITION = 2**64 - 1
+_HEX_DIGITS = re.compile("[0-9a-fA-F]{32}")
+_DECIMAL = re.compile("-?[0-9]{1,19}")
+_FIRST_TICK, _LAST_TICK = -621355968000000000, 2534023007999999999
+"""The years 1 to 9999, which a server's clock and ours can tell."""
 
 
 def read_response(raw: bytes) -> ReadResponse:
     """What one message of a read or subscription says. ProtocolError if it cannot be understood."""
     try:
-        message = ReadResp.parse(raw)
+        message = decode(ReadResp, raw)
         if message.event is not None:
-            return _event(message)
-        if message.confirmation is not None:
-            return Confirmation(message.confirmation.subscription_id)
-        if message.checkpoint is not None:
-            return Checkpoint(message.checkpoint.commit_position, message.checkpoint.prepare_position)
+            return _event(message.event)
         if message.stream_not_found is not None:
             return StreamNotFound(_name(message.stream_not_found.stream_identifier))
-        if message.last_stream_position is not None:
-            return LastStreamPosition(message.last_stream_position)
-    except Exception as exc:  # betterproto2 raises of everything, from KeyError to OverflowError, for bytes that lie
+    except ValueError as exc:
         raise ProtocolError(
-            f"the server sent a read response that cannot be understood: {exc!r}", status="INTERNAL"
+            f"the server sent a read response that cannot be understood: {exc}", status="INTERNAL"
         ) from exc
+    if message.confirmation is not None:
+        return Confirmation(message.confirmation.subscription_id)
+    if message.checkpoint is not None:
+        return Checkpoint(message.checkpoint.commit_position, message.checkpoint.prepare_position)
+    if message.last_stream_position is not None:
+        return LastStreamPosition(message.last_stream_position)
     # One fork gives these two other fields than KurrentDB does, so only that they came may be looked at.
     if message.caught_up is not None:
         return CaughtUp()
@@ -40,9 +50,7 @@ def read_response(raw: bytes) -> ReadResponse:
     return Uninteresting()
 
 
-def _event(message: ReadResp) -> RecordedEvent:
-    resolved = message.event
-    assert resolved is not None
+def _event(resolved: ReadRespReadEvent) -> RecordedEvent:
     link = None if resolved.link is None else _recorded(resolved.link)
     if resolved.event is not None:
         return _recorded(resolved.event, link)
@@ -61,11 +69,10 @@ def _recorded(message: ReadRespReadEventRecordedEvent, link: RecordedEvent | Non
         stream_name=_name(message.stream_identifier),
         stream_position=message.stream_revision,
         commit_position=_position(message.commit_position),
-        prepare_position=_position(message.prepare_position),
         link=link,
     )
     object.__setattr__(event, "prepare_position", _position(message.prepare_position))
-    object.__setattr__(event, "_ticks", int(message.metadata.get("created") or 0))
+    object.__setattr__(event, "_ticks", _ticks(message.metadata.get("created")))
     return event
 
 
@@ -77,7 +84,12 @@ def uuid_from(message: Uuid | None) -> uuid.UUID:
         mask = (1 << 64) - 1
         high, low = message.structured.most_significant_bits, message.structured.least_significant_bits
         return uuid.UUID(int=(high & mask) << 64 | low & mask)
-    return uuid.UUID(message.string) if message.string else uuid.UUID(int=0)
+    if not message.string:
+        return uuid.UUID(int=0)
+    digits = message.string.replace("-", "")
+    if not _HEX_DIGITS.fullmatch(digits):
+        raise ValueError(f"{message.string!r} is not a UUID")
+    return uuid.UUID(int=int(digits, 16))
 
 
 def _name(message: StreamIdentifier | None) -> str:
@@ -85,4 +97,13 @@ def _name(message: StreamIdentifier | None) -> str:
 
 
 def _position(value: int) -> int | None:
-    return None if value == _UNKNOWN_POSITION else value
+    return None if value == UNKNOWN_POSITION else value
+
+
+def _ticks(created: str | None) -> int:
+    """When an event was written; the epoch where the server does not tell."""
+    if not created:
+        return 0
+    if not _DECIMAL.fullmatch(created) or not _FIRST_TICK <= int(created) <= _LAST_TICK:
+        raise ValueError(f"{created!r} is not a time")
+    return int(created)
