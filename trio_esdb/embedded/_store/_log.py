@@ -56,6 +56,6 @@ class Log:
         if position > self.end:
             raise BeyondEnd(position)
         index = bisect_left(self.positions, position)
-        if position < 0 or self.positions[index] != position:
+        if index == len(self.positions) or self.positions[index] != position:
             raise InvalidPosition(position)
         return index

@@ -1,0 +1,115 @@
+"""Small words for talking to a store."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from uuid import UUID
+
+from trio_esdb.embedded._store import (
+    ANY,
+    NO_STREAM,
+    AllPage,
+    Proposal,
+    Record,
+    Store,
+    StreamPage,
+    Written,
+    WrongExpectation,
+)
+
+NOW = 17_000_000_000_000_000
+"""A moment, in ticks."""
+SECOND = 10_000_000
+
+
+def event(key: int = 0, *, type: str = "Happened", data: bytes = b"{}", is_json: bool = True) -> Proposal:
+    """An event; the same key makes the same id."""
+    return Proposal(UUID(int=10**12 + key), type, data, b"", is_json)
+
+
+def events(*keys: int) -> list[Proposal]:
+    return [event(key) for key in keys]
+
+
+def many(count: int, first: int = 0) -> list[Proposal]:
+    return events(*range(first, first + count))
+
+
+def store_with(stream: str = "s", count: int = 3, now: int = NOW) -> Store:
+    """A store that holds this many events (keys 0, 1, ...) in one stream."""
+    store = Store()
+    written(store.append(stream, NO_STREAM, many(count), now))
+    return store
+
+
+def written(outcome: Written | WrongExpectation) -> Written:
+    assert isinstance(outcome, Written), outcome
+    return outcome
+
+
+def set_metadata(store: Store, stream: str, text: bytes, key: int = 10**6, now: int = NOW) -> Written:
+    """Write metadata by hand; ids are never the same, for they would count as written before."""
+    store.forget_ids()
+    return written(store.append("$$" + stream, ANY, [event(key, type="$metadata", data=text)], now))
+
+
+def numbers(page: StreamPage | Sequence[Record]) -> list[int]:
+    records = page.records if isinstance(page, StreamPage) else page
+    return [record.number for record in records]
+
+
+def names(page: AllPage) -> list[tuple[str, int]]:
+    return [(record.stream, record.number) for record in page.records]
+
+
+def read_whole(store: Store, stream: str, start: int = 0, *, now: int = NOW, size: int = 32) -> list[StreamPage]:
+    """All pages forwards."""
+    pages = [store.read_stream(stream, start, size, now)]
+    while not pages[-1].is_end:
+        pages.append(store.read_stream(stream, pages[-1].next_number, size, now))
+    return pages
+
+
+def visible(store: Store, stream: str, *, now: int = NOW) -> list[int]:
+    """The numbers that a reader sees."""
+    return [number for page in read_whole(store, stream, now=now) for number in numbers(page)]
+
+
+def metadata_texts(store: Store, stream: str) -> list[bytes]:
+    """All metadata ever written for this stream, in order; those hidden too."""
+    return [record.data for record in everything(store) if record.stream == "$$" + stream]
+
+
+def everything(store: Store) -> Iterable[Record]:
+    return store.read_all(0, 0, None, 10**6).records
+
+
+# -- the states of a stream called s
+
+DELETED = "deleted"
+
+
+def never() -> Store:
+    return Store()
+
+
+def only_metadata() -> Store:
+    store = Store()
+    set_metadata(store, "s", b'{"a":1}')
+    return store
+
+
+def living() -> Store:
+    return store_with("s", 3)
+
+
+def soft_deleted() -> Store:
+    store = living()
+    store.delete("s", ANY, NOW)
+    return store
+
+
+def tombstoned() -> Store:
+    store = living()
+    store.tombstone("s", ANY, NOW)
+    return store
