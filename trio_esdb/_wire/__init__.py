@@ -1,7 +1,6 @@
 """HTTP/2 and gRPC without I/O: bytes in, events out, in both roles."""
 
 from ._client import ClientConnection, HeadersTooLarge
-from ._connection import Limits
 from ._events import (
     CallEnded,
     CallReceived,
@@ -15,6 +14,7 @@ from ._events import (
 )
 from ._frames import Code
 from ._grpc import Metadata, Status, encode_deadline, encode_headers
+from ._limits import Limits
 from ._messages import PREFIX_SIZE
 from ._outcome import Outcome
 from ._server import ServerConnection

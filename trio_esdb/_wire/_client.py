@@ -5,13 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from . import _frames as frames
-from ._connection import Connection, Limits, PeerError
+from ._connection import Connection
 from ._events import CallEnded, Event, RoomChanged
 from ._frames import Code, code_name
 from ._grpc import Status
 from ._headers import RESPONSE, RESPONSE_TRAILERS, Header, content_length, list_size, literal
+from ._limits import Limits
 from ._messages import MessageError
 from ._outcome import Outcome, from_http, from_reset, from_trailers
+from ._sending import PeerError
 from ._stream import Stream
 
 _USUAL_STREAM_LIMIT = 100

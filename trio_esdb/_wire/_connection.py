@@ -12,123 +12,40 @@ the windows of its streams.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
-
-from h2.config import H2Configuration
-from h2.connection import H2Connection
 from h2.events import RemoteSettingsChanged, WindowUpdated
 from h2.exceptions import ProtocolError as H2ProtocolError
-from h2.settings import SettingCodes, Settings
 from h2.utilities import HeaderValidationFlags
 
 from . import _frames as frames
-from ._events import ConnectionEnded, Drained, Event, MessagesReceived, RoomChanged
+from ._events import ConnectionEnded, Event, MessagesReceived, RoomChanged
 from ._frames import Code
 from ._grpc import Status
-from ._headers import BlockDecoder, BlockEncoder, BlockError, Header, MalformedHeaders
-from ._messages import MessageError, frame_messages
+from ._headers import BlockDecoder, BlockError, Header, MalformedHeaders
+from ._limits import Limits
+from ._messages import MessageError
 from ._outcome import Outcome
+from ._sending import PeerError, Sender
 from ._stream import Stream
 
-DEFAULT_WINDOW = 65_535
 _BLOCK_LIMIT = 256 * 1024
-_RESET_REMEMBERED = 4096
 _TEXT_LIMIT = 1024
-_DEBUG_LIMIT = 256
 _unpack_head = frames.HEAD.unpack_from
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """Sizes in bytes, and the number of calls that a server serves at once on a connection."""
-
-    receive_message: int = 17 * 1024 * 1024
-    stream_window: int = 512 * 1024
-    connection_window: int = 4 * 1024 * 1024
-    header_list: int = 64 * 1024
-    concurrent_streams: int = 100
-
-    def __post_init__(self) -> None:
-        if self.connection_window < DEFAULT_WINDOW:
-            raise ValueError(f"no connection's window can be below {DEFAULT_WINDOW} bytes")
-
-
-class PeerError(Exception):
-    """The peer broke HTTP/2's rules in a way that ends the connection."""
-
-    def __init__(self, code: int, text: str) -> None:
-        super().__init__(text)
-        self.code = code
-
-
-class Connection:
+class Connection(Sender):
     """One HTTP/2 connection; ``ClientConnection`` and ``ServerConnection`` are its two roles."""
 
-    _client_side: bool
-
     def __init__(self, limits: Limits) -> None:
-        self.limits = limits
-        self.streams: dict[int, Stream] = {}
+        super().__init__(limits)
         self.ended = False
-        self._settings_known = False
         self.window = limits.connection_window
         """What the peer may still send on the connection; with ``credit`` it always adds up to the limit."""
         self.credit = 0
-        self._h2 = self._greeting(limits)
-        self._out: list[bytes] = [self._h2.data_to_send()]
-        if limits.connection_window > DEFAULT_WINDOW:
-            self._out.append(frames.window_update(0, limits.connection_window - DEFAULT_WINDOW))
-        self._encoder = BlockEncoder(self._h2.encoder)
+        self._settings_known = False
         self._decoder = BlockDecoder(self._h2.decoder)
         self._rest = b""
-        self._events: list[Event] = []
         self._batched: list[Stream] = []
-        self._blocked: dict[int, Stream] = {}
-        self._reset: dict[int, None] = {}
         self._block: tuple[int, int, bytearray] | None = None
-
-    def _greeting(self, limits: Limits) -> H2Connection:
-        h2 = H2Connection(H2Configuration(client_side=self._client_side, header_encoding=None))
-        values = {
-            SettingCodes.INITIAL_WINDOW_SIZE: limits.stream_window,
-            SettingCodes.MAX_HEADER_LIST_SIZE: limits.header_list,
-        }
-        if self._client_side:
-            values[SettingCodes.ENABLE_PUSH] = 0
-        else:
-            values[SettingCodes.MAX_CONCURRENT_STREAMS] = limits.concurrent_streams
-        h2.local_settings = Settings(client=self._client_side, initial_values=values)
-        h2.initiate_connection()
-        # Above the advertised limit only the stream is refused; to lose HPACK's state it takes far more.
-        h2.decoder.max_header_list_size = 1024 * 1024
-        return h2
-
-    # -- bytes out ---------------------------------------------------------------------------------------------------
-
-    @property
-    def has_output(self) -> bool:
-        """Whether there is anything to send."""
-        return bool(self._out)
-
-    def data_to_send(self) -> bytes:
-        """All that is queued for the peer; empty where nothing is."""
-        data = b"".join(self._out)
-        self._out.clear()
-        return data
-
-    def send_messages(self, stream: Stream, messages: Iterable[bytes], *, end: bool = False) -> None:
-        """Queue gRPC messages; what the peer's windows do not admit yet waits in ``stream.unsent``."""
-        if stream.id not in self.streams:
-            return
-        self._send(stream, frame_messages(messages), () if end else None)
-
-    def reset(self, stream: Stream, code: int = Code.CANCEL) -> None:
-        """Give a call up at once; what it had not sent yet is dropped. Does nothing for a stream already over."""
-        if self.streams.get(stream.id) is stream:
-            self._out.append(frames.rst_stream(stream.id, code))
-            self._remember_reset(stream.id)
-            self._forget(stream)
 
     def take(self, stream: Stream, size: int) -> None:
         """The consumer took messages that filled ``size`` bytes of the stream, prefixes included."""
@@ -142,10 +59,6 @@ class Connection:
             self._open_window(stream, 0)
         elif not stream.untaken:
             self._advance(stream)
-
-    def goodbye(self, code: int = Code.NO_ERROR, text: str = "") -> None:
-        """Queue a GOAWAY: calls that the peer opens from now on are refused, open ones go on."""
-        self._out.append(frames.goaway(self._highest_peer_stream(), code, text.encode()[:_DEBUG_LIMIT]))
 
     def connection_lost(self, reason: str) -> list[Event]:
         """The connection is gone; the ends of all its calls."""
@@ -234,14 +147,6 @@ class Connection:
                 self._encoder.forget()
                 self._events.append(RoomChanged())
                 self._move_send_windows(self._h2.remote_settings.initial_window_size - window)
-
-    def _move_send_windows(self, change: int) -> None:
-        if change:
-            for stream in self.streams.values():
-                stream.send_window += change
-                if stream.send_window > frames.MAX_WINDOW:
-                    raise PeerError(Code.FLOW_CONTROL_ERROR, "SETTINGS raised a window beyond its limit")
-            self._unblock()
 
     def _on_data(self, stream_id: int, flags: int, data: bytes, start: int, stop: int) -> None:
         size = stop - start  # which always fits: half of the connection's window is more than a frame
@@ -408,9 +313,6 @@ class Connection:
     def _refuse_message(self, stream: Stream, error: MessageError) -> None:
         raise AssertionError("a role's own")  # pragma: no cover
 
-    def _highest_peer_stream(self) -> int:
-        raise AssertionError("a role's own")  # pragma: no cover
-
     def _was_opened(self, stream_id: int) -> bool:
         raise AssertionError("a role's own")  # pragma: no cover
 
@@ -439,89 +341,6 @@ class Connection:
     def _check_not_idle(self, stream_id: int) -> None:
         if not self._was_opened(stream_id):
             raise PeerError(Code.PROTOCOL_ERROR, f"a frame came for stream {stream_id}, which nobody opened")
-
-    def _remember_reset(self, stream_id: int) -> None:
-        self._reset[stream_id] = None
-        if len(self._reset) > _RESET_REMEMBERED:
-            del self._reset[next(iter(self._reset))]
-
-    def _forget(self, stream: Stream) -> None:
-        self.streams.pop(stream.id, None)
-        self._blocked.pop(stream.id, None)
-        stream.unsent.clear()
-
-    # -- sending -----------------------------------------------------------------------------------------------------
-
-    def _send(self, stream: Stream, payload: bytes, ending: tuple[Header, ...] | None) -> None:
-        """Queue DATA, then what ends our side: trailers, or a bare END_STREAM for the empty tuple."""
-        if stream.ending is not None:
-            return  # the last word on this side is spoken
-        size = len(payload)
-        stream.ending = ending
-        if stream.unsent or (
-            size > 0
-            and (
-                size > stream.send_window
-                or size > self._h2.outbound_flow_control_window
-                or size > self._h2.max_outbound_frame_size
-            )
-        ):
-            stream.unsent += payload
-            self._pump(stream)
-            return
-        bare_end = ending == ()
-        if size or bare_end:
-            stream.send_window -= size
-            self._h2.outbound_flow_control_window -= size
-            self._out.append(
-                frames.head(size, frames.DATA, frames.FLAG_END_STREAM if bare_end else 0, stream.id) + payload
-            )
-        if ending is not None:
-            self._end_local(stream, ending)
-
-    def _pump(self, stream: Stream) -> None:
-        """Send what the windows admit of a stream's waiting bytes."""
-        unsent = stream.unsent
-        self._blocked.pop(stream.id, None)
-        while unsent:
-            size = min(
-                len(unsent),
-                stream.send_window,
-                self._h2.outbound_flow_control_window,
-                self._h2.max_outbound_frame_size,
-            )
-            if size <= 0:
-                self._blocked[stream.id] = stream
-                return
-            last = size == len(unsent) and stream.ending == ()
-            stream.send_window -= size
-            self._h2.outbound_flow_control_window -= size
-            self._out.append(frames.head(size, frames.DATA, frames.FLAG_END_STREAM if last else 0, stream.id))
-            self._out.append(bytes(unsent[:size]))
-            del unsent[:size]
-        if stream.ending is not None:
-            self._end_local(stream, stream.ending)
-        if stream.drain_wanted:
-            stream.drain_wanted = False
-            self._events.append(Drained(stream))
-
-    def _unblock(self) -> None:
-        for stream in list(self._blocked.values()):
-            if self._h2.outbound_flow_control_window <= 0:
-                return  # who got nothing now is the first next time
-            self._pump(stream)
-
-    def _end_local(self, stream: Stream, trailers: tuple[Header, ...]) -> None:
-        """All DATA is out: send the trailers, if there are any, and close our side."""
-        if trailers:
-            self._send_headers(stream, trailers, end_stream=True)
-        stream.local_closed = True
-        if stream.remote_closed:
-            self._forget(stream)
-
-    def _send_headers(self, stream: Stream, headers: tuple[Header, ...], *, end_stream: bool) -> None:
-        block = self._encoder.encode(headers)
-        self._out.append(frames.header_frames(stream.id, block, end_stream, self._h2.max_outbound_frame_size))
 
 
 def _unpad(data: bytes, start: int, stop: int) -> tuple[int, int]:

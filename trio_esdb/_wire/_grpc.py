@@ -9,6 +9,7 @@ from __future__ import annotations
 import binascii
 import math
 from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 
 from grpclib.const import Status
 from grpclib.metadata import (
@@ -35,7 +36,7 @@ Metadata = Mapping[str, str | bytes]
 _NOT_METADATA = frozenset({"te", "content-type", "user-agent", "content-length", "date", "server"})
 
 
-def metadata_from(headers: Iterable[tuple[str, str]]) -> dict[str, str | bytes]:
+def metadata_from(headers: Iterable[tuple[str, str]]) -> Metadata:
     """The headers that are metadata, ``-bin`` values decoded; the last value of a key counts.
 
     A ``-bin`` value that is not base64 is left out: it says nothing that anybody could use.
@@ -51,7 +52,7 @@ def metadata_from(headers: Iterable[tuple[str, str]]) -> dict[str, str | bytes]:
                 continue
         else:
             found[key] = value
-    return found
+    return MappingProxyType(found)
 
 
 def encode_headers(metadata: Metadata) -> list[tuple[str, str]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from ._frames import code_name
 from ._grpc import Metadata, Status, decode_grpc_message, metadata_from
@@ -51,7 +52,8 @@ class Outcome:
         return self.status is Status.OK
 
 
-def from_trailers(trailers: Iterable[Header]) -> Outcome | None:
+@lru_cache(maxsize=256)
+def from_trailers(trailers: tuple[Header, ...]) -> Outcome | None:
     """The outcome that trailers tell; None where they hold no grpc-status. Of several statuses the last one counts."""
     status = message = None
     for name, value in trailers:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from . import _frames as frames
-from ._connection import DEFAULT_WINDOW, Connection, Limits, PeerError
+from ._connection import Connection
 from ._events import CallReceived, CallReset, Event, RequestsEnded
 from ._frames import Code, code_name
 from ._grpc import (
@@ -17,8 +17,10 @@ from ._grpc import (
     seconds_from,
 )
 from ._headers import REQUEST, REQUEST_TRAILERS, Header, content_length, list_size
+from ._limits import DEFAULT_WINDOW, Limits
 from ._messages import MessageError
 from ._outcome import Outcome
+from ._sending import PeerError
 from ._stream import Stream
 
 _RESPONSE_HEADERS: tuple[Header, ...] = ((":status", "200"), ("content-type", "application/grpc"))
@@ -123,11 +125,16 @@ class ServerConnection(Connection):
         if stream.remote_closed:
             self._decode(None, block, REQUEST_TRAILERS)
             self._break(stream, Code.STREAM_CLOSED, "HEADERS came after the end of the stream")
-        elif self._decode(stream, block, REQUEST_TRAILERS) is not None:
-            if end_stream:
-                self._on_end_stream(stream)
-            else:
-                self._break(stream, Code.PROTOCOL_ERROR, "trailers came that do not end the stream")
+            return
+        trailers = self._decode(stream, block, REQUEST_TRAILERS)
+        if trailers is None:
+            return
+        if list_size(trailers) > self.limits.header_list:
+            self._break(stream, Code.ENHANCE_YOUR_CALM, f"trailers of more than {self.limits.header_list} bytes came")
+        elif end_stream:
+            self._on_end_stream(stream)
+        else:
+            self._break(stream, Code.PROTOCOL_ERROR, "trailers came that do not end the stream")
 
     def _on_request(self, stream_id: int, block: bytes, end_stream: bool) -> None:
         self._highest = stream_id
