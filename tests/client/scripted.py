@@ -95,12 +95,12 @@ class Scripted:
 
     async def connect(self) -> trio.abc.Stream:
         """A client's end of a new connection."""
+        await trio.lowlevel.checkpoint()
         client, server = trio.testing.memory_stream_pair()
         link = ServerLink(server, self._methods, lambda path: Failure(Status.UNIMPLEMENTED, path), self._limits)
         self.links.append(link)
         self.streams.append(server)
         self._nursery.start_soon(link.run)
-        await trio.lowlevel.checkpoint()
         return client
 
     @property

@@ -10,6 +10,7 @@ import pytest
 import trio
 import trio.testing
 
+from tests.client.books import assert_nothing_is_left
 from tests.client.scripted import (
     Scripted,
     Seen,
@@ -109,6 +110,26 @@ async def test_the_scope_of_the_caller(client: ESDBClient, silent: Scripted, nam
     with pytest.raises(trio.TooSlowError) as caught, trio.fail_after(3):
         await UNARY[name](client)
     assert type(caught.value) is trio.TooSlowError
+
+
+@unary
+async def test_a_cancelled_call_is_reset_at_once(
+    client: ESDBClient, silent: Scripted, nursery: trio.Nursery, name: str
+) -> None:
+    with trio.CancelScope() as scope:
+
+        async def cancel() -> None:
+            await trio.testing.wait_all_tasks_blocked()
+            scope.cancel()
+
+        nursery.start_soon(cancel)
+        await UNARY[name](client)
+    assert scope.cancelled_caught
+    began = trio.current_time()
+    await silent.seen[0].over.wait()
+    assert trio.current_time() == began
+    assert silent.seen[0].given_up
+    await assert_nothing_is_left(client, silent.links)
 
 
 @unary

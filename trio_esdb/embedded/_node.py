@@ -98,8 +98,11 @@ class EmbeddedNode:
         self._started_at = trio.current_time()
         try:
             async with trio.open_nursery() as self._nursery:
-                task_status.started(self)
-                await self._stopped.wait()
+                try:
+                    task_status.started(self)
+                    await self._stopped.wait()
+                finally:
+                    self._stopped.set()  # from here on nothing more can be started
                 self._nursery.cancel_scope.cancel()
         finally:
             self._nursery = None
@@ -114,10 +117,10 @@ class EmbeddedNode:
 
         RuntimeError before the node runs, trio.ClosedResourceError after its end.
         """
+        await trio.lowlevel.checkpoint()
         nursery = self._running()
         client, server = memory_streams()
         nursery.start_soon(self._serve, server)
-        await trio.lowlevel.checkpoint()
         return client
 
     async def serve_stream(self, stream: trio.abc.Stream) -> None:

@@ -1,0 +1,136 @@
+"""A node, a client of it, and what must hold of them whenever nothing is under way."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+import trio
+import trio.testing
+
+from tests.client.books import assert_nothing_is_left, links_of
+from trio_esdb import ESDBClient, NewEvent
+from trio_esdb._transport import ClientLink
+from trio_esdb._transport._serving import ServerLink
+from trio_esdb.embedded import EmbeddedNode
+
+URI = "esdb://node-1:2113?Tls=false"
+
+
+class Canceller(trio.abc.Instrument):
+    """Cancels a scope at the n-th step of a task: while the task waits after it, or just before it goes on."""
+
+    def __init__(self, task: trio.lowlevel.Task, scope: trio.CancelScope, step: int, *, while_it_waits: bool) -> None:
+        self.fired = False
+        self._task = task
+        self._scope = scope
+        self._left = step
+        self._while_it_waits = while_it_waits
+
+    def before_task_step(self, task: trio.lowlevel.Task) -> None:
+        if task is self._task and not self._while_it_waits:
+            self._count()
+
+    def after_task_step(self, task: trio.lowlevel.Task) -> None:
+        if task is self._task and self._while_it_waits:
+            self._count()
+
+    def _count(self) -> None:
+        self._left -= 1
+        if not self._left:
+            self.fired = True
+            self._scope.cancel()
+
+
+async def sweep(
+    use: Callable[[], Awaitable[Any]], check: Callable[[], Awaitable[Any]], *, while_it_waits: bool, most: int = 500
+) -> int:
+    """Run ``use`` cancelled at its first step, its second and so on, until it comes to its end; how many that were.
+
+    ``check`` is run after each.
+    """
+    task = trio.lowlevel.current_task()
+    for step in range(1, most):
+        with trio.CancelScope() as scope:
+            canceller = Canceller(task, scope, step, while_it_waits=while_it_waits)
+            trio.lowlevel.add_instrument(canceller)
+            try:
+                await use()
+            finally:
+                trio.lowlevel.remove_instrument(canceller)
+        await check()
+        if not canceller.fired:
+            return step - 1
+    raise AssertionError(f"it took more than {most} steps")
+
+
+both_moments = pytest.mark.parametrize("while_it_waits", [True, False], ids=["waiting", "going on"])
+
+
+@dataclass
+class World:
+    """A node and a client of it."""
+
+    node: EmbeddedNode
+    served: list[ServerLink]
+    client: ESDBClient = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.client = self.new_client()
+
+    def new_client(self) -> ESDBClient:
+        return ESDBClient(URI, connect=self.node.connect)
+
+    async def fill(self, stream: str, count: int, size: int = 10) -> None:
+        """Append so many events."""
+        for first in range(0, count, 100):
+            events = [NewEvent("Happened", bytes(size)) for _ in range(first, min(first + 100, count))]
+            await self.client.append_events(stream, first - 1 if first else None, events)
+
+    async def sweep(
+        self,
+        use: Callable[[], Awaitable[Any]],
+        *,
+        while_it_waits: bool,
+        check: Callable[[], Awaitable[Any]] | None = None,
+    ) -> None:
+        """Sweep a call: after each run nothing is left, and the same connection goes on to work."""
+        await use()  # what happens only the first time must not count
+        if check is not None:
+            await check()
+        await trio.testing.wait_all_tasks_blocked()
+        tasks = trio.lowlevel.current_statistics().tasks_living
+        (link,) = links_of(self.client)
+
+        async def everything_is_fine() -> None:
+            if check is not None:
+                await check()
+            await self.is_at_rest(link, tasks)
+
+        steps = await sweep(use, everything_is_fine, while_it_waits=while_it_waits)
+        assert steps > 0
+
+    async def is_at_rest(self, link: ClientLink, tasks: int) -> None:
+        """No stream, no task, no credit is left over, and the connection works."""
+        await assert_nothing_is_left(self.client, self.served)
+        assert trio.lowlevel.current_statistics().tasks_living == tasks
+        assert links_of(self.client) == [link]
+        await self.client.append_event("pulse", -1, NewEvent("Beat", b""))
+        assert links_of(self.client) == [link]
+
+
+@contextmanager
+def watched(node: EmbeddedNode, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    """A world in which the node's ends of its connections can be seen."""
+    served: list[ServerLink] = []
+
+    async def serve(stream: trio.abc.Stream, *more: Any) -> None:
+        link = ServerLink(stream, *more)
+        served.append(link)
+        await link.run()
+
+    monkeypatch.setattr("trio_esdb.embedded._node.serve_stream", serve)
+    yield World(node, served)
