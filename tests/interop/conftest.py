@@ -1,0 +1,34 @@
+"""A node of ours in a process of its own, for clients that know nothing of it."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from tests.sockets.processes import PATIENCE, serving
+
+
+@pytest.fixture(scope="module")
+def node() -> Iterator[str]:
+    """Host and port of `trio-esdb serve`; it must end well when told to, whatever its clients have left behind."""
+    process = subprocess.Popen(
+        serving("--port", "0"), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    watchdog = threading.Timer(PATIENCE, process.kill)
+    watchdog.start()
+    try:
+        line = process.stdout.readline()
+        assert line.startswith("listening on esdb://127.0.0.1:"), line
+        yield line.removeprefix("listening on esdb://").partition("?")[0]
+        process.send_signal(signal.SIGTERM)
+        printed, complaints = process.communicate()
+        assert (process.returncode, printed, complaints) == (0, "", "")
+    finally:
+        watchdog.cancel()
+        process.kill()
+        process.communicate()

@@ -1,0 +1,91 @@
+"""Programs in processes of their own, followed line by line: no test sleeps until something is probably there."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+import trio
+
+PATIENCE = 60.0
+"""Seconds after which something hangs. Nothing is expected to take a tenth of it."""
+COMMAND = (sys.executable, "-W", "error", "-m", "trio_esdb")
+"""The command line of this project; a warning anywhere in it is an error."""
+_LISTENING = "listening on "
+
+
+class Program:
+    """A process: what it prints, and how it ends."""
+
+    def __init__(self, process: trio.Process) -> None:
+        self._process = process
+        self._unread = b""
+        self.errors = b""
+        self._all_errors = trio.Event()
+
+    async def line(self) -> str:
+        """The next line that it prints; an empty text after the last one."""
+        assert self._process.stdout is not None
+        while b"\n" not in self._unread:
+            more = await self._process.stdout.receive_some()
+            if not more:
+                break
+            self._unread += more
+        line, _, self._unread = self._unread.partition(b"\n")
+        return line.decode()
+
+    async def uri(self) -> str:
+        """Where a server listens, as soon as it does."""
+        line = await self.line()
+        assert line.startswith(_LISTENING), (line, self.errors)
+        return line.removeprefix(_LISTENING)
+
+    def send(self, sign: signal.Signals) -> None:
+        self._process.send_signal(sign)
+
+    async def wait(self) -> int:
+        """Its exit status."""
+        return await self._process.wait()
+
+    async def ended(self) -> tuple[int, str, str]:
+        """Its exit status, what it printed that was not read, and what it complained of."""
+        rest = ""
+        while line := await self.line():
+            rest += line + "\n"
+        status = await self._process.wait()
+        await self._all_errors.wait()
+        return status, rest, self.errors.decode()
+
+    async def _read_errors(self) -> None:
+        assert self._process.stderr is not None
+        async for more in self._process.stderr:
+            self.errors += more
+        self._all_errors.set()
+
+    @classmethod
+    @asynccontextmanager
+    async def running(cls, command: Sequence[str]) -> AsyncIterator[Program]:
+        """A program; it is killed where it still runs at the end of the block."""
+        with trio.fail_after(PATIENCE):
+            async with trio.open_nursery() as nursery:
+                process: trio.Process = await trio.lowlevel.open_process(
+                    command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+                )
+                program = cls(process)
+                nursery.start_soon(program._read_errors)
+                try:
+                    yield program
+                finally:
+                    if process.poll() is None:
+                        process.kill()
+                    with trio.CancelScope(shield=True):
+                        await process.wait()
+                    nursery.cancel_scope.cancel()
+
+
+def serving(*options: str) -> tuple[str, ...]:
+    """The command that serves an embedded node."""
+    return (*COMMAND, "serve", *options)
