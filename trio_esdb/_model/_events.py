@@ -47,7 +47,9 @@ class NewEvent:
 
     def __post_init__(self) -> None:
         if type(self.type) is not str:
-            raise InvalidTypeError(f"an event's type must be a str, not {_kind(self.type)}")
+            if not isinstance(self.type, str):
+                raise InvalidTypeError(f"an event's type must be a str, not {_kind(self.type)}")
+            object.__setattr__(self, "type", str.__str__(self.type))  # the text of a StrEnum's member
         if not self.type:
             raise InvalidArgumentError("an event's type must not be empty")
         try:
@@ -121,6 +123,24 @@ class RecordedEvent:
         link: RecordedEvent | None = None,
     ) -> None:
         """Make one, as tests of an application do; ``recorded_at`` must know its time zone."""
+        moment = _EPOCH if recorded_at is None else recorded_at
+        for name, value, kind in (
+            ("type", type, str),
+            ("data", data, bytes),
+            ("metadata", metadata, bytes),
+            ("content_type", content_type, str),
+            ("id", id, uuid.UUID),
+            ("stream_name", stream_name, str),
+            ("recorded_at", moment, datetime),
+        ):
+            if not isinstance(value, kind):
+                raise InvalidTypeError(f"a recorded event's {name} must be {kind.__name__}, not {_kind(value)}")
+        _check_number("stream_position", stream_position)
+        for name, number in (("commit_position", commit_position), ("prepare_position", prepare_position)):
+            if number is not None:
+                _check_number(name, number)
+        if link is not None and not isinstance(link, RecordedEvent):
+            raise InvalidTypeError(f"a recorded event's link must be a RecordedEvent or None, not {_kind(link)}")
         put = object.__setattr__
         put(self, "type", type)
         put(self, "data", data)
@@ -131,7 +151,7 @@ class RecordedEvent:
         put(self, "stream_position", stream_position)
         put(self, "commit_position", commit_position)
         put(self, "prepare_position", commit_position if prepare_position is None else prepare_position)
-        put(self, "_ticks", ticks_of(recorded_at or _EPOCH))
+        put(self, "_ticks", ticks_of(moment))
         put(self, "link", link)
 
     @property
@@ -241,15 +261,32 @@ class AppendResult(int):
 
     def __new__(cls, commit_position: int | None, stream_position: int | None) -> AppendResult:
         """Make one, as tests of an application do."""
+        if type(commit_position) is not int or type(stream_position) is not int:
+            for name, value in (("commit_position", commit_position), ("stream_position", stream_position)):
+                if value is not None and (not isinstance(value, int) or isinstance(value, bool)):
+                    raise InvalidTypeError(f"{name} must be an int or None, not {_kind(value)}")
         self = super().__new__(cls, -1 if commit_position is None else commit_position)
-        self.commit_position = commit_position
-        self.stream_position = stream_position
+        attributes = self.__dict__
+        attributes["commit_position"] = commit_position
+        attributes["stream_position"] = stream_position
         return self
 
     @property
     def revision(self) -> int | None:
         """Another name of ``stream_position``, as other clients call it."""
         return self.stream_position
+
+    def __setattr__(self, name: str, value: object) -> NoReturn:
+        raise AttributeError(f"an AppendResult cannot be changed (setting {name!r})")
+
+    def __delattr__(self, name: str) -> NoReturn:
+        raise AttributeError(f"an AppendResult cannot be changed (deleting {name!r})")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return AppendResult, (self.commit_position, self.stream_position)
+
+    def __str__(self) -> str:
+        return int.__repr__(self)  # a position is printed and stored as the number that it is
 
     def __repr__(self) -> str:
         return f"AppendResult(commit_position={self.commit_position}, stream_position={self.stream_position})"
@@ -267,6 +304,13 @@ def _rebuild(*values: Any) -> RecordedEvent:
     for name, value in zip(RecordedEvent.__slots__, values, strict=True):
         object.__setattr__(event, name, value)
     return event
+
+
+def _check_number(name: str, value: int) -> None:
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise InvalidTypeError(f"a recorded event's {name} must be an int, not {_kind(value)}")
+    if value < 0:
+        raise InvalidArgumentError(f"a recorded event's {name} must not be negative, it is {value}")
 
 
 def _kind(value: object) -> str:

@@ -17,6 +17,8 @@ ESDB_PERSISTENT_CONFIG_EVENTS_REGEX = r"PersistentConfig\d+"
 DEFAULT_EXCLUDE_FILTER = (ESDB_SYSTEM_EVENTS_REGEX,)
 """What ``filter_exclude`` is unless it is given: system events, and nothing that an application could have written."""
 
+_SYSTEM_EVENTS_PREFIX = "$"
+
 
 @dataclass(frozen=True, slots=True)
 class Filter:
@@ -49,6 +51,8 @@ def make_filter(
     not compiled here: what the server cannot parse comes back as an InvalidRequestError.
     """
     included, excluded = _texts("filter_include", include), _texts("filter_exclude", exclude)
+    if by_prefix and excluded == DEFAULT_EXCLUDE_FILTER:
+        excluded = (_SYSTEM_EVENTS_PREFIX,)
     if not included and not excluded:
         return None
     if included and by_prefix:
@@ -75,4 +79,8 @@ def _texts(name: str, values: Sequence[str]) -> tuple[str, ...]:
             raise InvalidTypeError(f"{name} must hold str, not {type(value).__name__}")
         if not value:
             raise InvalidArgumentError(f"{name} must not hold an empty text")
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            raise InvalidArgumentError(f"{name} must be encodable as UTF-8: {value!r}") from None
     return tuple(values)

@@ -10,6 +10,8 @@ from typing import Any, final
 from .._errors import InvalidArgumentError, InvalidMetadataError, InvalidTypeError
 
 _MAX_INT64 = 2**63 - 1
+_MOST_SECONDS = timedelta.max // timedelta(seconds=1)
+"""As many as a timedelta holds, almost three million years."""
 
 
 @final
@@ -17,7 +19,8 @@ class StreamMetadata(dict[str, Any]):
     """The metadata of a stream: a dict of what its JSON holds, with names for the keys that the server acts on.
 
     The properties read and write the keys ``$maxAge``, ``$maxCount``, ``$tb``, ``$cacheControl`` and ``$acl``; setting
-    one to None removes its key. All other keys are the application's own, and are kept.
+    one to None removes its key. They are None for what a server does not act on, such as a count of 0. All other keys
+    are the application's own, and are kept.
     """
 
     @property
@@ -32,7 +35,7 @@ class StreamMetadata(dict[str, Any]):
     @property
     def max_count(self) -> int | None:
         """Only this many events, the last ones, are shown."""
-        return _integer(self.get("$maxCount"))
+        return _integer(self.get("$maxCount"), 1)
 
     @max_count.setter
     def max_count(self, value: int | None) -> None:
@@ -41,7 +44,7 @@ class StreamMetadata(dict[str, Any]):
     @property
     def truncate_before(self) -> int | None:
         """Events before this stream position are hidden."""
-        return _integer(self.get("$tb"))
+        return _integer(self.get("$tb"), 0)
 
     @truncate_before.setter
     def truncate_before(self, value: int | None) -> None:
@@ -65,6 +68,8 @@ class StreamMetadata(dict[str, Any]):
     @acl.setter
     def acl(self, value: Mapping[str, str | list[str]] | None) -> None:
         if value is not None:
+            if not isinstance(value, Mapping):
+                raise InvalidTypeError(f"acl must be a mapping, not {type(value).__name__}")
             for key, names in value.items():
                 if key not in ("$r", "$w", "$d", "$mr", "$mw"):
                     raise InvalidArgumentError(f"acl: {key!r} is not one of $r, $w, $d, $mr, $mw")
@@ -84,7 +89,7 @@ def metadata_from_json(data: bytes, stream_name: str) -> StreamMetadata:
     """The metadata in an event's data; InvalidMetadataError if that is not a JSON object."""
     try:
         value = json.loads(data)
-    except ValueError:
+    except (ValueError, RecursionError):
         value = None
     if not isinstance(value, dict):
         raise InvalidMetadataError(f"the metadata of stream {stream_name!r} is not a JSON object", data=data)
@@ -104,18 +109,18 @@ def metadata_to_json(metadata: Mapping[str, Any]) -> bytes:
     if "$acl" in metadata:
         StreamMetadata().acl = metadata["$acl"]
     try:
-        return json.dumps(metadata, allow_nan=False, separators=(",", ":")).encode()
-    except (TypeError, ValueError) as exc:
+        return json.dumps(dict(metadata), allow_nan=False, separators=(",", ":")).encode()
+    except (TypeError, ValueError, RecursionError) as exc:
         raise InvalidArgumentError(f"metadata cannot be written as JSON: {exc}") from None
 
 
-def _integer(value: object) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
+def _integer(value: object, least: int) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= least else None
 
 
 def _seconds(value: object) -> timedelta | None:
-    seconds = _integer(value)
-    return None if seconds is None else timedelta(seconds=min(seconds, 10**14 - 1))
+    seconds = _integer(value, 1)
+    return None if seconds is None else timedelta(seconds=min(seconds, _MOST_SECONDS))
 
 
 def _whole_seconds(name: str, value: timedelta) -> int:
