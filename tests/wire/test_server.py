@@ -321,6 +321,10 @@ def test_what_breaks_a_call() -> None:
     assert broken(client, client.headers(1, [("x", "y")])) == (
         "PROTOCOL_ERROR: trailers came that do not end the stream"
     )
+    client = case()
+    assert broken(client, client.headers(1, [("x", "")] * 2000, end=True)) == (
+        "ENHANCE_YOUR_CALM: trailers of more than 65536 bytes came"
+    )
     client = case(end=True)
     assert broken(client, client.headers(1, [("x", "y")], end=True)) == (
         "STREAM_CLOSED: HEADERS came after the end of the stream"

@@ -132,22 +132,22 @@ def test_metadata_that_cannot_be_sent(metadata: dict[str, str | bytes]) -> None:
 
 
 def test_the_outcome_in_trailers() -> None:
-    trailers = [("grpc-status", "5"), ("grpc-message", "not%20found: %C3%A9"), ("exception", "gone")]
+    trailers = (("grpc-status", "5"), ("grpc-message", "not%20found: %C3%A9"), ("exception", "gone"))
     assert from_trailers(trailers) == Outcome(Status.NOT_FOUND, "not found: \u00e9", {"exception": "gone"})
 
 
 def test_of_several_statuses_the_last_counts() -> None:
-    trailers = [("grpc-status", "0"), ("grpc-message", "a"), ("grpc-status", "14"), ("grpc-message", "b")]
+    trailers = (("grpc-status", "0"), ("grpc-message", "a"), ("grpc-status", "14"), ("grpc-message", "b"))
     assert from_trailers(trailers) == Outcome(Status.UNAVAILABLE, "b")
 
 
 def test_no_status_is_no_outcome() -> None:
-    assert from_trailers([("grpc-message", "alone")]) is None
+    assert from_trailers((("grpc-message", "alone"),)) is None
 
 
 @pytest.mark.parametrize("status", ["17", "-1", "", "ok", "0x0", "9" * 5000])
 def test_a_status_that_nobody_knows(status: str) -> None:
-    outcome = from_trailers([("grpc-status", status), ("grpc-message", "why")])
+    outcome = from_trailers((("grpc-status", status), ("grpc-message", "why")))
     assert outcome is not None
     assert outcome.status is Status.UNKNOWN
     assert outcome.message == f"the server sent grpc-status {status!r}: why"
@@ -159,7 +159,7 @@ def test_a_message_comes_back(text: str) -> None:
     encoded = encode_grpc_message(text)
     assert encoded.isascii()
     assert encoded.isprintable()
-    outcome = from_trailers([("grpc-status", "13"), ("grpc-message", encoded)])
+    outcome = from_trailers((("grpc-status", "13"), ("grpc-message", encoded)))
     assert outcome is not None
     assert outcome.message == text
 
@@ -169,7 +169,7 @@ def test_a_message_comes_back(text: str) -> None:
     [("%", "%"), ("100%", "100%"), ("%zz", "%zz"), ("%ff", "\ufffd"), (" blank", " blank"), ("a%0Ab", "a\nb")],
 )
 def test_a_message_badly_coded_is_still_shown(sent: str, text: str) -> None:
-    outcome = from_trailers([("grpc-status", "2"), ("grpc-message", sent)])
+    outcome = from_trailers((("grpc-status", "2"), ("grpc-message", sent)))
     assert outcome is not None
     assert outcome.message == text
 
