@@ -123,7 +123,11 @@ def _recorded_event(raw: bytes, at: int, stop: int) -> RecordedEvent:
     # stream_identifier=2: one field, the name
     if raw[at] != 0x12:
         raise _Unusual
-    at, end = _delimited(raw, at + 1)
+    size = raw[at + 1]
+    at += 2
+    end = at + size
+    if size > 127:
+        at, end = _delimited(raw, at - 1)
     if end > stop:
         raise _Unusual
     identifier = raw[at:end]
@@ -142,32 +146,43 @@ def _recorded_event(raw: bytes, at: int, stop: int) -> RecordedEvent:
         at += 1
         tag = raw[at]
     if tag == 0x20:
-        prepare, at = read_varint(raw, at + 1)
+        begin = at + 1
+        prepare, at = read_varint(raw, begin)
         at += 1
-        tag = raw[at]
-    if tag == 0x28:
+        width = at - begin
+        if raw[at] == 0x28 and raw[at + 1 : at + 1 + width] == raw[begin:at]:
+            commit = prepare  # nearly always
+            at += 1 + width
+        elif raw[at] == 0x28:
+            commit, at = read_varint(raw, at + 1)
+            at += 1
+    elif tag == 0x28:
         commit, at = read_varint(raw, at + 1)
         at += 1
     _set_stream_position(event, revision)
     _set_prepare_position(event, None if prepare == UNKNOWN_POSITION else prepare)
-    _set_commit_position(event, None if commit == UNKNOWN_POSITION else prepare if commit == prepare else commit)
+    _set_commit_position(event, None if commit == UNKNOWN_POSITION else commit)
 
     # metadata=6: a map of texts; type and content-type are the same few again and again
     event_type = content_type = ""
     ticks = 0
     data = custom_metadata = b""
     while at < stop and raw[at] == 0x32:
-        at, end = _delimited(raw, at + 1)
+        size = raw[at + 1]
+        at += 2
+        end = at + size
+        if size > 127:
+            at, end = _delimited(raw, at - 1)
         if end > stop:
             raise _Unusual
         entry = raw[at:end]
         at = end
-        if entry[:11] == b"\x0a\x07created\x12\x11" and len(entry) == 28:
+        pair = _system.get(entry)
+        if pair is None and size == 28 and entry[:11] == b"\x0a\x07created\x12\x11":
             ticks = int(entry[11:])
             if ticks < 10**16:  # not 17 digits: a sign, a space, a leading zero
                 raise _Unusual
             continue
-        pair = _system.get(entry)
         key, value = _new_pair(entry) if pair is None else pair
         if key == "type":
             event_type = value
