@@ -9,7 +9,6 @@ from typing import Any
 
 import betterproto2
 import pytest
-import trio_esdb_proto
 from betterproto2.casing import safe_snake_case
 from google.protobuf import message_factory
 from google.protobuf.descriptor import FieldDescriptor
@@ -18,6 +17,8 @@ from google.protobuf.descriptor_pool import DescriptorPool
 from google.protobuf.message import Message
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
+import trio_esdb_proto
 from trio_esdb_proto.event_store.client.streams import AppendReq, BatchAppendReq, ReadReq, ReadResp, ReadRespCaughtUp
 from trio_esdb_proto.message_pool import default_message_pool
 
