@@ -109,10 +109,8 @@ class _Batches:
     async def run(self) -> None:
         """Hold the conversation, to its end if it has one."""
         while True:
-            request = None
             try:
-                with trio.CancelScope(deadline=self._next_moment()):
-                    request = await self._call.receive()
+                request = await self._receive()
             except trio.EndOfChannel:
                 break
             self._expire()
@@ -123,10 +121,17 @@ class _Batches:
             await self._send_all()
         await self._close()
 
+    async def _receive(self) -> bytes | None:
+        """The next request; None when something else is due: replies, if no request is there, or a batch's time."""
+        with trio.CancelScope(deadline=self._next_moment()) as scope:
+            if self._replies:
+                # Takes effect once this task waits; a deadline that has passed would before.
+                trio.lowlevel.current_trio_token().run_sync_soon(scope.cancel)
+            return await self._call.receive()
+        return None
+
     def _next_moment(self) -> float:
-        """Until when to wait for a request: not at all while replies are outstanding."""
-        if self._replies:
-            return trio.current_time()
+        """When the next batch's time is up."""
         return min((batch.deadline for batch in self._batches.values()), default=math.inf)
 
     async def _send_all(self) -> None:
