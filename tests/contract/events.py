@@ -1,0 +1,42 @@
+"""Small helpers of the contract tests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from trio_esdb import AppendResult, ESDBClient, EventChannel, NewEvent, RecordedEvent, StreamState
+
+ANY = StreamState.ANY
+
+
+def some(count: int = 1, type: str = "Happened") -> list[NewEvent]:
+    """New events, each with its number as data."""
+    return [NewEvent(type, b'{"n":%d}' % number) for number in range(count)]
+
+
+def ids(events: Iterable[NewEvent | RecordedEvent]) -> list[Any]:
+    return [event.id for event in events]
+
+
+def numbers(events: Iterable[RecordedEvent]) -> list[int]:
+    return [event.stream_position for event in events]
+
+
+async def written(client: ESDBClient, stream: str, count: int) -> list[AppendResult]:
+    """Append so many events, one by one; the results."""
+    return [
+        await client.append_event(stream, number - 1 if number else None, event)
+        for number, event in enumerate(some(count))
+    ]
+
+
+async def all_events(client: ESDBClient, **arguments: Any) -> list[RecordedEvent]:
+    """What a read of all events gives."""
+    async with client.read_all_events(**arguments) as events:
+        return [event async for event in events]
+
+
+async def take(events: EventChannel[Any], count: int) -> list[Any]:
+    """The next so many."""
+    return [await events.receive() for _ in range(count)]
