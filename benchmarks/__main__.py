@@ -25,7 +25,7 @@ _EMBEDDED = {
     "append": {"count": 60, "parallel": 90},
     "read": {"count": 40_000},
 }
-_STORE_SIZES = (100_000, 250_000, 500_000, 1_000_000)
+_STORE_SIZES = tuple(range(100_000, 1_000_001, 100_000))
 
 
 def main() -> None:

@@ -44,6 +44,7 @@ import json
 print(json.dumps(dict(seconds=wall, cpu=cpu, bytes=resident() - memory, modules=len(sys.modules) - modules)))
 """
 PIP = ("install", "--no-compile", "--quiet", "--disable-pip-version-check", "--no-warn-script-location", "--target")
+PURE = ("--only-binary=:all:", "--platform=any", "--implementation=py", "--abi=none")
 
 
 def imports(address: str, core: int | None, rounds: int) -> dict[str, dict[str, list[dict[str, float]]]]:
@@ -67,19 +68,23 @@ def _run(code: str, core: int | None) -> dict[str, float]:
     return sample
 
 
-def installed_sizes(kurrentdbclient: str) -> dict[str, Any]:
+def installed_sizes(kurrentdbclient: str) -> dict[str, dict[str, Any]]:
     """Bytes of all files that pip puts into an empty folder, bytecode apart: the client and all that it needs."""
-    return {
-        "ours": _installed_size(str(ROOT)),
-        "kurrent": _installed_size(f"kurrentdbclient=={kurrentdbclient}"),
-    }
-
-
-def _installed_size(what: str) -> dict[str, Any]:
+    found: dict[str, dict[str, Any]] = {}
     with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-m", "pip", *PIP, folder, what]
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-        if done.returncode:
+        built = _pip("wheel", "--quiet", "--no-deps", "--wheel-dir", folder, str(ROOT))
+        wheels = [str(path) for path in Path(folder).glob("*.whl")]
+        if not built or not wheels:
+            return {"trio_esdb": {"error": "its wheel could not be built"}}
+        found["trio_esdb"] = _installed_size(*wheels)
+        found["trio_esdb, from pure-Python wheels alone"] = _installed_size(*PURE, *wheels)
+    found["kurrentdbclient"] = _installed_size(f"kurrentdbclient=={kurrentdbclient}")
+    return found
+
+
+def _installed_size(*what: str) -> dict[str, Any]:
+    with tempfile.TemporaryDirectory() as folder:
+        if not _pip(*PIP, folder, *what):
             return {"error": "pip could not install it"}
         parts: dict[str, int] = {}
         for path in Path(folder).rglob("*"):
@@ -88,3 +93,8 @@ def _installed_size(what: str) -> dict[str, Any]:
                 name = top.split("-")[0] if top.endswith((".dist-info", ".data")) else top
                 parts[name] = parts.get(name, 0) + os.stat(path).st_size
         return {"bytes": sum(parts.values()), "parts": dict(sorted(parts.items(), key=lambda item: -item[1]))}
+
+
+def _pip(*arguments: str) -> bool:
+    command = [sys.executable, "-m", "pip", *arguments]
+    return not subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False).returncode

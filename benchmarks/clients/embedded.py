@@ -13,6 +13,7 @@ from trio_esdb import ESDBClient, NewEvent, StreamState
 
 _A_CALL = 500
 _WINDOW = 20_000
+_SMALL = 2000
 
 
 def new_events(count: int, size: int) -> list[NewEvent]:
@@ -55,27 +56,25 @@ async def read(job: Job, meter: Meter) -> None:
 
 
 async def growth(job: Job, meter: Meter) -> None:
-    """A store that grows: at each mark, what the last events and reading the last events took, and memory."""
+    """A store that grows: for each step what appending took of an event, what reading the last ones took, memory."""
     found = []
     async with ESDBClient("esdb://embedded") as client:
         memory, size = resident(), 0
         with meter(job.count):
             for mark in job.marks:
-                await _fill(client, f"stream-{size}", mark - size - 2 * _WINDOW, job.size)
-                await _small_appends(client, f"stream-{size}-small", _WINDOW)
-                calls = [new_events(_A_CALL, job.size) for _ in range(_WINDOW // _A_CALL)]
-                name = f"stream-{size}-last"
+                step, name = mark - size, f"stream-{size}"
                 before = time.perf_counter()
-                for events in calls:
-                    await client.append_events(name, StreamState.ANY, events)
+                await _fill(client, name, step - _SMALL, job.size)
+                for number in range(_SMALL // 20):  # real stores have many streams
+                    await client.append_events(f"{name}-{number}", StreamState.ANY, new_events(20, job.size))
                 appended = time.perf_counter()
-                await _read(client, name, _WINDOW)
+                await _read(client, name, _WINDOW, start=step - _SMALL - _WINDOW)
                 done = time.perf_counter()
                 size = mark
                 found.append(
                     {
                         "events": size,
-                        "append": (appended - before) / _WINDOW * 1e6,
+                        "append": (appended - before) / step * 1e6,
                         "read": (done - appended) / _WINDOW * 1e6,
                         "bytes": (resident() - memory) / size,
                     }
@@ -89,15 +88,9 @@ async def _fill(client: ESDBClient, name: str, count: int, size: int) -> None:
         count -= _A_CALL
 
 
-async def _small_appends(client: ESDBClient, name: str, count: int) -> None:
-    """Many streams, as real stores have."""
-    for number in range(count // 100):
-        await client.append_events(f"{name}-{number}", StreamState.ANY, new_events(100, 20))
-
-
-async def _read(client: ESDBClient, name: str, count: int) -> None:
+async def _read(client: ESDBClient, name: str, count: int, start: int = 0) -> None:
     found = 0
-    async with client.read_stream_events(name) as events:
+    async with client.read_stream_events(name, start) as events:
         async for _ in events:
             found += 1
     expect(found, count)

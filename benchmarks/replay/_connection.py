@@ -156,7 +156,7 @@ class Connection:
         """The path in a header block; remembered if the block says the same whenever it comes."""
         entries = self._decoder.header_table.dynamic_entries
         before = entries[0] if entries else None, len(entries)
-        path = next(str(value) for name, value in self._decoder.decode(block) if name == ":path")
+        path = next(str(value) for name, value in self._decoder.decode(block) if str(name) == ":path")
         after = entries[0] if entries else None, len(entries)
         if after[0] is not before[0] or after[1] != before[1]:
             self._paths.clear()
