@@ -29,25 +29,59 @@ async def background_tasks() -> AsyncIterator[trio.Nursery]:
         bare = _single(group, raised)
         if bare is None:
             raise
-        cause, context = bare.__cause__, bare.__context__
+        context = bare.__context__
         try:
             raise bare
         finally:
             # Raising inside the handler would chain the group, which only says what the exception says.
-            bare.__cause__, bare.__context__ = cause, context
+            bare.__context__ = context
             del bare, group, raised
 
 
 def _single(group: BaseExceptionGroup[BaseException], raised: BaseException | None) -> BaseException | None:
     """The one exception that a nursery's group is about; None where there are several."""
-    leaves = list(group.exceptions)
-    failures = [exc for exc in leaves if not isinstance(exc, trio.Cancelled)] or leaves[:1]
+    leaves = [raised if raised is not None and _stands_for(exc, raised) else exc for exc in group.exceptions]
+    failures = [exc for exc in leaves if not _is_cancellation(exc)] or leaves[:1]
     if len(failures) == 1:
         return failures[0]
-    if len(failures) == 2 and raised in failures and not isinstance(raised, trio.Cancelled):
-        assert raised is not None
-        (other,) = (exc for exc in failures if exc is not raised)
-        if raised.__context__ is None:
-            raised.__context__ = other
+    others = [exc for exc in failures if exc is not raised]
+    if raised is not None and len(failures) == 2 and len(others) == 1:
+        _put_behind(raised, others[0])
         return raised
     return None
+
+
+def _stands_for(exc: BaseException, raised: BaseException) -> bool:
+    """Whether a nursery means ``raised`` by ``exc``: it takes groups to pieces and puts them together anew."""
+    if not isinstance(exc, BaseExceptionGroup) or not isinstance(raised, BaseExceptionGroup):
+        return False
+    return len(exc.exceptions) == len(raised.exceptions) and all(
+        a is b or _stands_for(a, b) for a, b in zip(exc.exceptions, raised.exceptions, strict=True)
+    )
+
+
+def _is_cancellation(exc: BaseException) -> bool:
+    if isinstance(exc, BaseExceptionGroup):
+        return exc.split(trio.Cancelled)[1] is None
+    return isinstance(exc, trio.Cancelled)
+
+
+def _put_behind(exc: BaseException, other: BaseException) -> None:
+    """Make ``other`` the last of the contexts of ``exc``."""
+    contexts = _contexts(exc)
+    if id(other) in contexts:
+        return
+    for context in _contexts(other).values():
+        if id(context.__context__) in contexts:
+            context.__context__ = None  # its task was cancelled on account of exc: that is the same told backwards
+    *_, last = contexts.values()
+    last.__context__ = other
+
+
+def _contexts(exc: BaseException | None) -> dict[int, BaseException]:
+    """An exception, its context, that one's context and so on, by their ids: exceptions may call each other equal."""
+    found: dict[int, BaseException] = {}
+    while exc is not None and id(exc) not in found:
+        found[id(exc)] = exc
+        exc = exc.__context__
+    return found
