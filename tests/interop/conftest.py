@@ -1,15 +1,19 @@
-"""A node of ours in a process of its own, for clients that know nothing of it."""
+"""A node of ours for foreign clients, a foreign server for our client."""
 
 from __future__ import annotations
 
 import signal
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
+import trio
 
 from tests.sockets.processes import PATIENCE, serving
+from trio_esdb import ESDBClient
+
+from .foreign import Foreign
 
 
 @pytest.fixture(scope="module")
@@ -32,3 +36,18 @@ def node() -> Iterator[str]:
         watchdog.cancel()
         process.kill()
         process.communicate()
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[Foreign]:
+    """grpcio's server."""
+    with Foreign.running() as server:
+        yield server
+
+
+@pytest.fixture
+async def client(server: Foreign) -> AsyncIterator[ESDBClient]:
+    """Our client of it; a test that hangs fails."""
+    with trio.fail_after(PATIENCE):
+        async with ESDBClient(server.uri) as client:
+            yield client

@@ -1,0 +1,103 @@
+"""A server that is not ours: grpcio's, in its own threads. It answers each call as the next reply says."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import grpc
+import trio
+
+
+@dataclass
+class Reply:
+    """What the server does with one call, and what it then knows of it. Without a code the call never ends."""
+
+    messages: Sequence[bytes] = ()
+    code: grpc.StatusCode | None = grpc.StatusCode.OK
+    details: str = ""
+    trailers: Mapping[str, str] = field(default_factory=dict)
+    path: str = ""
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    timeout: float | None = None
+    requests: Sequence[bytes] = ()
+    asked: trio.Event = field(default_factory=trio.Event)
+    """Set when all requests have come."""
+    over: trio.Event = field(default_factory=trio.Event)
+    """Set when the call has ended, however."""
+    given_up: bool = False
+    """Whether it ended before the server had."""
+
+
+class Foreign(grpc.GenericRpcHandler):
+    """The server's methods, whatever their names."""
+
+    def __init__(self) -> None:
+        self.port = 0
+        self._replies: queue.SimpleQueue[Reply] = queue.SimpleQueue()
+        self._token = trio.lowlevel.current_trio_token()
+        self._server: grpc.Server | None = None
+
+    @property
+    def uri(self) -> str:
+        return f"esdb://127.0.0.1:{self.port}?Tls=false"
+
+    def will(self, *replies: Reply) -> None:
+        """Answer the next calls like this."""
+        for reply in replies:
+            self._replies.put(reply)
+
+    def stop(self) -> None:
+        """End every connection; waits until that is done."""
+        assert self._server is not None
+        self._server.stop(None).wait()
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler:
+        path = handler_call_details.method
+        return grpc.stream_stream_rpc_method_handler(lambda requests, context: self._serve(path, requests, context))
+
+    def _serve(self, path: str, requests: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[bytes]:
+        reply = self._replies.get_nowait()
+        over = threading.Event()
+        done = False
+
+        def ended() -> None:
+            reply.given_up = not done
+            over.set()
+            self._token.run_sync_soon(reply.over.set)
+
+        context.add_callback(ended)
+        reply.path = path
+        reply.metadata = dict(context.invocation_metadata())
+        reply.timeout = context.time_remaining()
+        reply.requests = list(requests)
+        self._token.run_sync_soon(reply.asked.set)
+        yield from reply.messages
+        if reply.code is None:
+            over.wait()
+            return
+        done = True
+        context.set_trailing_metadata(tuple(reply.trailers.items()))
+        if reply.code is not grpc.StatusCode.OK:
+            context.abort(reply.code, reply.details)
+
+    @classmethod
+    @contextmanager
+    def running(cls, **options: Any) -> Iterator[Foreign]:
+        """A server on a free port, with grpcio's options."""
+        with ThreadPoolExecutor(4) as threads:
+            self = cls()
+            channel_options = [("grpc.max_receive_message_length", 20 << 20), ("grpc.so_reuseport", 0)]
+            self._server = server = grpc.server(threads, options=channel_options, **options)
+            server.add_generic_rpc_handlers([self])
+            self.port = server.add_insecure_port("127.0.0.1:0")
+            server.start()
+            try:
+                yield self
+            finally:
+                server.stop(None).wait()
