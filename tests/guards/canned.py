@@ -1,0 +1,119 @@
+"""A server that costs nothing: answers made in advance, handed out as a socket would."""
+
+from __future__ import annotations
+
+import struct
+import uuid
+from collections.abc import Iterable
+
+import hpack
+import trio
+
+from trio_esdb_proto.event_store import client as shared
+from trio_esdb_proto.event_store.client import streams as pb
+
+_SETTINGS = struct.pack(">HBBBI", 0, 18, 4, 0, 0) + struct.pack(
+    ">HIHIHI", 3, 100, 4, 786_432, 6, 32_768
+)  # what a real node says of its streams, windows and headers
+_CONNECTION_WINDOW = struct.pack(">HBBBII", 0, 4, 8, 0, 0, 983_041)
+
+
+def frame(kind: int, flags: int, stream_id: int, payload: bytes) -> bytes:
+    """An HTTP/2 frame."""
+    size = len(payload)
+    return struct.pack(">HBBBI", size >> 8, size & 255, kind, flags, stream_id) + payload
+
+
+def message(payload: bytes) -> bytes:
+    """A gRPC message."""
+    return struct.pack(">BI", 0, len(payload)) + payload
+
+
+def event(number: int, size: int = 200) -> bytes:
+    """A read response with an event as a real node tells it."""
+    position = 1_000_000 + 378 * number
+    recorded = pb.ReadRespReadEventRecordedEvent(
+        id=shared.Uuid(string=str(uuid.UUID(int=number + 1))),
+        stream_identifier=shared.StreamIdentifier(stream_name=b"guarded-stream"),
+        stream_revision=number,
+        prepare_position=position,
+        commit_position=position,
+        metadata={"type": "Guarded", "created": "17640000000000000", "content-type": "application/json"},
+        data=b"x" * size,
+    )
+    return bytes(pb.ReadResp(event=pb.ReadRespReadEvent(event=recorded, commit_position=position)))
+
+
+def packed(messages: Iterable[bytes], stream_id: int) -> bytes:
+    """Messages as a real node frames a read: whole ones, gathered until a frame has 4096 bytes."""
+    frames, waiting = [], b""
+    for each in messages:
+        waiting += message(each)
+        if len(waiting) >= 4096:
+            frames.append(frame(0, 0, stream_id, waiting))
+            waiting = b""
+    return b"".join(frames) + (frame(0, 0, stream_id, waiting) if waiting else b"")
+
+
+def live(messages: Iterable[bytes], stream_id: int) -> bytes:
+    """Messages as a real node frames what is being written: one a frame."""
+    return b"".join(frame(0, 0, stream_id, message(each)) for each in messages)
+
+
+class CannedServer(trio.abc.Stream):
+    """The client's end of a connection on which each call gets the answer that ``answer`` makes of its stream number.
+
+    ``sends`` and ``receives`` count the calls, ``sent`` the bytes. ``chunk`` is how much one receive gives at most.
+    """
+
+    def __init__(self, answer: object, chunk: int = 65_536) -> None:
+        self.sends = self.receives = self.sent = 0
+        self.requests = 0
+        self._answer = answer
+        self._chunk = chunk
+        self._encoder = hpack.Encoder()
+        self._blocks: dict[tuple[tuple[str, str], ...], bytes] = {}
+        self._waiting = bytearray(_SETTINGS + _CONNECTION_WINDOW)
+        self._more = trio.lowlevel.ParkingLot()
+        self._closed = False
+
+    def headers(self, stream_id: int, *pairs: tuple[str, str], end: bool = False) -> bytes:
+        """A HEADERS frame. From the second time on the same headers are the same bytes, as HPACK's table holds them."""
+        block = self._blocks.get(pairs)
+        if block is None:
+            block = self._encoder.encode(pairs)
+            if all(0x80 <= byte < 0xFF for byte in block):
+                self._blocks[pairs] = block
+        return frame(1, 5 if end else 4, stream_id, block)
+
+    async def send_all(self, data: bytes) -> None:
+        self.sends += 1
+        self.sent += len(data)
+        at = 24 if data.startswith(b"PRI") else 0
+        while at < len(data):
+            upper, lower, kind, flags, stream_id = struct.unpack_from(">HBBBI", data, at)
+            at += 9 + (upper << 8 | lower)
+            if kind == 0 and flags & 1:
+                self.requests += 1
+                self._waiting += self._answer(self, stream_id)  # type: ignore[operator]
+        self._more.unpark_all()
+        await trio.lowlevel.checkpoint()
+
+    async def wait_send_all_might_not_block(self) -> None:
+        await trio.lowlevel.checkpoint()
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes:
+        self.receives += 1
+        await trio.lowlevel.checkpoint()
+        while not self._waiting:
+            if self._closed:
+                raise trio.ClosedResourceError
+            await self._more.park()
+        data = bytes(self._waiting[: self._chunk])
+        del self._waiting[: self._chunk]
+        return data
+
+    async def aclose(self) -> None:
+        self._closed = True
+        self._more.unpark_all()
+        await trio.lowlevel.checkpoint()
