@@ -294,6 +294,7 @@ async def test_what_is_no_event(client: ESDBClient, server: Scripted, event: Any
         (1.0, InvalidTypeError),
         (True, InvalidTypeError),
         (b"", InvalidTypeError),
+        (AppendResult(500, 3), InvalidTypeError),
         (2**63, InvalidArgumentError),
         (2**64, InvalidArgumentError),
     ],

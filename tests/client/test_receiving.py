@@ -214,6 +214,25 @@ async def test_leaving_while_another_task_waits_for_events(
     assert server.seen[0].given_up
 
 
+async def test_leaving_at_the_moment_an_event_comes(
+    client: ESDBClient, server: Scripted, nursery: trio.Nursery
+) -> None:
+    """Whoever waits is given the event, but has not seen it yet when the block is left."""
+    server.read = goes_on(confirmed())
+    told = trio.Event()
+
+    async def wait() -> None:
+        with pytest.raises(trio.ClosedResourceError):
+            await events.receive()
+        told.set()
+
+    async with client.subscribe_all_events() as events:
+        nursery.start_soon(wait)
+        await trio.testing.wait_all_tasks_blocked()
+        events._shared.call._incoming.send_nowait(event(0))
+    await told.wait()
+
+
 async def test_closing_the_channel_ends_the_call(client: ESDBClient, server: Scripted) -> None:
     server.read = goes_on(confirmed(), event(0))
     async with client.subscribe_all_events() as events:

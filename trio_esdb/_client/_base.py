@@ -20,9 +20,9 @@ from trio_esdb._errors import (
     ResourceExhaustedError,
     ServerError,
 )
-from trio_esdb._model import StreamState
+from trio_esdb._model import AppendResult, StreamState
 from trio_esdb._rpc import Method, error_from
-from trio_esdb._transport import RequestHeaders, StreamingCall
+from trio_esdb._transport import ClientLink, RequestHeaders, StreamingCall
 from trio_esdb._wire import HeadersTooLarge, Outcome, Status
 
 T = TypeVar("T")
@@ -74,17 +74,19 @@ class Area:
     async def _stream(self, method: Method, message: bytes, deadline: float, doing: str) -> StreamingCall:
         """Open a call with many responses."""
         session = self._session
-        link = None
-        with trio.CancelScope(deadline=deadline):
-            await trio.lowlevel.checkpoint()
-            link = await session.link()
-        if link is None:
-            raise overdue(doing, session.address)
+        await trio.lowlevel.checkpoint()
+        link = await (session.link() if deadline == math.inf else self._link_before(deadline, doing))
         deadline = min(deadline, trio.current_effective_deadline())
         try:
             return link.stream(request_headers(method, session.address), [message], deadline=deadline)
         except HeadersTooLarge as exc:
             raise headers_refused(exc, doing, session.address) from None
+
+    async def _link_before(self, deadline: float, doing: str) -> ClientLink:
+        with trio.CancelScope(deadline=deadline):
+            await trio.lowlevel.checkpoint_if_cancelled()
+            return await self._session.link()
+        raise overdue(doing, self._session.address)
 
     def _understood(self, convert: Callable[[bytes], T], reply: bytes, doing: str) -> T:
         """What a response means; ProtocolError says where a response came from that has no meaning."""
@@ -151,6 +153,11 @@ def check_expected(expected_position: ExpectedPosition) -> int:
         return ANY
     if expected_position is StreamState.EXISTS:
         return EXISTS
+    if isinstance(expected_position, AppendResult):
+        raise InvalidTypeError(
+            "expected_position must be a position in the stream, not the result of an append, which is a commit "
+            f"position; give its stream_position, {expected_position.stream_position}"
+        )
     if not isinstance(expected_position, int) or isinstance(expected_position, bool):
         raise InvalidTypeError(
             f"expected_position must be None, an int or a StreamState, not {type(expected_position).__name__}"
