@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
 from ._errors import InvalidArgumentError, InvalidTypeError
 
 DEFAULT_PORT = 2113
 _EXAMPLE = "esdb://localhost:2113?Tls=false, or esdb://embedded"
-_HOST = re.compile(r"[A-Za-z0-9_.\-]+|[0-9A-Fa-f:.]+(%[A-Za-z0-9]+)?")
+_PARTS = re.compile(r"(?P<address>[^/?#]*)(?P<path>[^?#]*)(?:\?(?P<options>[^#]*))?(?P<fragment>#.*)?", re.DOTALL)
+_ADDRESS = re.compile(r"(?:\[(?P<ipv6>[^\[\]]+)\]|(?P<name>[^:\[\]]+))(?::(?P<port>[^:]*))?")
+_LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_\-]{0,61}[A-Za-z0-9_])?"
+_NAME = re.compile(rf"(?=.{{1,253}}\.?\Z){_LABEL}(?:\.{_LABEL})*\.?")
+_PORT = re.compile("[0-9]{1,5}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,34 +39,57 @@ def parse(uri: str) -> Settings:
     """
     if not isinstance(uri, str):
         raise InvalidTypeError(f"uri must be a str such as {_EXAMPLE}, not {type(uri).__name__}")
+    shown = repr(uri) if "@" not in uri else "it is not repeated here, since it may hold a password"
     scheme, separator, rest = uri.partition("://")
     if not separator or scheme.lower() != "esdb":
-        raise InvalidArgumentError(f"uri must begin with esdb://, as in {_EXAMPLE}; it is {uri!r}")
-    address = re.split("[/?#]", rest, maxsplit=1)[0]
-    if "@" in address:  # first of all, so that no message shows a password
+        raise InvalidArgumentError(f"uri must begin with esdb://, as in {_EXAMPLE} ({shown})")
+    if "@" in rest:
         raise InvalidArgumentError("uri: credentials are not supported yet; an insecure node takes none")
+    parts = _PARTS.fullmatch(rest)
+    assert parts is not None  # anything is an address, a path, options and a fragment
+    address = parts["address"]
     if "," in address:
-        raise InvalidArgumentError(f"uri: several nodes are not supported yet; name one ({uri!r})")
-    try:
-        parts = urlsplit(uri)
-        port = parts.port
-    except ValueError as exc:
-        raise InvalidArgumentError(f"the address in {uri!r} cannot be used: {exc}") from None
-    if parts.path not in ("", "/") or parts.fragment:
-        raise InvalidArgumentError(f"uri must end after the address and its options ({uri!r})")
-    host = parts.hostname
-    if not host or not _HOST.fullmatch(host):
-        raise InvalidArgumentError(f"uri: {parts.netloc!r} is not a host name, with or without a port ({uri!r})")
-    if port == 0 or parts.netloc.endswith(":"):
-        raise InvalidArgumentError(f"uri: the port must be a number from 1 to 65535 ({uri!r})")
+        raise InvalidArgumentError(f"uri: several nodes are not supported yet; name one ({shown})")
+    if parts["path"] not in ("", "/") or parts["fragment"] is not None:
+        raise InvalidArgumentError(f"uri must end after the address and its options ({shown})")
+    host, port = _read_address(address, shown)
     embedded = host == "embedded" and port is None
-    _check_options(parts.query, needs_tls_false=not embedded)
+    _check_options(parts["options"], needs_tls_false=not embedded)
     return Settings(None) if embedded else Settings(host, DEFAULT_PORT if port is None else port)
 
 
-def _check_options(query: str, *, needs_tls_false: bool) -> None:
+def _read_address(address: str, shown: str) -> tuple[str, int | None]:
+    """Host, in lower case, and port."""
+    found = _ADDRESS.fullmatch(address)
+    host = None if found is None else _host(found)
+    if found is None or host is None:
+        raise InvalidArgumentError(
+            f"uri: the address {address!r} cannot be used: it is not a host name, nor an IPv4 address or an IPv6 "
+            f"address in brackets, with or without a port ({shown})"
+        )
+    port = found["port"]
+    if port is None:
+        return host, None
+    if not _PORT.fullmatch(port) or not 1 <= int(port) <= 65535:
+        raise InvalidArgumentError(
+            f"uri: the address {address!r} cannot be used: the port must be a number from 1 to 65535 ({shown})"
+        )
+    return host, int(port)
+
+
+def _host(found: re.Match[str]) -> str | None:
+    if found["ipv6"] is None:
+        name: str = found["name"]
+        return name.lower() if _NAME.fullmatch(name) else None
+    try:
+        return str(ipaddress.IPv6Address(found["ipv6"]))
+    except ValueError:
+        return None
+
+
+def _check_options(options: str | None, *, needs_tls_false: bool) -> None:
     tls: str | None = None
-    for option in query.split("&") if query else ():
+    for option in options.split("&") if options else ():
         name, separator, value = option.partition("=")
         if name.lower() != "tls":
             raise InvalidArgumentError(f"uri: the option {name!r} is not supported yet; Tls=false is")
