@@ -34,7 +34,7 @@ def draw(results: dict[str, Any], folder: Path) -> list[tuple[str, str]]:
     except ImportError:
         return []
     matplotlib.use("svg")
-    matplotlib.rcParams["svg.hashsalt"] = "trio_esdb"
+    matplotlib.rcParams |= {"svg.hashsalt": "trio_esdb", "svg.fonttype": "none"}
     works = results["works"]
     folder.mkdir(exist_ok=True)
     drawn = []
@@ -88,7 +88,7 @@ def draw(results: dict[str, Any], folder: Path) -> list[tuple[str, str]]:
     ):
         lines = _lines(works, values, key, figure)
         if lines:
-            _plot(folder / f"{name}.svg", title, x_label, y_label, lines)
+            _plot(folder / f"{name}.svg", title, x_label, y_label, lines, level=figure == "bytes")
             drawn.append((f"{name}.svg", title))
     marks = (results.get("embedded") or {}).get("growth")
     if marks:
@@ -101,7 +101,7 @@ def draw(results: dict[str, Any], folder: Path) -> list[tuple[str, str]]:
             "events in the store",
             "microseconds an event",
             lines,
-            linear=True,
+            level=True,
         )
         drawn.append(("embedded.svg", "Embedded node: cost of an event, by size of the store"))
     return drawn
@@ -127,7 +127,7 @@ def _plot(
     x_label: str,
     y_label: str,
     lines: dict[str, tuple[list[int], list[float]]],
-    linear: bool = False,
+    level: bool = False,
 ) -> None:
     from matplotlib import pyplot
 
@@ -135,10 +135,16 @@ def _plot(
     for name, (x, y) in lines.items():
         peer = PEERS.get(name)
         axes.plot(x, y, marker="o", color=_COLOURS.get(name), label=name if peer is None else peer.title)
-    if linear:
+    x_values = next(iter(lines.values()))[0]
+    if 0 in x_values:
+        axes.set_xscale("symlog", linthresh=10)
+    elif x_values[-1] < 100 * x_values[0]:
+        axes.set_xscale("linear")
+    else:
+        axes.set_xscale("log")
+    if level:
         axes.set_ylim(bottom=0)
     else:
-        axes.set_xscale("symlog", linthresh=10) if 0 in next(iter(lines.values()))[0] else axes.set_xscale("log")
         axes.set_yscale("log")
     axes.set(title=title, xlabel=x_label, ylabel=y_label)
     axes.grid(alpha=0.3)

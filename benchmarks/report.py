@@ -53,7 +53,7 @@ _METHOD = """\
 - Installed size: the bytes of all files but `*.pyc` after `pip {pip} EMPTY-FOLDER PACKAGE`,
   for trio_esdb the wheel built from this tree. From pure-Python wheels alone: the same with
   `{pure}`.
-- Events of 1 MiB hold 1 KiB less, since a node takes no more than 1 MiB in one append, with all that is around the data.
+- Events of 1 MiB hold 1 KiB less, since a node takes no more than 1 MiB in one append, what is around the data counted.
 - TLS: the node sends records of about 4 KiB. A client without TLS is left out, by name.
 """
 
