@@ -60,9 +60,6 @@ class UnaryCall:
             task, self._waiter = self._waiter, None
             trio.lowlevel.reschedule(task)
 
-    def on_drained(self) -> None:
-        """Nobody waits for room here: the requests were given at once."""
-
 
 class StreamingCall:
     """A call with any number of responses, in a memory channel.
@@ -124,6 +121,3 @@ class StreamingCall:
         """The call is over: after the messages that came, the channel ends."""
         self.outcome = outcome
         self._incoming.close()
-
-    def on_drained(self) -> None:
-        """Nobody waits for room here: the requests were given at once."""

@@ -10,7 +10,6 @@ import trio
 from trio_esdb._wire import (
     CallEnded,
     ClientConnection,
-    Drained,
     Event,
     Limits,
     MessagesReceived,
@@ -105,8 +104,6 @@ class ClientLink(Link[ClientConnection]):
         elif type(event) is CallEnded:
             event.stream.owner.on_end(event.outcome)
             self._leave_if_done()
-        elif type(event) is Drained:
-            event.stream.owner.on_drained()
         elif type(event) is RoomChanged:
             self._greeted.set()
             self._leave_if_done()

@@ -86,6 +86,7 @@ class Link(ABC, Generic[Core]):
         core, stream = self.core, self._stream
         try:
             while True:
+                await trio.lowlevel.checkpoint_if_cancelled()  # what is queued then is for the last words
                 data = core.data_to_send()
                 if data:
                     self._sending = True

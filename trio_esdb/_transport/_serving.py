@@ -212,8 +212,11 @@ class ServerLink(Link[ServerConnection]):
             running.generator.send(message)
         except StopIteration as stop:
             self._drop(stream, running)
-            self.core.respond(stream, (stop.value,))
-            self.core.finish(stream, Status.OK)
+            if isinstance(stop.value, bytes):
+                self.core.respond(stream, (stop.value,))
+                self.core.finish(stream, Status.OK)
+            else:
+                self._crashed(stream, running.call, TypeError(f"it answered with {stop.value!r}"))
             return False
         except Failure as failure:
             self._drop(stream, running)

@@ -25,6 +25,10 @@ async def serve_tcp(
     """
     listeners = await trio.open_tcp_listeners(port, host=host)
     started: int = listeners[0].socket.getsockname()[1]
+    if port == 0 and len(listeners) > 1:  # the host has several addresses, and each picked a port of its own
+        for listener in listeners:
+            await listener.aclose()
+        listeners = await trio.open_tcp_listeners(started, host=host)
     async with trio.open_nursery() as nursery:
         await nursery.start(trio.serve_listeners, handler, listeners)
         task_status.started(started)

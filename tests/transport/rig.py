@@ -1,0 +1,115 @@
+"""What the tests of the transport share: a link whose other end is made by hand, and a link to a link."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+
+import trio
+from hpack import Decoder, Encoder
+from trio.testing import MemoryReceiveStream, MemorySendStream, memory_stream_pair, wait_all_tasks_blocked
+
+from tests.wire import rig
+from tests.wire.rig import Sent
+from trio_esdb._transport import ClientLink, Failure, Method, serve_stream
+from trio_esdb._wire import Limits, Status
+
+Headers = tuple[tuple[str, str], ...]
+
+
+def headers(path: str, *more: tuple[str, str]) -> Headers:
+    return tuple((":path", path) if name == ":path" else (name, value) for name, value in rig.REQUEST) + more
+
+
+def unknown(path: str) -> Failure:
+    return Failure(Status.UNIMPLEMENTED, f"no method {path}")
+
+
+class Hand:
+    """The other end of a connection: what the link sent is looked at, what it receives is put there."""
+
+    def __init__(self) -> None:
+        self._out = MemorySendStream()
+        self._in = MemoryReceiveStream()
+        self.stream = trio.StapledStream(self._out, self._in)
+        self.encoder: Encoder = rig.without_table()
+        self.decoder = Decoder()
+        self.closed = False
+        self.raw = b""
+
+    def put(self, *frames: bytes) -> None:
+        self._in.put_data(b"".join(frames))
+
+    def hang_up(self) -> None:
+        self._in.put_eof()
+
+    async def heard(self) -> list[Sent]:
+        """All frames sent since the last look, once nothing more happens by itself."""
+        await wait_all_tasks_blocked()
+        raw = b""
+        while not self.closed:
+            try:
+                portion = bytes(self._out.get_data_nowait())
+            except trio.WouldBlock:
+                break
+            self.closed = not portion
+            raw += portion
+        return rig.cut(raw.removeprefix(rig.PREFACE))
+
+    def headers(self, stream_id: int, headers: Headers, *, end: bool = False) -> bytes:
+        flags = rig.END_HEADERS | (rig.END_STREAM if end else 0)
+        return rig.frame(rig.HEADERS, flags, stream_id, self.encoder.encode(list(headers)))
+
+    def answer(self, stream_id: int, *messages: bytes, status: str | None = "0") -> None:
+        """A whole answer to a call, or the beginning of one."""
+        self.put(
+            self.headers(stream_id, rig.RESPONSE),
+            *(rig.data(stream_id, rig.message(m)) for m in messages),
+            *([] if status is None else [self.headers(stream_id, (("grpc-status", status),), end=True)]),
+        )
+
+    def told(self, sent: Sent) -> dict[str, str]:
+        assert sent.kind == rig.HEADERS
+        return {name.decode(): value.decode() for name, value in self.decoder.decode(sent.payload, raw=True)}
+
+
+@asynccontextmanager
+async def client_by_hand(limits: Limits | None = None) -> AsyncIterator[tuple[ClientLink, Hand]]:
+    """A client's link to a server made by hand, after the greetings."""
+    hand = Hand()
+    link = ClientLink(hand.stream, "node-1", limits)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(link.run)
+        hand.put(rig.settings((3, 100)))
+        await hand.heard()
+        yield link, hand
+        nursery.cancel_scope.cancel()
+
+
+@asynccontextmanager
+async def server_by_hand(
+    methods: Mapping[str, Method], limits: Limits | None = None, *settings: tuple[int, int]
+) -> AsyncIterator[Hand]:
+    """A client made by hand of a server's link, after the greetings."""
+    hand = Hand()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(serve_stream, hand.stream, methods, unknown, limits)
+        hand.put(rig.PREFACE, rig.settings(*settings))
+        await hand.heard()
+        yield hand
+        nursery.cancel_scope.cancel()
+
+
+@asynccontextmanager
+async def linked(
+    methods: Mapping[str, Method], limits: Limits | None = None, server_limits: Limits | None = None
+) -> AsyncIterator[ClientLink]:
+    """A client's link to a server's."""
+    ours, theirs = memory_stream_pair()
+    link = ClientLink(ours, "node-1", limits)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(serve_stream, theirs, methods, unknown, server_limits)
+        nursery.start_soon(link.run)
+        assert await link.ready()
+        yield link
+        nursery.cancel_scope.cancel()

@@ -1,0 +1,451 @@
+"""A client's link, against a server made by hand."""
+
+from __future__ import annotations
+
+import math
+import struct
+
+import pytest
+import trio
+from trio.testing import lockstep_stream_pair, wait_all_tasks_blocked
+
+from tests.wire import rig
+from trio_esdb._transport import ClientLink, StreamingCall
+from trio_esdb._transport._calls import UnaryCall
+from trio_esdb._wire import Code, Limits, Outcome, Status
+
+from .rig import Hand, client_by_hand
+
+OK = Outcome(Status.OK)
+
+
+async def start_unary(link: ClientLink, nursery: trio.Nursery, *messages: bytes) -> list[tuple[bytes, Outcome]]:
+    """A unary call in the background, and where its result will be."""
+    results: list[tuple[bytes, Outcome]] = []
+
+    async def call() -> None:
+        results.append(await link.unary(rig.REQUEST, messages))
+
+    nursery.start_soon(call)
+    await wait_all_tasks_blocked()
+    return results
+
+
+async def test_a_unary_call(nursery: trio.Nursery) -> None:
+    async with client_by_hand() as (link, hand):
+        results = await start_unary(link, nursery, b"a", b"b")
+        head, body = await hand.heard()
+        assert hand.told(head) == dict(rig.REQUEST)
+        assert (body.flags, body.payload) == (rig.END_STREAM, rig.message(b"a") + rig.message(b"b"))
+        hand.answer(1, b"reply")
+        assert await hand.heard() == []
+        assert results == [(b"reply", OK)]
+
+
+async def test_a_unary_call_that_is_over_before_anybody_waits() -> None:
+    async with client_by_hand() as (link, _):
+        call = UnaryCall(link)
+        stream = link.core.start_call(rig.REQUEST, None, call)
+        call.on_messages(stream, [b"reply"])
+        call.on_end(OK)
+        assert await call.run(stream) == (b"reply", OK)
+
+
+async def test_a_unary_call_that_fails(nursery: trio.Nursery) -> None:
+    async with client_by_hand() as (link, hand):
+        results = await start_unary(link, nursery, b"a")
+        trailers = (*rig.RESPONSE, ("grpc-status", "9"), ("grpc-message", "no"), ("reason", "x"))
+        hand.put(hand.headers(1, trailers, end=True))
+        await hand.heard()
+        assert results == [(b"", Outcome(Status.FAILED_PRECONDITION, "no", {"reason": "x"}))]
+
+
+@pytest.mark.parametrize("replies", [[], [b"a", b"b"]])
+async def test_a_unary_call_with_another_number_of_responses(nursery: trio.Nursery, replies: list[bytes]) -> None:
+    async with client_by_hand() as (link, hand):
+        results = await start_unary(link, nursery, b"a")
+        hand.answer(1, *replies)
+        await hand.heard()
+        text = f"{len(replies)} responses came to a call that has one"
+        assert results == [(b"", Outcome(Status.INTERNAL, text, local=True))]
+
+
+async def test_a_large_response_opens_the_window(nursery: trio.Nursery) -> None:
+    async with client_by_hand(Limits(stream_window=1000)) as (link, hand):
+        results = await start_unary(link, nursery, b"a")
+        await hand.heard()
+        raw = rig.message(b"x" * 50_000)
+        hand.put(hand.headers(1, rig.RESPONSE))
+        while raw:
+            assert link.core.streams[1].window > 0
+            size = min(link.core.streams[1].window, 10_000)
+            hand.put(rig.data(1, raw[:size]))
+            raw = raw[size:]
+            await hand.heard()
+        hand.put(hand.headers(1, rig.OK, end=True))
+        await hand.heard()
+        assert results == [(b"x" * 50_000, OK)]
+
+
+async def test_a_cancelled_unary_call_is_reset_at_once_and_the_connection_goes_on(nursery: trio.Nursery) -> None:
+    async with client_by_hand() as (link, hand):
+        with trio.CancelScope() as scope:
+            nursery.start_soon(cancel_when_blocked, scope)
+            await link.unary(rig.REQUEST, [b"a"])
+        assert scope.cancelled_caught
+        _, _, reset = await hand.heard()
+        assert (reset.kind, reset.stream_id, reset.number) == (rig.RST_STREAM, 1, Code.CANCEL)
+        hand.answer(1, b"late")
+        results = await start_unary(link, nursery, b"b")
+        hand.answer(3, b"reply")
+        await hand.heard()
+        assert results == [(b"reply", OK)]
+        assert not link.core.streams
+
+
+async def cancel_when_blocked(scope: trio.CancelScope) -> None:
+    await wait_all_tasks_blocked()
+    scope.cancel()
+
+
+async def test_what_is_cancelled_already_is_not_sent() -> None:
+    async with client_by_hand() as (link, hand):
+        with trio.CancelScope() as scope:
+            scope.cancel()
+            await link.unary(rig.REQUEST, [b"a"])
+        assert scope.cancelled_caught
+        assert await hand.heard() == []
+
+
+async def test_the_deadline_is_sent_and_kept(autojump_clock: trio.testing.MockClock) -> None:
+    async with client_by_hand() as (link, hand):
+        start = trio.current_time()
+        with trio.move_on_after(60), trio.move_on_after(5) as scope, trio.move_on_after(7):
+            await link.unary(rig.REQUEST, [b"a"])
+        assert scope.cancelled_caught
+        assert trio.current_time() - start == 5
+        head, _, reset = await hand.heard()
+        assert hand.told(head)["grpc-timeout"] == "5000m"
+        assert reset.kind == rig.RST_STREAM
+
+
+async def test_no_deadline_is_no_header() -> None:
+    async with client_by_hand() as (link, hand):
+        link.stream(rig.REQUEST, [b"a"], deadline=math.inf)
+        head, *_ = await hand.heard()
+        assert "grpc-timeout" not in hand.told(head)
+
+
+@pytest.mark.parametrize("seconds", [-math.inf, -5, 0])
+async def test_a_deadline_that_has_passed_is_still_a_deadline(seconds: float) -> None:
+    async with client_by_hand() as (link, hand):
+        link.stream(rig.REQUEST, [b"a"], deadline=trio.current_time() + seconds)
+        head, *_ = await hand.heard()
+        assert hand.told(head)["grpc-timeout"] == "1m"
+
+
+async def test_a_shielded_call_keeps_to_its_own_deadline(autojump_clock: trio.testing.MockClock) -> None:
+    async with client_by_hand() as (link, hand):
+        with trio.CancelScope() as scope:
+            scope.cancel()
+            with trio.move_on_after(3, shield=True):
+                await link.unary(rig.REQUEST, [b"a"])
+        head, *_ = await hand.heard()
+        assert hand.told(head)["grpc-timeout"] == "3000m"
+
+
+async def take_all(call: StreamingCall) -> list[bytes]:
+    found = []
+    async for message in call.messages:
+        call.taken(message)
+        found.append(message)
+    return found
+
+
+async def test_a_call_with_many_responses() -> None:
+    async with client_by_hand() as (link, hand):
+        call = link.stream(rig.REQUEST, [b"a"], deadline=math.inf)
+        assert call.address == "node-1"
+        assert call.outcome is None
+        hand.answer(1, b"x", b"y", b"z")
+        assert await take_all(call) == [b"x", b"y", b"z"]
+        assert call.outcome == OK
+        call.close()
+        call.close()
+        assert [f.kind for f in await hand.heard()] == [rig.HEADERS, rig.DATA]
+
+
+async def test_leaving_a_call_resets_it_at_once() -> None:
+    async with client_by_hand() as (link, hand):
+        call = link.stream(rig.REQUEST, [b"a"], deadline=math.inf)
+        hand.answer(1, b"x", b"y", status=None)
+        assert await call.messages.receive() == b"x"
+        call.close()
+        assert (await hand.heard())[-1].kind == rig.RST_STREAM
+        hand.put(rig.data(1, rig.message(b"late")))
+        assert await hand.heard() == []
+        assert not link.core.streams
+        assert await call.messages.receive() == b"y"
+        with pytest.raises(trio.EndOfChannel):
+            await call.messages.receive()
+
+
+async def test_messages_on_their_way_to_a_consumer_that_left() -> None:
+    async with client_by_hand() as (link, hand):
+        call = link.stream(rig.REQUEST, [b"a"], deadline=math.inf)
+        await call.messages.aclose()
+        hand.answer(1, b"x", b"y")
+        await hand.heard()
+        assert call.outcome == OK
+
+
+async def test_a_thousand_calls_left_half_way_leave_nothing() -> None:
+    async with client_by_hand() as (link, hand):
+        for number in range(1000):
+            call = link.stream(rig.REQUEST, [b"a"], deadline=math.inf)
+            hand.answer(2 * number + 1, b"x" * 100, b"y", status=None)
+            await call.messages.receive()
+            call.close()
+        await hand.heard()
+        assert not link.core.streams
+        assert link.core.window + link.core.credit == link.core.limits.connection_window
+        assert link.room == 100
+
+
+async def test_credit_follows_the_consumer() -> None:
+    async with client_by_hand(Limits(stream_window=1000)) as (link, hand):
+        call = link.stream(rig.REQUEST, [b"a"], deadline=math.inf)
+        hand.answer(1, *[b"x" * 95] * 10, status=None)
+        assert not any(f.stream_id == 1 and f.kind == rig.WINDOW_UPDATE for f in await hand.heard())
+        for _ in range(10):
+            call.taken(await call.messages.receive())
+        assert await hand.heard() == [], "a message more or less opens no window"
+        call.tell_taken()
+        (update,) = await hand.heard()
+        assert (update.kind, update.stream_id, update.number) == (rig.WINDOW_UPDATE, 1, 1000)
+        call.tell_taken()
+        call.taken(b"x")
+        call.tell_taken()
+        assert await hand.heard() == [], "too little to speak of"
+
+
+async def test_credit_is_told_by_itself_after_64_kib() -> None:
+    async with client_by_hand(Limits(stream_window=100_000)) as (link, hand):
+        call = link.stream(rig.REQUEST, [b"a"], deadline=math.inf)
+        hand.answer(1, *[b"x" * 9995] * 6, status=None)
+        await hand.heard()
+        hand.put(rig.data(1, rig.message(b"x" * 9995)))
+        for _ in range(6):
+            call.taken(await call.messages.receive())
+        assert await hand.heard() == []
+        call.taken(await call.messages.receive())
+        (update,) = await hand.heard()
+        assert update.number == 70_000
+
+
+@pytest.mark.parametrize("how", ["eof", "broken", "torn"])
+async def test_the_loss_of_the_connection_ends_every_call(nursery: trio.Nursery, how: str) -> None:
+    async with client_by_hand() as (link, hand):
+        results = await start_unary(link, nursery, b"a")
+        call = link.stream(rig.REQUEST, [b"a"], deadline=math.inf)
+        hand.answer(3, b"x", status=None)
+        await hand.heard()
+        if how == "eof":
+            hand.hang_up()
+            reason = "the peer closed the connection"
+        elif how == "broken":
+            with trio.CancelScope() as scope:
+                scope.cancel()
+                await hand.stream.receive_stream.aclose()
+            reason = "the connection broke: "
+        else:
+            hand.put(b"\0\0\x08\x06")
+            hand.hang_up()
+            reason = "the peer closed the connection"
+        await link.closed.wait()
+        assert await take_all(call) == [b"x"], "what came before stays"
+        for outcome in (results[0][1], call.outcome):
+            assert outcome is not None
+            assert (outcome.status, outcome.local) == (Status.UNAVAILABLE, True)
+            assert outcome.message.startswith(reason)
+        assert link.reason.startswith(reason)
+        assert (link.room, link.core.ended) == (0, True)
+        call.close()
+
+
+async def test_a_connection_that_breaks_while_we_send(nursery: trio.Nursery) -> None:
+    ours, theirs = lockstep_stream_pair()
+    link = ClientLink(ours, "node-1")
+    nursery.start_soon(link.run)
+    await wait_all_tasks_blocked()
+    call = link.stream(rig.REQUEST, [b"a"], deadline=math.inf)
+    await theirs.send_stream.aclose()
+    await theirs.receive_stream.aclose()
+    await link.closed.wait()
+    assert call.outcome is not None
+    assert call.outcome.status is Status.UNAVAILABLE
+    assert not await link.ready()
+
+
+async def test_only_the_way_out_is_broken(nursery: trio.Nursery) -> None:
+    ours, theirs = lockstep_stream_pair()
+    link = ClientLink(ours, "node-1")
+    nursery.start_soon(link.run)
+    await wait_all_tasks_blocked()
+    await theirs.receive_stream.aclose()
+    await link.closed.wait()
+    assert link.reason.startswith("the connection broke: ")
+
+
+async def test_closing_says_goodbye() -> None:
+    async with client_by_hand() as (link, hand):
+        call = link.stream(rig.REQUEST, [b"a"], deadline=math.inf)
+        link.close()
+        assert link.room == 0
+        *_, farewell = await hand.heard()
+        assert farewell == rig.Sent(rig.GOAWAY, 0, 0, bytes(8))
+        assert hand.closed
+        assert link.closed.is_set()
+        assert link.reason == "the connection was closed here"
+        assert call.outcome == Outcome(Status.UNAVAILABLE, "the connection was closed here", local=True)
+
+
+async def test_closing_sends_what_was_queued() -> None:
+    async with client_by_hand() as (link, hand):
+        call = link.stream(rig.REQUEST, [b"a"], deadline=math.inf)
+        await hand.heard()
+        call.close()
+        link.close()
+        assert [f.kind for f in await hand.heard()] == [rig.RST_STREAM, rig.GOAWAY]
+        assert hand.closed
+
+
+async def test_closing_takes_bounded_time_when_the_peer_does_not_read(
+    nursery: trio.Nursery, autojump_clock: trio.testing.MockClock
+) -> None:
+    ours, theirs = lockstep_stream_pair()
+    link = ClientLink(ours, "node-1")
+    nursery.start_soon(link.run)
+    await theirs.receive_some()  # the greeting; from now on nobody reads
+    await wait_all_tasks_blocked()
+    start = trio.current_time()
+    link.close()
+    await link.closed.wait()
+    assert trio.current_time() - start == 1
+    with pytest.raises(trio.ClosedResourceError):
+        await ours.send_all(b"x")
+
+
+async def test_closing_in_the_middle_of_a_frame_cuts_the_connection(
+    nursery: trio.Nursery, autojump_clock: trio.testing.MockClock
+) -> None:
+    ours, theirs = lockstep_stream_pair()
+    link = ClientLink(ours, "node-1")
+    nursery.start_soon(link.run)
+    assert await theirs.receive_some(10) == rig.PREFACE[:10]
+    start = trio.current_time()
+    link.close()
+    await link.closed.wait()
+    assert trio.current_time() == start
+    rest = b""
+    while portion := await theirs.receive_some():
+        rest += portion
+    kinds = [frame.kind for frame in rig.cut((rig.PREFACE[:10] + rest).removeprefix(rig.PREFACE))]
+    assert kinds == [rig.SETTINGS, rig.WINDOW_UPDATE], "nothing may follow what was torn"
+
+
+async def test_a_broken_rule_is_answered_with_one_goaway(nursery: trio.Nursery) -> None:
+    async with client_by_hand() as (link, hand):
+        results = await start_unary(link, nursery, b"a")
+        await hand.heard()
+        hand.put(rig.data(7, b"x"))
+        (farewell,) = await hand.heard()
+        assert farewell.payload[:8] == struct.pack(">II", 0, Code.PROTOCOL_ERROR)
+        text = "a frame came for stream 7, which nobody opened"
+        assert results == [(b"", Outcome(Status.INTERNAL, text, local=True))]
+        assert (hand.closed, link.reason) == (True, text)
+
+
+async def test_pings_are_answered() -> None:
+    async with client_by_hand() as (_, hand):
+        hand.put(rig.frame(rig.PING, 0, 0, b"12345678"))
+        assert await hand.heard() == [rig.Sent(rig.PING, rig.ACK, 0, b"12345678")]
+
+
+async def test_goodbye_without_calls_closes_at_once() -> None:
+    async with client_by_hand() as (link, hand):
+        hand.put(rig.goaway(2**31 - 1))
+        await hand.heard()
+        assert hand.closed
+        assert link.room == 0
+
+
+@pytest.mark.parametrize("ending", ["answer", "cancel", "refuse"])
+async def test_after_goodbye_open_calls_go_on_and_the_last_closes_the_link(nursery: trio.Nursery, ending: str) -> None:
+    async with client_by_hand() as (link, hand):
+        results = await start_unary(link, nursery, b"a")
+        call = link.stream(rig.REQUEST, [b"a"], deadline=math.inf)
+        await hand.heard()
+        hand.put(rig.goaway(1 if ending == "refuse" else 2**31 - 1))
+        assert await hand.heard() == []
+        assert (link.room, link.closed.is_set()) == (0, False)
+        hand.answer(1, b"reply")
+        if ending == "refuse":
+            assert call.outcome is not None
+            assert call.outcome.refused
+        else:
+            await hand.heard()
+            assert not link.closed.is_set()
+            if ending == "answer":
+                hand.answer(3, b"x")
+            else:
+                call.close()
+        await hand.heard()
+        assert results == [(b"reply", OK)]
+        assert hand.closed
+
+
+async def test_ready_waits_for_settings(nursery: trio.Nursery) -> None:
+    hand = Hand()
+    link = ClientLink(hand.stream, "node-1")
+    nursery.start_soon(link.run)
+    answers: list[bool] = []
+
+    async def ask() -> None:
+        answers.append(await link.ready())
+
+    nursery.start_soon(ask)
+    await hand.heard()
+    assert not answers
+    hand.put(rig.settings((3, 7)))
+    await hand.heard()
+    assert answers == [True]
+    assert link.room == 7
+
+
+@pytest.mark.parametrize("raw", [b"", b"HTTP/1.1 400 Bad Request\r\n\r\n"])
+async def test_never_ready(nursery: trio.Nursery, raw: bytes) -> None:
+    hand = Hand()
+    link = ClientLink(hand.stream, "node-1")
+    nursery.start_soon(link.run)
+    if raw:
+        hand.put(raw)
+    else:
+        hand.hang_up()
+    assert not await link.ready()
+    await link.closed.wait()
+    assert ("HTTP/1.1" in link.reason) == bool(raw)
+
+
+async def test_requests_larger_than_the_window_go_as_it_opens(nursery: trio.Nursery) -> None:
+    async with client_by_hand() as (link, hand):
+        results = await start_unary(link, nursery, b"x" * 100_000)
+        sent = sum(len(f.payload) for f in (await hand.heard())[1:])
+        assert sent == 65_535
+        hand.put(rig.window_update(0, 10**6), rig.window_update(1, 10**6))
+        frames = await hand.heard()
+        assert sum(len(f.payload) for f in frames) == 100_005 - 65_535
+        assert frames[-1].flags == rig.END_STREAM
+        hand.answer(1, b"reply")
+        await hand.heard()
+        assert results == [(b"reply", OK)]
