@@ -133,6 +133,15 @@ async def test_closing_is_final(client: ESDBClient) -> None:
     await client.aclose()
 
 
+async def test_a_cancelled_task_learns_of_that_first(client: ESDBClient) -> None:
+    """As when a nursery with both the client and its users in it is cancelled."""
+    await client.aclose()
+    with trio.CancelScope() as scope:
+        scope.cancel()
+        await client.append_event("s", None, EVENT)
+    assert scope.cancelled_caught
+
+
 async def test_after_its_block_a_client_is_closed(server: Scripted) -> None:
     async with ESDBClient(URI, connect=server.connect) as client:
         pass

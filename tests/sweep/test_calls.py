@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.sweep.world import World, both_moments
+from tests.sweep.world import Moment, World, every_moment
 from trio_esdb import ESDBClient, NewEvent, StreamNotFoundError, StreamState
 
 ANY = StreamState.ANY
@@ -38,27 +38,27 @@ CALLS: dict[str, Callable[[ESDBClient], Awaitable[Any]]] = {
 }
 
 
-@both_moments
+@every_moment
 @pytest.mark.parametrize("name", CALLS)
-async def test_a_call(world: World, name: str, while_it_waits: bool) -> None:
+async def test_a_call(world: World, name: str, moment: Moment) -> None:
     await world.fill("s", 100)
-    await world.sweep(lambda: CALLS[name](world.client), while_it_waits=while_it_waits)
+    await world.sweep(lambda: CALLS[name](world.client), moment)
     assert len(await world.client.get_stream_events("s")) == 100
 
 
-@both_moments
-async def test_a_large_read(world: World, while_it_waits: bool) -> None:
+@every_moment
+async def test_a_large_read(world: World, moment: Moment) -> None:
     """Larger than the window, so that credit goes to and fro."""
     await world.fill("large", 300, size=4000)
 
     async def read() -> None:
         assert len(await world.client.get_stream_events("large")) == 300
 
-    await world.sweep(read, while_it_waits=while_it_waits)
+    await world.sweep(read, moment)
 
 
-@both_moments
-async def test_an_append_is_whole_or_nothing(world: World, while_it_waits: bool) -> None:
+@every_moment
+async def test_an_append_is_whole_or_nothing(world: World, moment: Moment) -> None:
     """And to repeat it writes it once, whatever had become of it."""
     numbers = count()
     written: list[NewEvent] = []
@@ -81,11 +81,11 @@ async def test_an_append_is_whole_or_nothing(world: World, while_it_waits: bool)
         found = await world.client.get_stream_events("s")
         assert [(e.id, e.data) for e in found] == [(e.id, e.data) for e in written]
 
-    await world.sweep(append, check=check, while_it_waits=while_it_waits)
+    await world.sweep(append, moment, check=check)
 
 
-@both_moments
-async def test_tombstone_stream(world: World, while_it_waits: bool) -> None:
+@every_moment
+async def test_tombstone_stream(world: World, moment: Moment) -> None:
     names = (f"doomed-{number}" for number in count())
     name = ""
 
@@ -94,4 +94,4 @@ async def test_tombstone_stream(world: World, while_it_waits: bool) -> None:
         name = next(names)
         await world.client.tombstone_stream(name, ANY)
 
-    await world.sweep(tombstone, while_it_waits=while_it_waits)
+    await world.sweep(tombstone, moment)

@@ -9,7 +9,7 @@ import trio
 import trio.testing
 
 from tests.client.books import links_of
-from tests.sweep.world import World, both_moments, sweep
+from tests.sweep.world import Moment, World, every_moment, sweep
 from trio_esdb import ESDBClient, NewEvent
 
 EVENT = NewEvent("Happened", b"{}")
@@ -54,9 +54,9 @@ LIVES: list[Callable[[ESDBClient], Awaitable[None]]] = [
 ]
 
 
-@both_moments
+@every_moment
 @pytest.mark.parametrize("life", LIVES)
-async def test_a_client(world: World, life: Callable[[ESDBClient], Awaitable[None]], while_it_waits: bool) -> None:
+async def test_a_client(world: World, life: Callable[[ESDBClient], Awaitable[None]], moment: Moment) -> None:
     await trio.testing.wait_all_tasks_blocked()
     tasks = trio.lowlevel.current_statistics().tasks_living
     client: ESDBClient
@@ -77,25 +77,23 @@ async def test_a_client(world: World, life: Callable[[ESDBClient], Awaitable[Non
             with pytest.raises(trio.ClosedResourceError):
                 await client.append_event("s", -1, EVENT)
 
-    assert await sweep(use, check, while_it_waits=while_it_waits) > 1
+    assert await sweep(use, check, moment) > 1
 
 
-@both_moments
+@every_moment
 @pytest.mark.parametrize("life", LIVES)
-async def test_a_client_with_a_node_of_its_own(
-    life: Callable[[ESDBClient], Awaitable[None]], while_it_waits: bool
-) -> None:
+async def test_a_client_with_a_node_of_its_own(life: Callable[[ESDBClient], Awaitable[None]], moment: Moment) -> None:
     tasks = trio.lowlevel.current_statistics().tasks_living
 
     async def check() -> None:
         await trio.testing.wait_all_tasks_blocked()
         assert trio.lowlevel.current_statistics().tasks_living == tasks
 
-    assert await sweep(lambda: life(ESDBClient("esdb://embedded")), check, while_it_waits=while_it_waits) > 1
+    assert await sweep(lambda: life(ESDBClient("esdb://embedded")), check, moment) > 1
 
 
-@both_moments
-async def test_a_call_that_has_to_connect_first(world: World, while_it_waits: bool) -> None:
+@every_moment
+async def test_a_call_that_has_to_connect_first(world: World, moment: Moment) -> None:
     """After whatever became of it the client has at most one connection, and it works."""
     await trio.testing.wait_all_tasks_blocked()
     tasks = trio.lowlevel.current_statistics().tasks_living
@@ -116,11 +114,11 @@ async def test_a_call_that_has_to_connect_first(world: World, while_it_waits: bo
     (link,) = links_of(world.client)
     link.close()
     await link.closed.wait()
-    assert await sweep(use, check, while_it_waits=while_it_waits) > 1
+    assert await sweep(use, check, moment) > 1
 
 
-@both_moments
-async def test_closing_is_done_even_if_it_is_cancelled(world: World, while_it_waits: bool) -> None:
+@every_moment
+async def test_closing_is_done_even_if_it_is_cancelled(world: World, moment: Moment) -> None:
     async def use() -> None:
         with trio.CancelScope(shield=True) as shield:
             async with world.new_client() as client:
@@ -136,4 +134,4 @@ async def test_closing_is_done_even_if_it_is_cancelled(world: World, while_it_wa
         await trio.testing.wait_all_tasks_blocked()
         assert all(link.closed.is_set() for link in world.served[1:])
 
-    assert await sweep(use, check, while_it_waits=while_it_waits) > 1
+    assert await sweep(use, check, moment) > 1

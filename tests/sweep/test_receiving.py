@@ -10,7 +10,7 @@ import trio
 import trio.testing
 
 from tests.client.books import links_of
-from tests.sweep.world import World, both_moments, sweep
+from tests.sweep.world import Moment, World, every_moment, sweep
 from trio_esdb import ESDBClient, EventChannel, NewEvent
 
 OPENINGS: dict[str, Callable[[ESDBClient], Any]] = {
@@ -25,21 +25,21 @@ OPENINGS: dict[str, Callable[[ESDBClient], Any]] = {
 every_opening = pytest.mark.parametrize("name", OPENINGS)
 
 
-@both_moments
+@every_moment
 @every_opening
-async def test_entering_and_leaving(world: World, name: str, while_it_waits: bool) -> None:
+async def test_entering_and_leaving(world: World, name: str, moment: Moment) -> None:
     await world.fill("s", 50)
 
     async def use() -> None:
         async with OPENINGS[name](world.client):
             pass
 
-    await world.sweep(use, while_it_waits=while_it_waits)
+    await world.sweep(use, moment)
 
 
-@both_moments
+@every_moment
 @every_opening
-async def test_receiving(world: World, name: str, while_it_waits: bool) -> None:
+async def test_receiving(world: World, name: str, moment: Moment) -> None:
     await world.fill("s", 50)
 
     async def use() -> None:
@@ -51,12 +51,12 @@ async def test_receiving(world: World, name: str, while_it_waits: bool) -> None:
                 await anext(clone)
             await events.aclose()
 
-    await world.sweep(use, while_it_waits=while_it_waits)
+    await world.sweep(use, moment)
 
 
-@both_moments
+@every_moment
 @pytest.mark.parametrize("name", ["read_stream_events", "read_all_events"])
-async def test_iterating_to_the_end(world: World, name: str, while_it_waits: bool) -> None:
+async def test_iterating_to_the_end(world: World, name: str, moment: Moment) -> None:
     await world.fill("s", 200)
 
     async def use() -> None:
@@ -64,27 +64,27 @@ async def test_iterating_to_the_end(world: World, name: str, while_it_waits: boo
             async for _ in events:
                 pass
 
-    await world.sweep(use, while_it_waits=while_it_waits)
+    await world.sweep(use, moment)
 
 
-@both_moments
-async def test_a_live_event(world: World, while_it_waits: bool) -> None:
+@every_moment
+async def test_a_live_event(world: World, moment: Moment) -> None:
     async def use() -> None:
         async with world.client.subscribe_stream_events("live", from_end=True) as events:
             await world.client.append_event("live", -1, NewEvent("Happened", b"{}"))
             await events.receive()
 
-    await world.sweep(use, while_it_waits=while_it_waits)
+    await world.sweep(use, moment)
 
 
 Take = Callable[[EventChannel[Any]], Any]
 TAKES: dict[str, Take] = {"receive": lambda events: events.receive(), "anext": lambda events: anext(events)}
 
 
-@both_moments
+@every_moment
 @pytest.mark.parametrize("take", TAKES)
 @pytest.mark.parametrize("size", [10, 20_000])
-async def test_no_event_is_lost(world: World, take: str, size: int, while_it_waits: bool) -> None:
+async def test_no_event_is_lost(world: World, take: str, size: int, moment: Moment) -> None:
     """A receive is cancelled at each of its steps, again and again; each event comes once, in order."""
     await world.fill("s", 100, size=min(size, 9000))
     for number in range(100, 140):
@@ -100,7 +100,7 @@ async def test_no_event_is_lost(world: World, take: str, size: int, while_it_wai
 
     async with world.client.subscribe_stream_events("s") as events:
         while len(numbers) < 120:
-            await sweep(use, check, while_it_waits=while_it_waits)
+            await sweep(use, check, moment)
         while len(numbers) < 140:
             numbers.append((await events.receive()).stream_position)
         with pytest.raises(trio.WouldBlock):
@@ -108,8 +108,8 @@ async def test_no_event_is_lost(world: World, take: str, size: int, while_it_wai
     assert numbers == list(range(140))
 
 
-@both_moments
-async def test_no_live_event_is_lost(world: World, while_it_waits: bool, nursery: trio.Nursery) -> None:
+@every_moment
+async def test_no_live_event_is_lost(world: World, moment: Moment, nursery: trio.Nursery) -> None:
     """The events come one by one while receives are cancelled."""
     numbers: list[int] = []
 
@@ -128,14 +128,12 @@ async def test_no_live_event_is_lost(world: World, while_it_waits: bool, nursery
     async with world.client.subscribe_stream_events("s") as events:
         nursery.start_soon(write)
         while len(numbers) < 60:
-            await sweep(use, check, while_it_waits=while_it_waits)
+            await sweep(use, check, moment)
     assert numbers == list(range(60))
 
 
-@both_moments
-async def test_no_event_of_a_shared_subscription_is_lost(
-    world: World, while_it_waits: bool, nursery: trio.Nursery
-) -> None:
+@every_moment
+async def test_no_event_of_a_shared_subscription_is_lost(world: World, moment: Moment, nursery: trio.Nursery) -> None:
     """One task's receives are cancelled, another's are not; between them they get every event once."""
     await world.fill("s", 200)
     mine: list[int] = []
@@ -159,12 +157,12 @@ async def test_no_event_of_a_shared_subscription_is_lost(
     async with world.client.subscribe_stream_events("s") as events:
         nursery.start_soon(other, events.clone())
         while len(mine) + len(theirs) < 200:
-            await sweep(use, check, while_it_waits=while_it_waits)
+            await sweep(use, check, moment)
     assert sorted(mine + theirs) == list(range(200))
 
 
-@both_moments
-async def test_closing_a_channel_is_done_even_if_it_is_cancelled(world: World, while_it_waits: bool) -> None:
+@every_moment
+async def test_closing_a_channel_is_done_even_if_it_is_cancelled(world: World, moment: Moment) -> None:
     await world.fill("s", 50)
     await trio.testing.wait_all_tasks_blocked()
 
@@ -184,5 +182,5 @@ async def test_closing_a_channel_is_done_even_if_it_is_cancelled(world: World, w
                 with pytest.raises(trio.ClosedResourceError):
                     events.receive_nowait()
 
-    await world.sweep(close, while_it_waits=while_it_waits)
+    await world.sweep(close, moment)
     assert len(links_of(world.client)) == 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import Any
 
 import pytest
@@ -20,22 +21,33 @@ from trio_esdb.embedded import EmbeddedNode
 URI = "esdb://node-1:2113?Tls=false"
 
 
-class Canceller(trio.abc.Instrument):
-    """Cancels a scope at the n-th step of a task: while the task waits after it, or just before it goes on."""
+class Moment(Enum):
+    """When a scope is cancelled: at the n-th step of the task that calls, or of anybody."""
 
-    def __init__(self, task: trio.lowlevel.Task, scope: trio.CancelScope, step: int, *, while_it_waits: bool) -> None:
+    WAITING = "while it waits"
+    GOING_ON = "as it goes on"
+    ANY = "at any step of any task"
+
+
+every_moment = pytest.mark.parametrize("moment", Moment, ids=[moment.value for moment in Moment])
+
+
+class Canceller(trio.abc.Instrument):
+    """Cancels a scope at the n-th step."""
+
+    def __init__(self, task: trio.lowlevel.Task, scope: trio.CancelScope, step: int, moment: Moment) -> None:
         self.fired = False
         self._task = task
         self._scope = scope
         self._left = step
-        self._while_it_waits = while_it_waits
+        self._moment = moment
 
     def before_task_step(self, task: trio.lowlevel.Task) -> None:
-        if task is self._task and not self._while_it_waits:
+        if self._moment is Moment.GOING_ON and task is self._task:
             self._count()
 
     def after_task_step(self, task: trio.lowlevel.Task) -> None:
-        if task is self._task and self._while_it_waits:
+        if self._moment is Moment.ANY or (self._moment is Moment.WAITING and task is self._task):
             self._count()
 
     def _count(self) -> None:
@@ -46,7 +58,7 @@ class Canceller(trio.abc.Instrument):
 
 
 async def sweep(
-    use: Callable[[], Awaitable[Any]], check: Callable[[], Awaitable[Any]], *, while_it_waits: bool, most: int = 500
+    use: Callable[[], Awaitable[Any]], check: Callable[[], Awaitable[Any]], moment: Moment, *, most: int = 1000
 ) -> int:
     """Run ``use`` cancelled at its first step, its second and so on, until it comes to its end; how many that were.
 
@@ -55,7 +67,7 @@ async def sweep(
     task = trio.lowlevel.current_task()
     for step in range(1, most):
         with trio.CancelScope() as scope:
-            canceller = Canceller(task, scope, step, while_it_waits=while_it_waits)
+            canceller = Canceller(task, scope, step, moment)
             trio.lowlevel.add_instrument(canceller)
             try:
                 await use()
@@ -65,9 +77,6 @@ async def sweep(
         if not canceller.fired:
             return step - 1
     raise AssertionError(f"it took more than {most} steps")
-
-
-both_moments = pytest.mark.parametrize("while_it_waits", [True, False], ids=["waiting", "going on"])
 
 
 @dataclass
@@ -93,8 +102,8 @@ class World:
     async def sweep(
         self,
         use: Callable[[], Awaitable[Any]],
+        moment: Moment,
         *,
-        while_it_waits: bool,
         check: Callable[[], Awaitable[Any]] | None = None,
     ) -> None:
         """Sweep a call: after each run nothing is left, and the same connection goes on to work."""
@@ -110,7 +119,7 @@ class World:
                 await check()
             await self.is_at_rest(link, tasks)
 
-        steps = await sweep(use, everything_is_fine, while_it_waits=while_it_waits)
+        steps = await sweep(use, everything_is_fine, moment)
         assert steps > 0
 
     async def is_at_rest(self, link: ClientLink, tasks: int) -> None:

@@ -39,6 +39,8 @@ class Session:
 
         UnavailableError where the node cannot be reached, trio.ClosedResourceError after the client was closed.
         """
+        if self.closed:
+            await trio.lowlevel.checkpoint()  # a task that is cancelled as well is to learn of that
         link = self._with_room()
         if link is not None:
             return link
