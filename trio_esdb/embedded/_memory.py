@@ -6,6 +6,7 @@ trio has such streams among its tools for tests; to import those takes longer th
 from __future__ import annotations
 
 from collections import deque
+from operator import index
 
 import trio
 
@@ -93,7 +94,7 @@ class MemoryStream(trio.abc.Stream):
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
         """What has come; empty at the end."""
-        if max_bytes is not None and max_bytes < 1:
+        if max_bytes is not None and index(max_bytes) < 1:
             raise ValueError("max_bytes must be at least 1")
         pipe = self._incoming
         if pipe.receiving:

@@ -67,8 +67,8 @@ def methods_of(kernel: Kernel) -> dict[str, Method]:
 
 def unknown_to(methods: Mapping[str, Method], path: str) -> Failure:
     """What the node says to a call that it has no method for."""
-    service = path.rpartition("/")[0] + "/"
-    return unimplemented("Method" if any(known.startswith(service) for known in methods) else "Service")
+    services = {known.rpartition("/")[0] for known in methods}
+    return unimplemented("Method" if path.rpartition("/")[0] in services else "Service")
 
 
 def _without_users() -> Answer:

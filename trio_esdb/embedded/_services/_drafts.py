@@ -15,6 +15,7 @@ from ._guids import NONE, BadGuid, from_halves, parse_guid
 from ._protobuf import LENGTH, VARINT, Malformed, read_fields, read_varint
 
 _JSON = "application/json"
+_TAGS = b"\x0a\x12\x1a\x22"
 
 
 @dataclass(slots=True)
@@ -77,15 +78,19 @@ def read_draft(data: bytes, at: int, stop: int) -> Draft:
     try:
         while at < stop:
             tag = data[at]
+            if tag not in _TAGS:
+                return _read_any(data, start, stop)
             size = data[at + 1]
             at += 2
             if size > 0x7F:
                 size, at = read_varint(data, at - 1, stop)
             end = at + size
+            if end > stop:
+                raise Malformed
             if tag == 0x12:
                 # A map entry: the key (shorter than 128 bytes), the value.
-                middle = at + 2 + data[at + 1]
-                if data[at] != 0x0A or end > stop or middle + 1 >= end or data[middle] != 0x12:
+                middle = at + 2 + data[at + 1] if size >= 4 else end
+                if middle + 1 >= end or data[at] != 0x0A or data[middle] != 0x12:
                     return _read_any(data, start, stop)
                 length = data[middle + 1]
                 begin = middle + 2
@@ -98,11 +103,11 @@ def read_draft(data: bytes, at: int, stop: int) -> Draft:
                     kind = data[begin:end].decode("utf-8", "replace")
                 elif key == b"content-type":
                     content_type = data[begin:end].decode("utf-8", "replace")
-            elif tag == 0x22 and end <= stop:
+            elif tag == 0x22:
                 body = data[at:end]
-            elif tag == 0x1A and end <= stop:
+            elif tag == 0x1A:
                 metadata = data[at:end]
-            elif tag == 0x0A and size == 38 and end <= stop and data[at : at + 2] == b"\x12\x24" and identity is None:
+            elif size == 38 and data[at : at + 2] == b"\x12\x24" and identity is None:
                 identity = WireId(data[at + 2 : end].decode("utf-8", "replace"))
             else:
                 return _read_any(data, start, stop)

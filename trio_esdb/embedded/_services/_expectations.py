@@ -6,7 +6,7 @@ numbers; a batch adds two forms of a deadline.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from .._store import ANY, LAST_NUMBER, NO_STREAM, STREAM_EXISTS
 from ._protobuf import LENGTH, VARINT, read_fields
@@ -35,7 +35,6 @@ class WriteOptions:
     """A batch's deadline as seconds and nanoseconds since the Unix epoch."""
     duration: tuple[int, int] | None = None
     """A batch's deadline as seconds and nanoseconds from now."""
-    raw_identifier: bytes = field(default=b"", repr=False)
 
     @property
     def chosen(self) -> bool:
@@ -79,7 +78,6 @@ def read_write_options(data: bytes, at: int, stop: int) -> WriteOptions:
         elif wire == VARINT and number == 2:
             options.revision, options.state = start, None
     if identifier is not None:
-        options.raw_identifier = identifier
         options.stream = read_stream_name(identifier)
     return options
 

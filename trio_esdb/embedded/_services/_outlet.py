@@ -32,17 +32,21 @@ class Outlet:
         return self._size >= _PORTION
 
     @property
-    def waiting(self) -> bool:
-        """Whether a portion waits for the client to take more."""
-        room = self._call._room
-        return room is not None and not room.is_set()
+    def behind(self) -> bool:
+        """Whether the client has yet to take something that was handed over."""
+        return bool(self._call._stream.unsent)
+
+    def post(self) -> None:
+        """Hand over what there is without waiting; only for what is not full, to a client that is not behind."""
+        if self._messages:
+            self._call._link.respond(self._call._stream, tuple(self._take()))
 
     async def flush(self) -> None:
         """Hand over what there is; waits while the client takes nothing."""
-        messages, self._messages, self._size, self._pages = self._messages, [], 0, 0
-        if messages:
-            await self._call.send(*messages)
+        if self._messages:
+            await self._call.send(*self._take())
         else:
+            self._pages = 0
             await trio.lowlevel.checkpoint()
 
     async def page_done(self) -> None:
@@ -50,3 +54,7 @@ class Outlet:
         self._pages += 1
         if self._pages >= _PAGES:
             await self.flush()
+
+    def _take(self) -> list[bytes]:
+        messages, self._messages, self._size, self._pages = self._messages, [], 0, 0
+        return messages

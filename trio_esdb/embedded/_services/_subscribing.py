@@ -4,10 +4,11 @@ A subscription knows the *place* that it has told its client about last: an even
 is confirmed, catches up from that place until a page says that nothing follows, says that it has caught up, and then
 sends what its live buffer holds.
 
-The live buffer listens from the beginning. Each item in it has the next number in a row. While the client keeps up the
-buffer takes what comes; while a portion waits for the client, and while catching up, it holds ``PAGE`` items and drops
-the oldest. A gap in the row, in front of an item that the client does not know yet, sends the subscription back to
-catching up, which ends in caught_up again.
+The live buffer listens from the beginning. Each item has the next number in a row. While the client keeps up, items
+are handed over in their writer's own step, without waking the subscription's task, and the buffer takes what is more
+than a portion. While the client is behind, and while catching up, it holds ``PAGE`` items and drops the oldest. A gap
+in the row, in front of an item that the client does not know yet, sends the subscription back to catching up, which
+ends in caught_up again.
 
 Filtered subscriptions put checkpoints between the events: in catching up after pages, live after every so many
 records. Their places are those of a real 24.10 node, its slip included: a subscription from the start that reaches the
@@ -48,38 +49,6 @@ async def subscribe(kernel: Kernel, plan: ReadPlan, encoder: EventEncoder, outle
     await subscription.run()
 
 
-class _LiveBuffer:
-    """What was written since the subscription began and has not been sent yet."""
-
-    def __init__(self, outlet: Outlet) -> None:
-        self.bounded = True
-        """Set while catching up: then the buffer holds ``PAGE`` items, however fast the client is."""
-        self._outlet = outlet
-        self._items: deque[tuple[int, Record, bool]] = deque()
-        self._number = 0
-        self._came: trio.Event | None = None
-
-    def put(self, record: Record, *, is_event: bool) -> None:
-        """An event, or the checkpoint at a record."""
-        self._number += 1
-        self._items.append((self._number, record, is_event))
-        if len(self._items) > PAGE and (self.bounded or self._outlet.waiting):
-            self._items.popleft()
-        if self._came is not None:
-            self._came.set()
-
-    def take(self) -> tuple[int, Record, bool] | None:
-        """The oldest item: its number, its record, whether it is an event. None if there is none."""
-        return self._items.popleft() if self._items else None
-
-    async def wait(self) -> None:
-        """Until there is an item."""
-        if not self._items:
-            self._came = trio.Event()
-            await self._came.wait()
-            self._came = None
-
-
 class _Subscription(ABC):
     """What all three kinds share: the order of things."""
 
@@ -87,8 +56,14 @@ class _Subscription(ABC):
         self.kernel = kernel
         self.encoder = encoder
         self.outlet = outlet
-        self.live = _LiveBuffer(outlet)
+        self.place = _START
+        """What the client was told about last."""
+        self._items: deque[tuple[int, Record, bool]] = deque()
+        self._came = 0
         self._taken = 0
+        self._catching_up = True
+        self._parked: trio.Event | None = None
+        """Set where the task waits with an empty buffer; then an item needs no task."""
 
     @abstractmethod
     def last_place(self) -> Place:
@@ -103,8 +78,8 @@ class _Subscription(ABC):
         """Where an event is."""
 
     @abstractmethod
-    async def catch_up(self, place: Place) -> Place:
-        """Send what is after this place until nothing follows; the place reached."""
+    async def catch_up(self) -> None:
+        """Send what is after the place until nothing follows, and move the place on."""
 
     @property
     def followed(self) -> str | None:
@@ -117,20 +92,35 @@ class _Subscription(ABC):
         stop = self.kernel.feed.follow(self.followed, self.written)
         try:
             self.outlet.add(confirmation(str(self.kernel.new_id())))
-            place = self.first_place(last)
-            if place >= last:
-                place = await self._go_live(place)
+            self.place = self.first_place(last)
+            if self.place >= last:
+                await self._go_live()
             while True:
-                self.live.bounded = True
-                place = await self.catch_up(place)
-                place = await self._go_live(place)
+                self._catching_up = True
+                await self.catch_up()
+                await self._go_live()
         finally:
             stop()
 
     def written(self, records: Sequence[Record]) -> None:
         """New records, in their writer's own step."""
         for record in records:
-            self.live.put(record, is_event=True)
+            self.put(record, is_event=True)
+        self.outlet.post()
+
+    def put(self, record: Record, *, is_event: bool) -> None:
+        """An event, or the checkpoint at a record, for the client who is live; ``post`` what there is afterwards."""
+        self._came += 1
+        if self._parked is not None:
+            if not (self.outlet.full or self.outlet.behind or record.type == DELETED_TYPE):
+                self._taken = self._came
+                self._tell(record, is_event)
+                return
+            self._parked.set()
+            self._parked = None
+        self._items.append((self._came, record, is_event))
+        if len(self._items) > PAGE and (self._catching_up or self.outlet.behind):
+            self._items.popleft()
 
     def send_checkpoint(self, place: Place) -> None:
         """Tell the client how far the subscription is; only filtered ones do."""
@@ -140,31 +130,40 @@ class _Subscription(ABC):
         """Tell the client of an event."""
         self.outlet.add(self.encoder.message(record, live=live))
 
-    async def _go_live(self, place: Place) -> Place:
-        self.live.bounded = False
+    async def _go_live(self) -> None:
+        """Send what comes, until something is missing."""
+        self._catching_up = False
         self.outlet.add(CAUGHT_UP)
         while True:
-            item = self.live.take()
-            if item is None:
+            if not self._items:
                 await self.outlet.flush()
-                await self.live.wait()
+                if not self._items:
+                    self._parked = trio.Event()
+                    await self._parked.wait()
                 continue
-            number, record, is_event = item
+            number, record, is_event = self._items.popleft()
             follows = number == self._taken + 1
             self._taken = number
-            at = self.place_of(record)
-            if at < place or (is_event and at == place):
-                continue
-            if not follows:
-                self.send_checkpoint(place)
-                return place
-            if is_event:
-                self.send_event(record, live=True)
-            else:
-                self.send_checkpoint(at)
-            place = at
+            if not follows and not self._is_known(record, is_event):
+                self.send_checkpoint(self.place)
+                return
+            self._tell(record, is_event)
             if self.outlet.full:
                 await self.outlet.flush()
+
+    def _is_known(self, record: Record, is_event: bool) -> bool:
+        at = self.place_of(record)
+        return at < self.place or (is_event and at == self.place)
+
+    def _tell(self, record: Record, is_event: bool) -> None:
+        """Tell the client of an item that he does not know yet."""
+        if self._is_known(record, is_event):
+            return
+        self.place = self.place_of(record)
+        if is_event:
+            self.send_event(record, live=True)
+        else:
+            self.send_checkpoint(self.place)
 
 
 class _ToStream(_Subscription):
@@ -193,9 +192,9 @@ class _ToStream(_Subscription):
     def place_of(self, record: Record) -> Place:
         return record.number, record.number
 
-    async def catch_up(self, place: Place) -> Place:
+    async def catch_up(self) -> None:
         name = self._source.name
-        start = place[0] + 1
+        start = self.place[0] + 1
         while True:
             try:
                 page = self.kernel.store.read_stream(name, start, PAGE, self.kernel.now())
@@ -203,11 +202,11 @@ class _ToStream(_Subscription):
                 raise stream_deleted(name) from None
             for record in page.records:
                 self.send_event(record, live=False)
-                place = self.place_of(record)
+                self.place = self.place_of(record)
                 if self.outlet.full:
                     await self.outlet.flush()
             if page.outcome == "no_stream" or page.is_end:
-                return place
+                return
             start = page.next_number
             await self.outlet.page_done()
 
@@ -242,22 +241,23 @@ class _ToAll(_Subscription):
     def written(self, records: Sequence[Record]) -> None:
         for record in records:
             if not is_hidden_from_all(record.stream):
-                self.live.put(record, is_event=True)
+                self.put(record, is_event=True)
+        self.outlet.post()
 
-    async def catch_up(self, place: Place) -> Place:
-        start = (0, 0) if place == _START else place
+    async def catch_up(self) -> None:
+        start = (0, 0) if self.place == _START else self.place
         while True:
             page = self._look(start)
             for record in page.records:
                 at = self.place_of(record)
-                if at > place:
+                if at > self.place:
                     self.send_event(record, live=False)
-                    place = at
+                    self.place = at
                     if self.outlet.full:
                         await self.outlet.flush()
-            place = self.page_read(page, start, place)
+            self.page_read(page, start)
             if page.is_end:
-                return place
+                return
             start = (page.next_commit, page.next_prepare)
             await self.outlet.page_done()
 
@@ -273,9 +273,9 @@ class _ToAll(_Subscription):
         """The page that begins here."""
         return self.kernel.store.read_all(*start, None, PAGE, None)
 
-    def page_read(self, page: AllPage, start: Place, place: Place) -> Place:
-        """A page's events are sent; the place reached with that."""
-        return place
+    def page_read(self, page: AllPage, start: Place) -> None:
+        """A page's events are sent; only filtered subscriptions have more to say."""
+        return
 
 
 class _Filtered(_ToAll):
@@ -296,30 +296,30 @@ class _Filtered(_ToAll):
         matches, interval = self._wanted.filter.matches, self._wanted.interval
         for record in records:
             if not is_hidden_from_all(record.stream) and matches(record):
-                self.live.put(record, is_event=True)
+                self.put(record, is_event=True)
             self._considered_live += 1
             if self._considered_live >= interval:
                 self._considered_live = 0
-                self.live.put(record, is_event=False)
+                self.put(record, is_event=False)
+        self.outlet.post()
 
-    async def catch_up(self, place: Place) -> Place:
+    async def catch_up(self) -> None:
         if not self._wanted.interval:
             raise handler_failed()  # it divides by the interval
         self._considered = 0
-        return await super().catch_up(place)
+        await super().catch_up()
 
     def look(self, start: Place) -> AllPage:
         return self.kernel.store.read_all(*start, self._wanted.filter.matches, PAGE, self._wanted.window)
 
-    def page_read(self, page: AllPage, start: Place, place: Place) -> Place:
+    def page_read(self, page: AllPage, start: Place) -> None:
         self._considered += page.considered
         if page.is_end:
-            self.send_checkpoint(place)
+            self.send_checkpoint(self.place)
         elif self._considered >= self._wanted.interval:
             self._considered %= self._wanted.interval
-            place = max(place, start)
-            self.send_checkpoint(place)
-        return place
+            self.place = max(self.place, start)
+            self.send_checkpoint(self.place)
 
     def send_checkpoint(self, place: Place) -> None:
         commit, prepare = place[0] & END, place[1] & END

@@ -1,0 +1,361 @@
+"""What is read and written by hand is what Google's protobuf and betterproto2 read and write."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+import pytest
+from google.protobuf.message import DecodeError, Message
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from tests.conformance.records import schema
+from trio_esdb.embedded._services._drafts import Draft, WireId, read_draft, read_id
+from trio_esdb.embedded._services._events import (
+    EventEncoder,
+    checkpoint,
+    confirmation,
+    first_stream_position,
+    last_stream_position,
+    stream_not_found,
+)
+from trio_esdb.embedded._services._expectations import WriteOptions, read_write_options
+from trio_esdb.embedded._services._guids import BadGuid, from_halves, parse_guid, to_halves
+from trio_esdb.embedded._services._protobuf import Malformed, field, read_fields, read_varint, varint
+from trio_esdb.embedded._store import ANY, NO_STREAM, STREAM_EXISTS, MalformedLink, Record
+from trio_esdb_proto.event_store.client.streams import AppendReqProposedMessage, ReadResp
+
+PACKAGE = "event_store.client.streams."
+SIGNED = st.integers(-(2**63), 2**63 - 1)
+NUMBERS = st.integers(0, 2**64 - 1)
+TEXTS = st.text(max_size=150)
+BYTES = st.binary(max_size=200)
+IDS = st.one_of(
+    st.none(),
+    st.just({}),
+    st.fixed_dictionaries({"string": st.one_of(TEXTS, st.uuids().map(str))}),
+    st.fixed_dictionaries(
+        {
+            "structured": st.fixed_dictionaries(
+                {}, optional={"most_significant_bits": SIGNED, "least_significant_bits": SIGNED}
+            )
+        }
+    ),
+)
+
+
+def proposed(identity: dict[str, Any] | None, metadata: dict[str, str], custom: bytes, data: bytes) -> Message:
+    message = schema().cls(f"{PACKAGE}AppendReq.ProposedMessage")()
+    if identity is not None:
+        message.id.SetInParent()
+        if "string" in identity:
+            message.id.string = identity["string"]
+        elif "structured" in identity:
+            message.id.structured.SetInParent()
+            for half, value in identity["structured"].items():
+                setattr(message.id.structured, half, value)
+    message.metadata.update(metadata)
+    message.custom_metadata = custom
+    message.data = data
+    return message
+
+
+def as_draft(message: Any) -> Draft:
+    """What a message of Google's says, as we keep it."""
+    identity = None
+    if message.HasField("id"):
+        kind = message.id.WhichOneof("value")
+        halves = message.id.structured
+        identity = WireId(
+            text=message.id.string if kind == "string" else None,
+            halves=(halves.most_significant_bits % 2**64, halves.least_significant_bits % 2**64)
+            if kind == "structured"
+            else None,
+        )
+    metadata = message.metadata
+    return Draft(identity, metadata.get("type"), metadata.get("content-type"), message.custom_metadata, message.data)
+
+
+METADATA = st.dictionaries(st.one_of(st.sampled_from(["type", "content-type"]), TEXTS), TEXTS, max_size=4)
+
+
+@given(IDS, METADATA, BYTES, BYTES, st.binary(max_size=5), st.binary(max_size=5))
+@example({"string": str(uuid.UUID(int=5))}, {"type": "T", "content-type": "application/json"}, b"", b"{}", b"", b"")
+def test_a_proposed_event(
+    identity: dict[str, Any] | None,
+    metadata: dict[str, str],
+    custom: bytes,
+    data: bytes,
+    before: bytes,
+    after: bytes,
+) -> None:
+    message = proposed(identity, metadata, custom, data)
+    raw = message.SerializeToString()
+    draft = read_draft(before + raw + after, len(before), len(before) + len(raw))
+    assert draft == as_draft(message)
+    other = AppendReqProposedMessage.parse(raw)
+    assert (draft.type, draft.content_type) == (other.metadata.get("type"), other.metadata.get("content-type"))
+    assert (draft.metadata, draft.data) == (other.custom_metadata, other.data)
+    assert (draft.id is None) == (other.id is None)
+    assert draft.id is None or other.id is None or draft.id.text == other.id.string
+
+
+@st.composite
+def rearranged(draw: st.DrawFn) -> bytes:
+    """The fields of two messages and some that nobody knows, in any order."""
+    fields = [field(0x7A, draw(BYTES)), b"\x78" + varint(draw(NUMBERS)), b"\x7d" + bytes(4), b"\x79" + bytes(8)]
+    for _ in range(2):
+        raw = proposed(draw(IDS), draw(METADATA), draw(BYTES), draw(BYTES)).SerializeToString()
+        # Each field of the message, tag and length included.
+        at = 0
+        for _, _, _, end in read_fields(raw, 0, len(raw)):
+            fields.append(raw[at:end])
+            at = end
+    return b"".join(draw(st.permutations(fields)))
+
+
+@given(rearranged())
+def test_a_proposed_event_written_in_an_odd_way(raw: bytes) -> None:
+    message = schema().cls(f"{PACKAGE}AppendReq.ProposedMessage").FromString(raw)
+    assert read_draft(raw, 0, len(raw)) == as_draft(message)
+
+
+ODD_ENTRIES = [
+    b"\x12\x00",
+    b"\x12\x06\x0a\x04type",
+    b"\x12\x03\x12\x01v",
+    b"\x12\x09\x12\x01v\x0a\x04type",
+    b"\x12\x0c\x0a\x04type\x12\x01v\x12\x01w",
+    b"\x12\x0a\x0a\x84\x00type\x12\x01v",
+    b"\x12\x8b\x00\x0a\x04type\x12\x82\x00vw",
+    b"\x0a\x02\x12\x00\x0a\x00",
+    b"\x0a\x04\x0a\x02\x08\x05\x0a\x04\x0a\x02\x10\x06",
+    b"\x08\x01\x10\x02",
+]
+
+
+@pytest.mark.parametrize("raw", ODD_ENTRIES)
+def test_entries_written_in_an_odd_way(raw: bytes) -> None:
+    message = schema().cls(f"{PACKAGE}AppendReq.ProposedMessage").FromString(raw)
+    assert read_draft(raw, 0, len(raw)) == as_draft(message)
+
+
+def test_an_entry_with_a_field_that_nobody_knows() -> None:
+    raw = b"\x12\x0b\x0a\x04type\x12\x01v\x18\x05"  # Python's protobuf drops such an entry, a node's does not
+    assert read_draft(raw, 0, len(raw)).type == "v"
+
+
+@given(st.binary(max_size=60))
+@example(b"\x12")
+@example(b"\x12\x05\x0a\x04t")
+@example(b"\x0a\x26\x12\x24")
+@example(b"\x0b\x0c")
+@example(b"\x22\x05abc")
+@example(b"\x80" * 12)
+def test_bytes_that_need_not_be_a_proposed_event(raw: bytes) -> None:
+    try:
+        draft = read_draft(raw, 0, len(raw))
+    except Malformed:
+        return
+    try:
+        message = schema().cls(f"{PACKAGE}AppendReq.ProposedMessage").FromString(raw)
+    except DecodeError:
+        return  # text that is not UTF-8, numbers of fields that cannot be: a node's parser lets more pass, too
+    assert draft == as_draft(message)
+
+
+@given(st.data())
+def test_a_proposed_event_cut_short(data: st.DataObject) -> None:
+    raw = proposed({"string": str(uuid.UUID(int=1))}, {"type": "T", "content-type": "x"}, b"m", b"d" * 200)
+    whole = raw.SerializeToString()
+    cut = whole[: data.draw(st.integers(1, len(whole) - 1))]
+    try:
+        schema().cls(f"{PACKAGE}AppendReq.ProposedMessage").FromString(cut)
+    except DecodeError:
+        with pytest.raises(Malformed):
+            read_draft(cut, 0, len(cut))
+
+
+@given(
+    st.one_of(st.none(), BYTES.map(lambda b: b.decode("utf-8", "ignore").encode())),
+    st.sampled_from(["stream_position", "no_stream", "any", "stream_exists", None]),
+    NUMBERS,
+    st.sampled_from(["deadline_21_10_0", "deadline", None]),
+    SIGNED,
+    st.integers(-(2**31), 2**31 - 1),
+)
+def test_the_options_of_a_write(
+    name: bytes | None, expect: str | None, revision: int, deadline: str | None, seconds: int, nanos: int
+) -> None:
+    message = schema().cls(f"{PACKAGE}BatchAppendReq.Options")()
+    if name is not None:
+        message.stream_identifier.SetInParent()
+        message.stream_identifier.stream_name = name
+    if expect == "stream_position":
+        message.stream_position = revision
+    elif expect is not None:
+        getattr(message, expect).SetInParent()
+    if deadline is not None:
+        getattr(message, deadline).seconds = seconds
+        getattr(message, deadline).nanos = nanos
+        getattr(message, deadline).SetInParent()
+    raw = message.SerializeToString()
+    options = read_write_options(b"\x00" + raw + b"\xff", 1, 1 + len(raw))
+    states = {"no_stream": NO_STREAM, "any": ANY, "stream_exists": STREAM_EXISTS}
+    assert options == WriteOptions(
+        stream=None if name is None else name.decode(),
+        revision=revision if expect == "stream_position" else None,
+        state=states.get(expect or ""),
+        timestamp=(seconds, nanos) if deadline == "deadline_21_10_0" else None,
+        duration=(seconds, nanos) if deadline == "deadline" else None,
+    )
+
+
+def test_the_last_of_several_choices_counts() -> None:
+    raw = b"\x22\x00\x10\x05\x1a\x00" + b"\x3a\x02\x08\x01\x32\x02\x08\x02"
+    options = read_write_options(raw, 0, len(raw))
+    assert (options.state, options.revision) == (NO_STREAM, None)
+    assert (options.timestamp, options.duration) == ((2, 0), None)
+    raw = b"\x22\x00\x10\x05"
+    assert read_write_options(raw, 0, len(raw)).expected() == 5
+    raw = b"\x12\x01x\x0a\x02\x08\x01\x0a\x02\x10\x02"
+    assert read_id(raw, 0, len(raw)) == WireId(halves=(1, 2))
+
+
+@st.composite
+def records(draw: st.DrawFn) -> Record:
+    return Record(
+        stream=draw(st.text(min_size=1, max_size=200)),
+        number=draw(st.integers(0, 2**63 - 1)),
+        position=draw(st.integers(0, 2**63 - 1)),
+        id=draw(st.uuids(allow_nil=True)),
+        type=draw(st.text(min_size=1, max_size=200)),
+        data=draw(st.binary(max_size=5000)),
+        metadata=draw(BYTES),
+        is_json=draw(st.booleans()),
+        created=draw(st.integers(0, 2**62)),
+    )
+
+
+def check_recorded(message: Any, record: Record, text_ids: bool) -> None:
+    if text_ids:
+        assert message.id.string == str(record.id)
+    else:
+        halves = (message.id.structured.most_significant_bits, message.id.structured.least_significant_bits)
+        assert from_halves(*halves) == record.id
+    assert message.stream_identifier.stream_name == record.stream.encode()
+    assert message.stream_revision == record.number
+    assert message.commit_position == message.prepare_position == record.position
+    assert dict(message.metadata) == {
+        "type": record.type,
+        "created": str(record.created),
+        "content-type": "application/json" if record.is_json else "application/octet-stream",
+    }
+    assert (message.custom_metadata, message.data) == (record.metadata, record.data)
+
+
+@given(records(), records(), st.booleans())
+def test_events(record: Record, target: Record, text_ids: bool) -> None:
+    response = schema().cls(f"{PACKAGE}ReadResp")
+    plain = EventEncoder(text_ids=text_ids, resolve=None)
+    for _ in range(2):  # the second time from what was kept
+        raw = plain.message(record)
+        event = response.FromString(raw).event
+        check_recorded(event.event, record, text_ids)
+        assert not event.HasField("link")
+        assert event.commit_position == record.position
+        assert event.WhichOneof("position") == "commit_position"
+        assert response.FromString(bytes(ReadResp.parse(raw))) == response.FromString(raw)
+    record.type, record.encoded = "$>", None
+    for resolved in (target, None):
+        linked = EventEncoder(text_ids=text_ids, resolve=lambda _, resolved=resolved: resolved)
+        event = response.FromString(linked.message(record)).event
+        check_recorded(event.link, record, text_ids)
+        assert event.HasField("event") is (resolved is not None)
+        if resolved is not None:
+            check_recorded(event.event, target, text_ids)
+        assert event.commit_position == record.position
+
+    def fail(_: Record) -> Record:
+        raise MalformedLink
+
+    broken = EventEncoder(text_ids=text_ids, resolve=fail)
+    assert broken.message(record) == plain.message(record)
+    event = response.FromString(broken.message(record, live=True)).event
+    check_recorded(event.link, record, text_ids)
+    assert not event.HasField("event")
+
+
+def test_large_records_are_not_kept_twice() -> None:
+    record = Record("s", 0, 0, uuid.uuid4(), "T", bytes(10_000), b"", False, 0)
+    EventEncoder(text_ids=True, resolve=None).message(record)
+    assert record.encoded is None
+
+
+@given(st.integers(-1, 2**63 - 1), st.integers(-1, 2**63 - 1), TEXTS)
+def test_other_messages(commit: int, prepare: int, text: str) -> None:
+    response = schema().cls(f"{PACKAGE}ReadResp")
+    message = response.FromString(checkpoint(commit, prepare)).checkpoint
+    assert (message.commit_position, message.prepare_position) == (commit % 2**64, prepare % 2**64)
+    assert response.FromString(confirmation(text)).confirmation.subscription_id == text
+    missing = response.FromString(stream_not_found(text)).stream_not_found
+    assert missing.stream_identifier.stream_name == text.encode()
+    assert response.FromString(first_stream_position(commit + 1)).first_stream_position == commit + 1
+    last = response.FromString(last_stream_position(prepare + 1))
+    assert last.WhichOneof("content") == "last_stream_position"
+
+
+@given(NUMBERS, st.binary(max_size=3))
+def test_numbers(value: int, before: bytes) -> None:
+    raw = before + varint(value)
+    assert read_varint(raw, len(before), len(raw)) == (value, len(raw))
+    with pytest.raises(Malformed):
+        read_varint(raw, len(before), len(raw) - 1)
+
+
+@given(SIGNED)
+def test_negative_numbers(value: int) -> None:
+    raw = varint(value)
+    assert read_varint(raw, 0, len(raw))[0] == value % 2**64
+    assert varint(2**70 - 1 + 2**70)  # never ends in a loop
+    with pytest.raises(Malformed):
+        read_varint(b"\xff" * 11, 0, 11)
+
+
+@given(st.uuids(allow_nil=True))
+def test_ids_in_all_their_forms(value: uuid.UUID) -> None:
+    text = str(value)
+    parts = value.hex
+    hexes = [parts[0:8], parts[8:12], parts[12:16]]
+    tail = ",".join(f"0x{parts[at : at + 2]}" for at in range(16, 32, 2))
+    forms = [text, value.hex, f"{{{text}}}", f"({text})", f" {text.upper()}\n"]
+    forms.append(f"{{0x{hexes[0]}, 0x{hexes[1]},0x{hexes[2]},{{{tail}}}}}")
+    assert {parse_guid(form) for form in forms} == {value}
+    assert from_halves(*to_halves(value)) == value
+    assert all(-(2**63) <= half < 2**63 for half in to_halves(value))
+
+
+LENGTH = "Guid should contain 32 digits with 4 dashes (xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx)."
+BAD_GUIDS = [
+    ("", "Unrecognized Guid format."),
+    ("  ", "Unrecognized Guid format."),
+    ("not-a-uuid", LENGTH),
+    ("123", LENGTH),
+    ("x" * 32, "Guid string should only contain hexadecimal characters."),
+    ("0" * 31 + "_", "Guid string should only contain hexadecimal characters."),
+    ("00000000-0000-0000-0000-00000000000x", "Guid string should only contain hexadecimal characters."),
+    ("0000000-00000-0000-0000-000000000000", "Dashes are in the wrong position for GUID parsing."),
+    ("{00000000-0000-0000-0000-000000000000", LENGTH),
+    ("{00000000-0000-0000-0000-000000000000)", LENGTH),
+    ("(00000000-0000-0000-0000-000000000000}", LENGTH),
+    ("{0x1}", "Unrecognized Guid format."),
+    ("urn:uuid:00000000-0000-0000-0000-000000000000", LENGTH),
+]
+
+
+@pytest.mark.parametrize(("text", "message"), BAD_GUIDS)
+def test_texts_that_are_no_ids(text: str, message: str) -> None:
+    with pytest.raises(BadGuid) as caught:
+        parse_guid(text)
+    assert str(caught.value) == message
