@@ -140,16 +140,17 @@ async def conversation(seen: bytearray) -> None:
             nursery.start_soon(link.run)
             await link.ready()
             peer = Peer(link)
-            calls = [peer.subscribe("s"), peer.subscribe()]
-            for call in calls:
-                await call.some(2)
+            calls = []
+            for stream in ("s", None, "s"):
+                calls.append(peer.subscribe(stream))
+                await calls[-1].some(2)
             for _ in range(3):
                 await peer.append("s", peer.event(), peer.event())
                 await trio.sleep(0.125)
             await peer.remove("s")
             await peer.append("s", peer.event())
-            await calls[0].some(7)
-            await calls[1].some(9)
+            for call, number in zip(calls, (7, 9, 7), strict=True):
+                await call.some(number)
             await peer.ask(OPERATIONS + "StartScavenge", {"options": {}})
             link.close()
 
