@@ -27,7 +27,7 @@ class Program:
         self._all_errors = trio.Event()
 
     async def line(self) -> str:
-        """The next line that it prints; an empty text after the last one."""
+        """The next line that it prints."""
         assert self._process.stdout is not None
         while b"\n" not in self._unread:
             more = await self._process.stdout.receive_some()
@@ -52,12 +52,11 @@ class Program:
 
     async def ended(self) -> tuple[int, str, str]:
         """Its exit status, what it printed that was not read, and what it complained of."""
-        rest = ""
-        while line := await self.line():
-            rest += line + "\n"
-        status = await self._process.wait()
+        assert self._process.stdout is not None
+        async for more in self._process.stdout:
+            self._unread += more
         await self._all_errors.wait()
-        return status, rest, self.errors.decode()
+        return await self._process.wait(), self._unread.decode(), self.errors.decode()
 
     async def _read_errors(self) -> None:
         assert self._process.stderr is not None

@@ -25,12 +25,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
             from ._demo import demo
 
             trio.run(demo, options.address, options.orders)
-    except (ESDBError, OSError) as exc:
-        print(f"trio-esdb: {exc}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        return 130
+    except (ESDBError, OSError, trio.TooSlowError, KeyboardInterrupt, BaseExceptionGroup) as exc:
+        return _failure(exc)
     return 0
+
+
+def _failure(exc: BaseException) -> int:
+    """The exit status for what ended a command; says in one line what a user can understand, raises what is a bug."""
+    leaves = _leaves(exc)
+    if any(isinstance(leaf, KeyboardInterrupt) for leaf in leaves):
+        return 130
+    if not all(isinstance(leaf, ESDBError | OSError | trio.TooSlowError) for leaf in leaves):
+        raise exc
+    print(f"trio-esdb: {str(leaves[0]) or 'the node is too slow'}", file=sys.stderr)
+    return 1
+
+
+def _leaves(exc: BaseException) -> list[BaseException]:
+    """The exceptions that a nursery's group holds, which may hold groups in turn."""
+    if isinstance(exc, BaseExceptionGroup):
+        return [leaf for each in exc.exceptions for leaf in _leaves(each)]
+    return [exc]
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -56,7 +71,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="URI",
         help="a node, such as esdb://localhost:2113?Tls=false (default: one inside the process)",
     )
-    demo.add_argument("--orders", type=_count, default=12, help="how many orders (default: %(default)s)")
+    demo.add_argument("--orders", type=_count, default=12, help="how many orders, at most 100 (default: %(default)s)")
     return parser
 
 
@@ -65,7 +80,7 @@ def _port(text: str) -> int:
 
 
 def _count(text: str) -> int:
-    return _number(text, 1, 10_000)
+    return _number(text, 1, 100)
 
 
 def _number(text: str, least: int, most: int) -> int:

@@ -16,8 +16,11 @@ async def serve(host: str, port: int) -> None:
         async with background_tasks() as background:
             node: EmbeddedNode = await background.start(EmbeddedNode().run)
             async with background_tasks() as listening:
-                at = await listening.start(node.serve_tcp, host, port)
                 shown = f"[{host}]" if ":" in host else host
+                try:
+                    at = await listening.start(node.serve_tcp, host, port)
+                except OSError as exc:
+                    raise OSError(f"cannot listen on {shown}:{port}: {exc.strerror or exc}") from None
                 print(f"listening on esdb://{shown}:{at}?Tls=false", flush=True)
                 listening.start_soon(_stop_with, node, listening.cancel_scope)
                 async for _ in signals:
