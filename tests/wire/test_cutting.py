@@ -208,7 +208,7 @@ def expected(number: int, plan: Plan) -> tuple[list[object], list[object]]:
 
 
 @given(st.lists(plans(), min_size=1, max_size=4), st.data())
-@settings(max_examples=80)
+@settings(max_examples=40)
 def test_a_conversation_cut_anywhere_comes_to_the_same(calls: list[Plan], source: st.DataObject) -> None:
     whole = Conversation(calls, NARROW)
     whole.run(at_once)
@@ -231,7 +231,7 @@ def test_a_conversation_cut_anywhere_comes_to_the_same(calls: list[Plan], source
 
 
 @given(st.lists(plans(), min_size=1, max_size=4), st.data())
-@settings(max_examples=60)
+@settings(max_examples=40)
 def test_the_same_bytes_cut_anywhere_give_the_same_events(calls: list[Plan], source: st.DataObject) -> None:
     """Each end alone, fed with what the other once said."""
     record = Conversation(calls, Limits())

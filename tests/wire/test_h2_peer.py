@@ -245,7 +245,7 @@ COMMON = ["to core", "to h2", "to core", "to h2", "settings", "ping", "acknowled
 
 
 @given(st.data())
-@settings(max_examples=80)
+@settings(max_examples=60)
 def test_an_h2_client_and_our_server(source: st.DataObject) -> None:
     server = ServerConnection(SERVER_LIMITS)
     pair = Pair(server)
@@ -338,7 +338,7 @@ def test_an_h2_client_and_our_server(source: st.DataObject) -> None:
 
 
 @given(st.data())
-@settings(max_examples=80)
+@settings(max_examples=60)
 def test_our_client_and_an_h2_server(source: st.DataObject) -> None:
     client = ClientConnection(CLIENT_LIMITS)
     pair = Pair(client)

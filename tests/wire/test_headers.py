@@ -28,11 +28,11 @@ from . import rig
 
 NAMES = ["accept", "x", "content-type", "authorization", "grpc-status", "a-long-name-for-a-header"]
 lists_ = st.lists(
-    st.tuples(st.sampled_from(NAMES), st.sampled_from(["", "0", "trailers", "application/grpc", "v" * 60, "w" * 5000])),
+    st.tuples(st.sampled_from(NAMES), st.sampled_from(["", "0", "trailers", "application/grpc", "v" * 60, "w" * 4100])),
     max_size=5,
 ).map(tuple)
 sizes = st.sampled_from([0, 40, 100, 4096, 10_000])
-steps = st.lists(st.one_of(lists_, st.lists(sizes, min_size=1, max_size=3)), min_size=1, max_size=30)
+steps = st.lists(st.one_of(lists_, st.lists(sizes, min_size=1, max_size=3)), min_size=1, max_size=15)
 
 
 def plain(decoder: Decoder, block: bytes) -> tuple[Header, ...]:
@@ -40,7 +40,7 @@ def plain(decoder: Decoder, block: bytes) -> tuple[Header, ...]:
 
 
 @given(steps)
-@settings(max_examples=150)
+@settings(max_examples=80)
 def test_a_foreign_decoder_always_understands(script: list[tuple[Header, ...] | list[int]]) -> None:
     """The same lists again and again, while the peer changes the size of its table."""
     encoder = Encoder()
@@ -59,7 +59,7 @@ def test_a_foreign_decoder_always_understands(script: list[tuple[Header, ...] | 
 
 
 @given(steps)
-@settings(max_examples=150)
+@settings(max_examples=80)
 def test_we_always_understand_a_foreign_encoder(script: list[tuple[Header, ...] | list[int]]) -> None:
     theirs = Encoder()
     decoder = Decoder()

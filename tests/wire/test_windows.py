@@ -154,7 +154,7 @@ def test_requests_that_ended_open_no_window() -> None:
 
 
 @given(st.data())
-@settings(max_examples=60)
+@settings(max_examples=40)
 def test_the_books_balance_whatever_comes_and_whenever_it_is_taken(source: st.DataObject) -> None:
     """Several calls, a peer that keeps to the windows, a consumer that takes when it likes: nobody is ever stuck."""
     server = BareServer(LIMITS, (4, 2**16))
@@ -326,7 +326,7 @@ def test_a_call_whose_room_comes_with_its_end(reset: bool) -> None:
 
 
 @given(st.data())
-@settings(max_examples=60)
+@settings(max_examples=40)
 def test_never_more_than_the_peer_granted(source: st.DataObject) -> None:
     """A peer that changes its windows as it likes: every frame fits them, and in the end everything came."""
     initial = source.draw(st.integers(0, 2000))

@@ -263,11 +263,11 @@ class ServerLink(Link[ServerConnection]):
         """An Answer is over."""
         stream.owner = None
         running.scope.cancel()
-        if running.generator is not None:
-            try:
-                running.generator.close()
-            except Exception as exc:  # noqa: BLE001 - as in _step
-                _log.error("%s failed when it was stopped", running.call.path, exc_info=exc)
+        assert running.generator is not None
+        try:
+            running.generator.close()
+        except Exception as exc:  # noqa: BLE001 - as in _step
+            _log.error("%s failed when it was stopped", running.call.path, exc_info=exc)
 
     def _fail(self, stream: Stream, failure: Failure) -> None:
         """End the call with a status. Trailers that cannot be headers end it as they end it on a real node."""
