@@ -12,7 +12,7 @@ from trio.testing import lockstep_stream_pair, wait_all_tasks_blocked
 from tests.wire import rig
 from trio_esdb._transport import ClientLink, StreamingCall
 from trio_esdb._transport._calls import UnaryCall
-from trio_esdb._wire import Code, Limits, Outcome, Status
+from trio_esdb._wire import Code, HeadersTooLarge, Limits, Outcome, Status
 
 from .rig import Hand, client_by_hand
 
@@ -435,6 +435,19 @@ async def test_never_ready(nursery: trio.Nursery, raw: bytes) -> None:
     assert not await link.ready()
     await link.closed.wait()
     assert ("HTTP/1.1" in link.reason) == bool(raw)
+
+
+async def test_headers_larger_than_the_server_takes() -> None:
+    async with client_by_hand() as (link, hand):
+        hand.put(rig.settings((6, 500)))
+        await hand.heard()
+        large = (*rig.REQUEST, ("x", "y" * 500))
+        with pytest.raises(HeadersTooLarge):
+            await link.unary(large, [b"a"])
+        with pytest.raises(HeadersTooLarge):
+            link.stream(large, [b"a"], deadline=math.inf)
+        assert await hand.heard() == []
+        assert not link.core.streams
 
 
 async def test_requests_larger_than_the_window_go_as_it_opens(nursery: trio.Nursery) -> None:

@@ -501,6 +501,8 @@ def test_nothing_is_sent_for_a_connection_that_is_over() -> None:
     server.sent()
     server.core.send_messages(stream, [b"x"])
     server.core.take(stream, 0)
+    with pytest.raises(AssertionError, match="room was not looked at"):
+        server.call(b"")
     assert not server.core.has_output
     assert server.feed(rig.settings()) == []
 

@@ -52,6 +52,7 @@ class ClientConnection(Connection):
 
     def start_call(self, headers: tuple[Header, ...], timeout: str | None, owner: Any) -> Stream:
         """Open a call; ``room`` must not be 0. HeadersTooLarge if the server would not take the headers."""
+        assert not self.ended, "a call that nobody would ever end: room was not looked at"
         limit = self._h2.remote_settings.max_header_list_size
         if limit is not None and list_size(headers) + 64 > limit:
             raise HeadersTooLarge(f"the request headers are larger than the {limit} bytes that the server takes")
