@@ -269,17 +269,24 @@ def _printable(value):
     return value
 
 
+class GivenUp(Exception):
+    """The rest of a scenario makes no sense."""
+
+
 class Talk:
     """One scenario's conversation."""
 
-    def __init__(self, schema: Schema, channel: grpc.Channel, name: str, metadata=()):
+    def __init__(self, schema: Schema, channel: grpc.Channel, name: str, metadata=(), give_up_on=None):
         self.schema, self.channel, self.name = schema, channel, name
+        self._give_up_on = give_up_on
         self.metadata = tuple(metadata)
         self.steps: list[dict] = []
         self._calls = 0
 
     def note(self, step: dict):
         self.steps.append(step)
+        if "code" in step and step["code"] == self._give_up_on:
+            raise GivenUp(step["details"])
 
     def say(self, text: str):
         self.note({"about": text})
@@ -443,10 +450,15 @@ def connect(host: str, port: int, *, tls_ca: bytes | None = None) -> grpc.Channe
     return grpc.insecure_channel(f"{host}:{port}", options)
 
 
-def hold(schema: Schema, host: str, port: int, name: str, *, metadata=(), tls_ca=None, raw=False) -> list[dict]:
-    """One scenario's conversation with the node at this address: its steps, normalised."""
+def hold(
+    schema: Schema, host: str, port: int, name: str, *, metadata=(), tls_ca=None, raw=False, give_up_on=None
+) -> list[dict]:
+    """One scenario's conversation with the node at this address: its steps, normalised.
+
+    A call that ends with the status `give_up_on` ends the conversation.
+    """
     channel = connect(host, port, tls_ca=tls_ca)
-    talk = Talk(schema, channel, name, metadata)
+    talk = Talk(schema, channel, name, metadata, give_up_on)
     try:
         SCENARIOS[name](talk)
     except Exception as exc:  # noqa: BLE001 - a scenario must say what broke, and the rest still run

@@ -265,3 +265,10 @@ async def test_many_batches_at_once(peer: Peer, batches: Call) -> None:
         batches.send(part({"structured": {"least_significant_bits": i + 1}}, peer.event(), to="s"))
     revisions = [r["success"]["current_revision"] for r in await batches.some(200)]
     assert revisions == list(range(200))
+
+
+async def test_an_event_that_is_no_message_in_a_batch_that_is_one(batches: Call) -> None:
+    options = b"\x12\x07\x0a\x03\x1a\x01s\x22\x00"
+    identity = b"\x0a\x06\x0a\x04\x08\x01\x10\x01"
+    outcome = await batches.send_raw(identity + options + b"\x1a\x02\x12\x09" + b"\x20\x01").end()
+    assert (outcome.status, outcome.message) == (Status.UNKNOWN, UNKNOWN)

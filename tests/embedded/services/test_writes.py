@@ -168,3 +168,57 @@ async def test_errors_that_cannot_be_headers(peer: Peer) -> None:
         assert refused.status is Status.UNKNOWN
         assert "500" in refused.message
         assert not refused.trailers
+
+
+OPTIONS = b"\x0a\x07\x0a\x03\x1a\x01s\x22\x00"
+"""Append to s, whatever it holds."""
+
+
+def raw_event(number: int) -> bytes:
+    identity = b"\x0a\x26\x12\x24" + f"00000000-0000-4000-9000-00000000000{number}".encode()
+    return identity + b"\x12\x09\x0a\x04type\x12\x01T\x12\x11\x0a\x0ccontent-type\x12\x01x"
+
+
+async def test_requests_written_in_an_odd_way(peer: Peer) -> None:
+    event = raw_event(1)
+    call = peer.call(APPEND)
+    # An unknown field in front; both contents, of which the last counts; the event in two pieces, which are one.
+    call.send_raw(b"\x18\x05" + OPTIONS, OPTIONS + b"\x12" + bytes([len(event)]) + event)
+    first, second = raw_event(2)[:40], raw_event(2)[40:]
+    call.send_raw(b"\x12" + bytes([len(first)]) + first + b"\x12" + bytes([len(second)]) + second)
+    response = await call.half_close().receive()
+    assert response["success"]["current_revision"] == 1
+    split = b"\x0a\x05\x0a\x03\x1a\x01s\x0a\x02\x22\x00\x18\x01"
+    (deleted,), ended = await ask_raw(peer, STREAMS + "Delete", split)
+    assert (list(deleted), ended.ok) == (["position"], True)
+
+
+async def ask_raw(peer: Peer, path: str, message: bytes) -> tuple[list[dict[str, Any]], Outcome]:
+    call = peer.call(path).send_raw(message).half_close()
+    return [await call.receive()], await call.end()
+
+
+MALFORMED = [
+    b"\x0a",
+    b"\x0a\x09",
+    b"\x0a\x02\x0a\x05",
+    b"\x0b",
+    b"\x0a\x80\x80\x80\x80\x80\x80\x80\x80\x80\x80\x80\x01",
+]
+
+
+@pytest.mark.parametrize("message", MALFORMED)
+async def test_bytes_that_are_no_message(peer: Peer, message: bytes) -> None:
+    assert (await peer.call(APPEND).send_raw(message).half_close().end()).message == UNKNOWN
+    assert (await peer.call(APPEND).send_raw(OPTIONS, message).half_close().end()).message == UNKNOWN
+    assert (await peer.call(STREAMS + "Delete").send_raw(message).half_close().end()).message == UNKNOWN
+    ended = await peer.call(STREAMS + "BatchAppend").send_raw(message).half_close().end()
+    assert (ended.status, ended.message) == (Status.UNKNOWN, UNKNOWN)
+
+
+async def test_a_tombstoned_metastream_cannot_be_told_of_a_delete(peer: Peer) -> None:
+    await peer.append("s", peer.event())
+    assert (await peer.remove("$$s", how="Tombstone")).ok
+    refused = await peer.remove("s")
+    assert refused.status is Status.INVALID_ARGUMENT
+    assert "metadata is tombstoned" in refused.message

@@ -70,6 +70,8 @@ def recorded_event_in_halves(record: Record) -> bytes:
 class EventEncoder:
     """Records to the messages that one reader asked for: his form of ids, links resolved or not."""
 
+    __slots__ = ("_encode", "_resolve", "_text_ids")
+
     def __init__(self, *, text_ids: bool, resolve: Callable[[Record], Record | None] | None) -> None:
         self._text_ids = text_ids
         self._encode = recorded_event if text_ids else recorded_event_in_halves

@@ -15,6 +15,8 @@ _PAGES = 8
 class Outlet:
     """Collects a call's messages. Memory stays flat: what is not handed over yet is a portion and a message at most."""
 
+    __slots__ = ("_call", "_messages", "_pages", "_size")
+
     def __init__(self, call: ServerCall) -> None:
         self._call = call
         self._messages: list[bytes] = []

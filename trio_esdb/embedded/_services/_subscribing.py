@@ -52,6 +52,8 @@ async def subscribe(kernel: Kernel, plan: ReadPlan, encoder: EventEncoder, outle
 class _Subscription(ABC):
     """What all three kinds share: the order of things."""
 
+    __slots__ = ("_came", "_catching_up", "_items", "_parked", "_taken", "encoder", "kernel", "outlet", "place")
+
     def __init__(self, kernel: Kernel, encoder: EventEncoder, outlet: Outlet) -> None:
         self.kernel = kernel
         self.encoder = encoder
@@ -169,6 +171,8 @@ class _Subscription(ABC):
 class _ToStream(_Subscription):
     """Places are event numbers, twice."""
 
+    __slots__ = ("_source",)
+
     def __init__(self, kernel: Kernel, source: StreamSource, encoder: EventEncoder, outlet: Outlet) -> None:
         super().__init__(kernel, encoder, outlet)
         self._source = source
@@ -219,6 +223,7 @@ class _ToStream(_Subscription):
 class _ToAll(_Subscription):
     """Places are positions in the log."""
 
+    __slots__ = ("_source",)
     kind = "ReadAllResult"
 
     def __init__(self, kernel: Kernel, source: AllSource, encoder: EventEncoder, outlet: Outlet) -> None:
@@ -281,6 +286,7 @@ class _ToAll(_Subscription):
 class _Filtered(_ToAll):
     """Only what matches, and checkpoints for the rest."""
 
+    __slots__ = ("_considered", "_considered_live", "_said", "_wanted")
     kind = "FilteredReadAllResult"
 
     def __init__(
