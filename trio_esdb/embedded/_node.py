@@ -75,17 +75,14 @@ class EmbeddedNode:
         return self._kernel.address
 
     async def __aenter__(self) -> Self:
-        await self._stack.__aenter__()
-        self._background = await self._stack.enter_async_context(trio.open_nursery())
+        self._background = await self._stack.enter_async_context(background_tasks())
         await self._background.start(self.run)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
     ) -> None:
-        # The body's own exception stays out of the nursery, which would wrap it.
-        self._background.cancel_scope.cancel()
-        await self._stack.__aexit__(None, None, None)
+        await self._stack.__aexit__(kind, exc, trace)
 
     async def run(self, *, task_status: trio.TaskStatus[Self] = trio.TASK_STATUS_IGNORED) -> None:
         """Run the node until it is cancelled or a client shuts it down; started with the node itself.
