@@ -142,6 +142,9 @@ class EventChannel(trio.abc.ReceiveChannel[T], Generic[T]):
     Besides what trio.EndOfChannel says (a read came to its end), receiving raises the errors of the call: a
     ``ServerError``, or trio.ClosedResourceError once the channel or its client is closed. A cancelled ``receive`` loses
     nothing.
+
+    Every ``receive`` is a checkpoint. ``async for`` notices cancellation at every event, but takes what has already
+    come without giving other tasks their turn each time: they have it at least once in 64 events.
     """
 
     def __init__(self, shared: Call, messages: trio.MemoryReceiveChannel[bytes]) -> None:
