@@ -15,37 +15,34 @@ from dataclasses import dataclass, field
 import trio
 
 from trio_esdb._transport import Conversation, ServerCall
-from trio_esdb_proto.event_store.client import (
-    BadRequest,
-    MaximumAppendSizeExceeded,
-    Status,
-    StreamDeleted,
-    StreamIdentifier,
-    Timeout,
-    Uuid,
-    UuidStructured,
-    WrongExpectedVersion,
-)
+from trio_esdb_proto.event_store.client import Status, StreamIdentifier, Uuid, UuidStructured
 from trio_esdb_proto.event_store.client.streams import BatchAppendResp
-from trio_esdb_proto.google.protobuf import Any, Empty
-from trio_esdb_proto.google.rpc import Code
 
-from .._store import ANY, NO_STREAM, STREAM_EXISTS, NeverAnswered, Proposal, WrongExpectation
-from .._store import StreamDeleted as Deleted
+from .._store import NeverAnswered, Proposal, StreamDeleted, WrongExpectation
 from ._appending import MAX_APPEND_SIZE, NO_NAMES, success
+from ._batch_messages import (
+    BatchPart,
+    bad_request,
+    deleted,
+    id_message,
+    identifier_of,
+    read_batch_part,
+    timed_out,
+    too_large,
+    wrong_expectation,
+)
 from ._deadlines import BadTime, requested_seconds
-from ._drafts import WireId, id_of, read_draft, read_id
-from ._expectations import OutOfRange, WriteOptions, read_write_options
+from ._drafts import id_of, read_draft
+from ._expectations import OutOfRange
 from ._failures import NOBODY_LISTENS, handler_failed
 from ._guids import BadGuid, to_halves
 from ._kernel import Kernel
-from ._protobuf import LENGTH, VARINT, Malformed, read_fields
+from ._protobuf import Malformed
 from ._protobuf import field as encoded_field
 
 WRITE_TIMEOUT = 2.0
 """Seconds that a batch may take from its first part to its final one, whatever deadline it brings."""
 
-_TYPES = "type.googleapis.com/event_store.client."
 _NONE_CHOSEN = (
     'Status(StatusCode="InvalidArgument", Detail="\'None\' is not a valid EventStore.Client.Streams.'
     'BatchAppendReq+Types+Options+ExpectedStreamPositionOneofCase")'
@@ -53,17 +50,6 @@ _NONE_CHOSEN = (
 _NO_NAME = "Specified argument was out of the range of valid values. (Parameter 'eventStreamId')"
 _READ_AHEAD = 64
 """Replies that may be outstanding before they are sent, though more requests are there."""
-
-
-@dataclass(slots=True)
-class _Part:
-    """One request of the call."""
-
-    correlation: WireId | None = None
-    options: WriteOptions | None = None
-    events: list[tuple[int, int]] = field(default_factory=list)
-    """Where the proposed events are in the request."""
-    final: bool = False
 
 
 @dataclass(slots=True)
@@ -164,23 +150,23 @@ class _Batches:
             if batch.stream:
                 most, least = to_halves(identity)
                 halves = UuidStructured(most_significant_bits=most, least_significant_bits=least)
-                self._refuse(Uuid(structured=halves), StreamIdentifier(stream_name=batch.stream.encode()), _timeout())
+                self._refuse(Uuid(structured=halves), StreamIdentifier(stream_name=batch.stream.encode()), timed_out())
 
     def _take(self, request: bytes) -> None:
         """Take one request in, as a node's handler does; what it refuses with is its own order of checks."""
         try:
-            part = _read_part(request)
+            part = read_batch_part(request)
         except Malformed:
             raise handler_failed() from None
-        correlation = _to_message(part.correlation)
+        correlation = id_message(part.correlation)
         try:
             self._take_part(part, correlation, request)
         except (_BadRequest, BadGuid, BadTime, OutOfRange) as exc:
             if part.options is None:
                 raise handler_failed() from None  # a node fails once more, on the stream that it wants to name
-            self._refuse(correlation, _identifier(part.options), _bad_request(str(exc)))
+            self._refuse(correlation, identifier_of(part.options), bad_request(str(exc)))
 
-    def _take_part(self, part: _Part, correlation: Uuid | None, request: bytes) -> None:
+    def _take_part(self, part: BatchPart, correlation: Uuid | None, request: bytes) -> None:
         identity = id_of(part.correlation)
         options = part.options
         if options is not None:
@@ -188,7 +174,7 @@ class _Batches:
             if options.stream is None:
                 raise _BadRequest("Object reference not set to an instance of an object.")
             if seconds <= 0:
-                self._refuse(correlation, _identifier(options), _timeout())
+                self._refuse(correlation, identifier_of(options), timed_out())
                 return
             if identity not in self._batches:
                 if not options.chosen:
@@ -203,7 +189,7 @@ class _Batches:
         named = StreamIdentifier(stream_name=batch.stream.encode())
         if batch.size > MAX_APPEND_SIZE:
             del self._batches[identity]
-            self._refuse(correlation, named, _too_large())
+            self._refuse(correlation, named, too_large(MAX_APPEND_SIZE))
         elif part.final:
             del self._batches[identity]
             self._pending += 1
@@ -227,85 +213,16 @@ class _Batches:
         """Write a batch; the reply."""
         try:
             outcome = self._kernel.store.append(batch.stream, batch.expected, batch.events, self._kernel.now())
-        except Deleted:
-            named = response.stream_identifier
-            detail = StreamDeleted(stream_identifier=named)
-            response.error = _status(Code.NOT_FOUND, "StreamDeleted", bytes(detail))
+        except StreamDeleted:
+            response.error = deleted(response.stream_identifier)
         except NeverAnswered as exc:
-            response.error = _bad_request(NOBODY_LISTENS + str(exc))
+            response.error = bad_request(NOBODY_LISTENS + str(exc))
         else:
             if not isinstance(outcome, WrongExpectation):
                 return bytes(response) + encoded_field(0x1A, success(outcome))
-            response.error = _status(Code.ALREADY_EXISTS, "WrongExpectedVersion", bytes(_missed(outcome)))
+            response.error = wrong_expectation(outcome)
         return bytes(response)
 
     def _refuse(self, correlation: Uuid | None, identifier: StreamIdentifier | None, error: Status) -> None:
         response = BatchAppendResp(correlation_id=correlation, stream_identifier=identifier, error=error)
         self._replies.append(_Reply(bytes(response), submitted=False))
-
-
-def _read_part(request: bytes) -> _Part:
-    part = _Part()
-    correlation = options = None
-    for number, wire, start, end in read_fields(request, 0, len(request)):
-        if wire == LENGTH and number == 3:
-            part.events.append((start, end))
-        elif wire == LENGTH and number == 1:
-            correlation = (correlation or b"") + request[start:end]
-        elif wire == LENGTH and number == 2:
-            options = (options or b"") + request[start:end]
-        elif wire == VARINT and number == 4:
-            part.final = bool(start)
-    if correlation is not None:
-        part.correlation = read_id(correlation, 0, len(correlation))
-    if options is not None:
-        part.options = read_write_options(options, 0, len(options))
-    return part
-
-
-def _to_message(wire: WireId | None) -> Uuid | None:
-    """An id in the form that it came in."""
-    if wire is None:
-        return None
-    if wire.halves is None:
-        return Uuid(string=wire.text)
-    most, least = (half - (half >> 63 << 64) for half in wire.halves)
-    return Uuid(structured=UuidStructured(most_significant_bits=most, least_significant_bits=least))
-
-
-def _identifier(options: WriteOptions) -> StreamIdentifier | None:
-    return None if options.stream is None else StreamIdentifier(stream_name=options.stream.encode())
-
-
-def _status(code: Code, message: str, detail: bytes) -> Status:
-    return Status(code=code, message=message, details=Any(type_url=_TYPES + message, value=detail))
-
-
-def _timeout() -> Status:
-    return _status(Code.DEADLINE_EXCEEDED, "Timeout", bytes(Timeout()))
-
-
-def _bad_request(text: str) -> Status:
-    return _status(Code.INVALID_ARGUMENT, "BadRequest", bytes(BadRequest(message=text)))
-
-
-def _too_large() -> Status:
-    detail = MaximumAppendSizeExceeded(max_append_size=MAX_APPEND_SIZE)
-    return _status(Code.INVALID_ARGUMENT, "MaximumAppendSizeExceeded", bytes(detail))
-
-
-def _missed(missed: WrongExpectation) -> WrongExpectedVersion:
-    said = WrongExpectedVersion()
-    if missed.expected == ANY:
-        said.expected_any = Empty()
-    elif missed.expected == STREAM_EXISTS:
-        said.expected_stream_exists = Empty()
-    elif missed.expected == NO_STREAM:
-        said.expected_no_stream = Empty()
-    else:
-        said.expected_stream_position = missed.expected
-    if missed.actual < 0:
-        said.current_no_stream = Empty()
-    else:
-        said.current_stream_revision = missed.actual
-    return said
