@@ -67,6 +67,16 @@ async def test_a_large_append_is_no_reason_to_fall_behind(peer: Peer) -> None:
         assert kinds(await call.some(1000)) == list(range(1000))
 
 
+async def test_a_client_a_little_behind_does_not_fall_behind(node: EmbeddedNode) -> None:
+    async with connected(node, SMALL) as reader, connected(node) as writer:
+        call = reader.subscribe("s")
+        await until_live(call)
+        await fill(writer, "s", 7, 10_000)  # a little more than its window takes
+        await writer.append("s", *(writer.event() for _ in range(100)))
+        assert kinds(await call.some(107)) == list(range(107))
+        assert await call.silence()
+
+
 async def test_many_writers_are_no_reason_to_fall_behind(peer: Peer) -> None:
     call = peer.subscribe("s")
     await until_live(call)

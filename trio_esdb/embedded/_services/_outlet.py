@@ -15,13 +15,14 @@ _PAGES = 8
 class Outlet:
     """Collects a call's messages. Memory stays flat: what is not handed over yet is a portion and a message at most."""
 
-    __slots__ = ("_call", "_messages", "_pages", "_size")
+    __slots__ = ("_call", "_flushing", "_messages", "_pages", "_size")
 
     def __init__(self, call: ServerCall) -> None:
         self._call = call
         self._messages: list[bytes] = []
         self._size = 0
         self._pages = 0
+        self._flushing = False
 
     def add(self, message: bytes) -> None:
         """Queue a message; ``flush`` it when ``full`` says so."""
@@ -38,6 +39,11 @@ class Outlet:
         """Whether the client has yet to take something that was handed over."""
         return bool(self._call._stream.unsent)
 
+    @property
+    def waiting(self) -> bool:
+        """Whether ``flush`` waits for the client to take it all."""
+        return self._flushing and self.behind
+
     def post(self) -> None:
         """Hand over what there is without waiting; only for what is not full, to a client that is not behind."""
         if self._messages:
@@ -46,7 +52,9 @@ class Outlet:
     async def flush(self) -> None:
         """Hand over what there is; waits while the client takes nothing."""
         if self._messages:
+            self._flushing = True
             await self._call.send(*self._take())
+            self._flushing = False
         else:
             self._pages = 0
             await trio.lowlevel.checkpoint()

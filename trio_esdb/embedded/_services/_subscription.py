@@ -6,9 +6,9 @@ sends what its live buffer holds.
 
 The live buffer listens from the beginning. Each item has the next number in a row. While the client keeps up, items
 are handed over in their writer's own step, without waking the subscription's task, and the buffer takes what is more
-than a portion. While the client is behind, and while catching up, it holds ``PAGE`` items and drops the oldest. A gap
-in the row, in front of an item that the client does not know yet, sends the subscription back to catching up, which
-ends in caught_up again.
+than a portion. While the task waits for the client, and while catching up, it holds ``PAGE`` items and drops the
+oldest. A gap in the row, in front of an item that the client does not know yet, sends the subscription back to catching
+up, which ends in caught_up again.
 
 What kinds of subscriptions there are is ``_subscribing``'s.
 """
@@ -104,7 +104,7 @@ class Subscription(ABC):
             self._parked.set()
             self._parked = None
         self._items.append((self._came, record, is_event))
-        if len(self._items) > PAGE and (self._catching_up or self.outlet.behind):
+        if len(self._items) > PAGE and (self._catching_up or self.outlet.waiting):
             self._items.popleft()
 
     def send_checkpoint(self, place: Place) -> None:
