@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -222,6 +223,33 @@ async def test_the_timeout_of_a_subscription(client: ESDBClient, server: Scripte
             async for _ in events:
                 pass
     assert trio.current_time() - began == pytest.approx(4)
+
+
+@reads
+async def test_the_scope_around_a_read_is_told_to_the_server(client: ESDBClient, server: Scripted, name: str) -> None:
+    server.read = goes_on(event(0))
+    began = trio.current_time()
+    with trio.move_on_after(4) as scope:
+        async with READS[name](client) as events:
+            async for _ in events:
+                pass
+    assert scope.cancelled_caught
+    assert server.seen[0].call.deadline == pytest.approx(began + 4, abs=0.002)
+
+
+@subscriptions
+async def test_a_scope_around_opening_does_not_end_the_subscription_later(
+    client: ESDBClient, server: Scripted, name: str
+) -> None:
+    server.read = goes_on(confirmed(), event(0))
+    async with contextlib.AsyncExitStack() as stack:
+        with trio.fail_after(4):
+            events = await stack.enter_async_context(SUBSCRIPTIONS[name](client))
+        assert server.seen[0].call.deadline == math.inf
+        assert await events.receive()
+        with trio.move_on_after(10) as waiting:
+            await events.receive()
+    assert waiting.cancelled_caught
 
 
 @subscriptions

@@ -7,7 +7,7 @@ import struct
 
 import pytest
 import trio
-from trio.testing import lockstep_stream_pair, wait_all_tasks_blocked
+from trio.testing import lockstep_stream_pair, memory_stream_pair, wait_all_tasks_blocked
 
 from tests.wire import rig
 from trio_esdb._transport import ClientLink, StreamingCall
@@ -295,6 +295,19 @@ async def test_only_the_way_out_is_broken(nursery: trio.Nursery) -> None:
     await theirs.receive_stream.aclose()
     await link.closed.wait()
     assert link.reason.startswith("the connection broke: ")
+
+
+async def test_the_way_out_is_broken_and_the_peer_had_said_why(
+    nursery: trio.Nursery, autojump_clock: trio.testing.MockClock
+) -> None:
+    ours, theirs = memory_stream_pair()
+    link = ClientLink(ours, "node-1")
+    await theirs.receive_stream.aclose()
+    nursery.start_soon(link.run)
+    await wait_all_tasks_blocked()
+    await theirs.send_all(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+    await link.closed.wait()
+    assert link.reason == "the server speaks HTTP/1.1 on this port, not HTTP/2"
 
 
 async def test_closing_says_goodbye() -> None:

@@ -71,12 +71,19 @@ class Area:
         await let_the_scope_speak(outcome)
         raise error_from(outcome, address=link.address, doing=doing, stream_name=stream_name)
 
-    async def _stream(self, method: Method, message: bytes, deadline: float, doing: str) -> StreamingCall:
-        """Open a call with many responses."""
+    async def _stream(
+        self, method: Method, message: bytes, deadline: float, doing: str, *, endless: bool
+    ) -> StreamingCall:
+        """Open a call with many responses.
+
+        The server is told of the caller's scope, too, unless the call is endless: a scope that is there only to bound
+        how long opening takes must not end a subscription that outlives it.
+        """
         session = self._session
         await trio.lowlevel.checkpoint()
         link = await (session.link() if deadline == math.inf else self._link_before(deadline, doing))
-        deadline = min(deadline, trio.current_effective_deadline())
+        if not endless:
+            deadline = min(deadline, trio.current_effective_deadline())
         try:
             return link.stream(request_headers(method, session.address), [message], deadline=deadline)
         except HeadersTooLarge as exc:

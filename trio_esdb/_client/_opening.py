@@ -29,7 +29,7 @@ def opening(
 
     async def open_call() -> Call:
         deadline = math.inf if timeout is None else trio.current_time() + timeout
-        call = await area._stream(Method.READ, request, deadline, doing)
+        call = await area._stream(Method.READ, request, deadline, doing, endless=confirmed)
         return Call(
             call,
             doing=doing,

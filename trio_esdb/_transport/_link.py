@@ -56,7 +56,8 @@ class Link(ABC, Generic[Core]):
                 nursery.start_soon(self._write, nursery.cancel_scope)
                 reason = await self._read()
                 nursery.cancel_scope.cancel()
-            reason = self._lost or reason
+            if self._lost is not None and not self.core.ended:
+                reason = self._lost
         finally:
             self.reason = reason
             if not self.core.ended:  # else its last words are queued
@@ -96,7 +97,7 @@ class Link(ABC, Generic[Core]):
                     await self._wait_for_output()
         except (trio.BrokenResourceError, trio.ClosedResourceError) as exc:
             self._lost = f"the connection broke: {exc.__cause__ or exc}"
-            reading.cancel()
+            reading.deadline = trio.current_time() + _CLOSING_TIME  # what the peer said last may still be there
 
     async def _wait_for_output(self) -> None:
         self._writer = trio.lowlevel.current_task()
