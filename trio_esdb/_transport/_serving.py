@@ -91,9 +91,18 @@ class ServerCall:
         self._link.take(self._stream, len(message) + PREFIX_SIZE)
         return message
 
+    @property
+    def behind(self) -> bool:
+        """Whether responses wait for the client's window."""
+        return bool(self._stream.unsent)
+
+    def post(self, *messages: bytes) -> None:
+        """Queue responses without waiting; for little at a time, to a client that is not ``behind``."""
+        self._link.respond(self._stream, messages)
+
     async def send(self, *messages: bytes) -> None:
         """Queue responses, and wait while more than a little of this call is still to be taken by the client."""
-        self._link.respond(self._stream, messages)
+        self.post(*messages)
         if len(self._stream.unsent) > _HIGH_WATER:
             self._stream.drain_wanted = True
             if self._room is None or self._room.is_set():

@@ -37,7 +37,7 @@ class Outlet:
     @property
     def behind(self) -> bool:
         """Whether the client has yet to take something that was handed over."""
-        return bool(self._call._stream.unsent)
+        return self._call.behind
 
     @property
     def waiting(self) -> bool:
@@ -47,7 +47,7 @@ class Outlet:
     def post(self) -> None:
         """Hand over what there is without waiting; only for what is not full, to a client that is not behind."""
         if self._messages:
-            self._call._link.respond(self._call._stream, tuple(self._take()))
+            self._call.post(*self._take())
 
     async def flush(self) -> None:
         """Hand over what there is; waits while the client takes nothing."""
