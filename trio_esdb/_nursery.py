@@ -13,7 +13,8 @@ async def background_tasks() -> AsyncIterator[trio.Nursery]:
     """A nursery whose tasks are cancelled when the block is left.
 
     What the block raises comes out bare. So does the failure of a single background task; if both fail, the block's
-    exception comes out with the other as its context. Only several unrelated failures stay a group.
+    exception comes out with the other as its context, unless the other is KeyboardInterrupt or its like, which nothing
+    may hide. Only several unrelated failures stay a group.
     """
     raised: BaseException | None = None
     try:
@@ -46,8 +47,9 @@ def _single(group: BaseExceptionGroup[BaseException], raised: BaseException | No
         return failures[0]
     others = [exc for exc in failures if exc is not raised]
     if raised is not None and len(failures) == 2 and len(others) == 1:
-        _put_behind(raised, others[0])
-        return raised
+        first, second = (raised, others[0]) if isinstance(others[0], Exception) else (others[0], raised)
+        _put_behind(first, second)
+        return first
     return None
 
 

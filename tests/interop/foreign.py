@@ -1,4 +1,4 @@
-"""A server that is not ours: grpcio's, in its own threads. It answers each call as the next reply says."""
+"""A server that is not ours: grpcio's, in its own threads. It answers each call as the next reply says, else never."""
 
 from __future__ import annotations
 
@@ -62,7 +62,10 @@ class Foreign(grpc.GenericRpcHandler):
         return grpc.stream_stream_rpc_method_handler(lambda requests, context: self._serve(path, requests, context))
 
     def _serve(self, path: str, requests: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[bytes]:
-        reply = self._replies.get_nowait()
+        try:
+            reply = self._replies.get_nowait()
+        except queue.Empty:
+            reply = Reply(code=None)
         over = threading.Event()
         done = False
 

@@ -183,10 +183,10 @@ async def test_texts_and_trailers_beyond_ascii(client: ESDBClient, server: Forei
 async def test_what_a_server_sees_of_a_call(client: ESDBClient, server: Foreign) -> None:
     asked = Reply([message("AppendResp", success={"current_revision": 0, "no_position": {}})])
     server.will(asked)
-    with trio.fail_after(40):
-        await client.append_event("s", None, NewEvent("Größe", b"\x00\xff", b"{}"), timeout=50)
+    with trio.fail_after(20_000):
+        await client.append_event("s", None, NewEvent("Größe", b"\x00\xff", b"{}"), timeout=50_000)
     assert asked.timeout is not None
-    assert 30 < asked.timeout <= 40, "the nearer of the two"
+    assert 10_000 < asked.timeout <= 20_000, "the nearer of the two"
     assert asked.metadata["requires-leader"] == "true"
     assert "trio-esdb" in asked.metadata["user-agent"]
     options, event = map(schema().cls("event_store.client.streams.AppendReq").FromString, asked.requests)
@@ -199,8 +199,6 @@ async def test_what_a_server_sees_of_a_call(client: ESDBClient, server: Foreign)
 
 
 async def test_a_deadline_that_passes(client: ESDBClient, server: Foreign) -> None:
-    late = Reply([], None)
-    server.will(late)
     with pytest.raises(DeadlineExceededError):
         await client.append_event("s", None, NewEvent("A", b""), timeout=0.05)
     server.will(Reply())

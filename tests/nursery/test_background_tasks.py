@@ -319,3 +319,22 @@ async def test_blocks_in_blocks() -> None:
                 inner.start_soon(trio.sleep_forever)
                 raise ValueError("mine")
     assert caught.value.__context__ is None
+
+
+async def test_nothing_hides_an_interruption() -> None:
+    """Ctrl-C may strike a background task, whose end then makes the block fail as well."""
+    gone = trio.Event()
+
+    async def interrupted() -> None:
+        try:
+            raise KeyboardInterrupt
+        finally:
+            gone.set()
+
+    with pytest.raises(KeyboardInterrupt) as caught:
+        async with background_tasks() as nursery:
+            nursery.start_soon(interrupted)
+            with trio.CancelScope(shield=True):
+                await gone.wait()
+            raise ValueError("mine")
+    assert isinstance(caught.value.__context__, ValueError)

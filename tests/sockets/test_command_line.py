@@ -15,7 +15,8 @@ from trio_esdb import CaughtUp, ESDBClient, NewEvent, StreamState, UnavailableEr
 from .processes import COMMAND, Program, serving
 
 WITHOUT_RICH = """\
-import sys
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where the tests run in the background of a shell
 sys.modules["rich"] = sys.modules["rich.live"] = sys.modules["rich.table"] = None
 from trio_esdb.__main__ import main
 sys.exit(main(sys.argv[1:]))

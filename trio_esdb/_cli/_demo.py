@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import signal
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import trio
 
 from trio_esdb import AppendResult, ESDBClient, NewEvent, RecordedEvent
+from trio_esdb._nursery import background_tasks
 
 _STEPS = ("OrderPlaced", "OrderPaid", "OrderShipped")
 _PAUSE = 0.05
@@ -37,7 +39,22 @@ class _Order:
 
 
 async def demo(address: str, count: int) -> None:
-    """Append ``count`` orders of three events each to the node at this address, and receive them."""
+    """Append ``count`` orders of three events each to the node at this address, and receive them.
+
+    KeyboardInterrupt after Ctrl-C, which is waited for here so that it finds nothing half-done.
+    """
+    with trio.open_signal_receiver(signal.SIGINT) as signals:
+        async with background_tasks() as waiting:
+            waiting.start_soon(_interrupt, signals)
+            await _append_and_receive(address, count)
+
+
+async def _interrupt(signals: AsyncIterator[int]) -> None:
+    async for _ in signals:
+        raise KeyboardInterrupt
+
+
+async def _append_and_receive(address: str, count: int) -> None:
     run = uuid.uuid4().hex[:8]
     orders = {name: _Order(name) for name in (f"order-{run}-{number}" for number in range(1, count + 1))}
     with trio.fail_after(_PATIENCE):
