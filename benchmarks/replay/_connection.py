@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import struct
-from bisect import bisect_right
 from collections import deque
 
 import hpack
 
 from ._events import FIRST_POSITION, append_success, batch_success
 from ._requests import read_request
-from ._scripts import Script, frame_head, script
+from ._saying import Call, Saying
+from ._scripts import frame_head, script
 from ._wires import PlainWire, TLSWire
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
@@ -34,32 +34,6 @@ _TRAILERS_UNIMPLEMENTED = b"\x00\x0bgrpc-status\x0212"
 
 _unpack_head = struct.Struct(">HBBBI").unpack_from
 _unpack_prefix = struct.Struct(">BI").unpack_from
-
-
-class Call:
-    """A call that is being made."""
-
-    __slots__ = ("body", "greeted", "path", "received", "window")
-
-    def __init__(self, path: str, window: int) -> None:
-        self.path = path
-        self.window = window
-        self.body = bytearray()
-        self.greeted = False
-        self.received = 0
-
-
-class Saying:
-    """A script on its way to a call."""
-
-    __slots__ = ("at", "call", "frame", "rest", "script", "stream_id")
-
-    def __init__(self, stream_id: int, call: Call, what: Script) -> None:
-        self.stream_id = stream_id
-        self.call = call
-        self.script = what
-        self.at = self.frame = 0
-        self.rest = b""
 
 
 class Connection:
@@ -291,52 +265,15 @@ class Connection:
         busy = False
         for _ in range(len(self._saying)):
             saying = self._saying.popleft()
-            if self._go_on(saying):
+            room = min(self._window, saying.call.window)
+            if room > 0 and not saying.done:
+                spent = saying.go_on(room, self._out)
+                self._window -= spent
+                saying.call.window -= spent
                 busy = True
-            if saying.at < len(saying.script.chunks) or saying.rest:
+            if not saying.done:
                 self._saying.append(saying)
             elif saying.script.ends:
                 del self._calls[saying.stream_id]
                 self._out.append(frame_head(len(_TRAILERS_OK), _HEADERS, 5, saying.stream_id) + _TRAILERS_OK)
         return busy
-
-    def _go_on(self, saying: Saying) -> bool:
-        """Say as much of a chunk as the windows admit; whether anything was said."""
-        room = min(self._window, saying.call.window)
-        if room <= 0:
-            return False
-        if saying.rest:
-            return self._say_part(saying, saying.rest, room)
-        if saying.at >= len(saying.script.chunks):
-            return False
-        chunk = saying.script.chunks[saying.at]
-        first = saying.frame
-        if not first and chunk.size <= room:
-            self._out.append(chunk.for_stream(saying.stream_id))
-            self._spend(saying, chunk.size)
-            saying.at += 1
-            return True
-        stop = bisect_right(chunk.sizes, room + chunk.sizes[first]) - 1
-        if stop > first:
-            self._out.append(chunk.for_stream(saying.stream_id)[chunk.starts[first] : chunk.starts[stop]])
-            self._spend(saying, chunk.sizes[stop] - chunk.sizes[first])
-        else:
-            self._say_part(saying, chunk.payload(first), room)
-            stop = first + 1
-        saying.frame = stop
-        if stop == len(chunk.sizes) - 1:
-            saying.at += 1
-            saying.frame = 0
-        return True
-
-    def _say_part(self, saying: Saying, payload: bytes, room: int) -> bool:
-        """Part of a frame, as a frame of its own."""
-        size = min(room, len(payload))
-        self._out += [frame_head(size, _DATA, 0, saying.stream_id), payload[:size]]
-        saying.rest = payload[size:]
-        self._spend(saying, size)
-        return True
-
-    def _spend(self, saying: Saying, size: int) -> None:
-        self._window -= size
-        saying.call.window -= size
