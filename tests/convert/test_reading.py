@@ -35,7 +35,7 @@ from trio_esdb_proto.event_store.client.streams import ReadResp
 
 REFUSED = "refused"
 U64MAX = 2**64 - 1
-many = settings(derandomize=True, deadline=None, max_examples=400, suppress_health_check=list(HealthCheck))
+many = settings(max_examples=400, suppress_health_check=list(HealthCheck))
 
 
 def outcome(read: Callable[[bytes], ReadResponse], raw: bytes) -> object:

@@ -27,7 +27,7 @@ from trio_esdb_proto.event_store.client import Empty, StreamIdentifier, Uuid
 from trio_esdb_proto.event_store.client.streams import AppendReq, AppendReqOptions, AppendReqProposedMessage
 
 U64MAX = 2**64 - 1
-many = settings(derandomize=True, deadline=None, max_examples=300, suppress_health_check=list(HealthCheck))
+many = settings(max_examples=300, suppress_health_check=list(HealthCheck))
 texts = st.text(min_size=1, max_size=300)
 payloads = st.binary(max_size=300) | st.sampled_from([b"x" * 127, b"x" * 128, b"x" * 16_384, b"x" * 3_000_000])
 new_events = st.builds(

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from trio_esdb import (
@@ -20,7 +20,7 @@ from trio_esdb import (
 )
 from trio_esdb._model import Filter, make_filter
 
-some = settings(derandomize=True, deadline=None, max_examples=200)
+some = settings(max_examples=200)
 
 
 def made(
@@ -82,7 +82,7 @@ def test_the_default_hides_what_servers_write_and_nothing_that_applications_writ
 
 def test_the_default_hides_the_same_with_prefixes() -> None:
     """It is an expression, which must not be taken for the beginning of a type."""
-    for exclude in (DEFAULT_EXCLUDE_FILTER, list(DEFAULT_EXCLUDE_FILTER)):
+    for exclude in (DEFAULT_EXCLUDE_FILTER, [*DEFAULT_EXCLUDE_FILTER, "Snapshot"]):
         filter = made(exclude=exclude, by_prefix=True)
         assert not passes(filter, "$metadata")
         assert passes(filter, "OrderCreated")
@@ -125,6 +125,7 @@ SPECIAL = st.text(alphabet=r"ab.*+?()[]{}|^$\-#& /~'<>ü", min_size=1, max_size=
 @given(prefixes=st.lists(SPECIAL, min_size=1, max_size=4), text=SPECIAL)
 @some
 def test_excluded_prefixes_are_plain_text(prefixes: list[str], text: str) -> None:
+    assume(ESDB_SYSTEM_EVENTS_REGEX not in prefixes)  # which has its own meaning
     for exclude in (prefixes, tuple(prefixes)):
         filter = made(exclude=exclude, by_prefix=True)
         for name in (text, prefixes[0] + text, text + prefixes[0]):

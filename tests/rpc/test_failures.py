@@ -15,7 +15,7 @@ from trio_esdb._rpc import Method, error_from
 from trio_esdb._rpc._failures import _BY_EXCEPTION, _BY_STATUS, _BY_TEXT
 from trio_esdb._wire import Outcome, Status
 
-some = settings(derandomize=True, deadline=None, max_examples=300)
+some = settings(max_examples=300)
 
 
 def error(

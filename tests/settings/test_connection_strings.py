@@ -13,7 +13,7 @@ from trio_esdb import InvalidArgumentError, InvalidTypeError
 from trio_esdb._settings import DEFAULT_PORT, Settings, parse
 
 EMBEDDED = Settings(None)
-some = settings(derandomize=True, deadline=None, max_examples=200)
+some = settings(max_examples=200)
 
 GOOD: list[tuple[str, Settings, str]] = [
     ("esdb://localhost:2113?Tls=false", Settings("localhost", 2113), "localhost:2113"),

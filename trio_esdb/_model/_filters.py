@@ -47,12 +47,13 @@ def make_filter(
     """The filter that these arguments mean; None if they let everything pass.
 
     ``include`` wins over ``exclude``. Each text is a regular expression that must match the whole type (or stream
-    name), or with ``by_prefix`` the beginning of it. The expressions are the server's (.NET's), which is why they are
+    name), or with ``by_prefix`` the beginning of it; there ``ESDB_SYSTEM_EVENTS_REGEX`` in ``exclude``, which is the
+    default, stands for the prefix ``$``. The expressions are the server's (.NET's), which is why they are
     not compiled here: what the server cannot parse comes back as an InvalidRequestError.
     """
     included, excluded = _texts("filter_include", include), _texts("filter_exclude", exclude)
-    if by_prefix and excluded == DEFAULT_EXCLUDE_FILTER:
-        excluded = (_SYSTEM_EVENTS_PREFIX,)
+    if by_prefix:
+        excluded = tuple(_SYSTEM_EVENTS_PREFIX if text == ESDB_SYSTEM_EVENTS_REGEX else text for text in excluded)
     if not included and not excluded:
         return None
     if included and by_prefix:
