@@ -1,8 +1,12 @@
-"""Programs in processes of their own, followed line by line: no test sleeps until something is probably there."""
+"""Programs in processes of their own, followed line by line: no test sleeps until something is probably there.
+
+And the addresses on which they can listen.
+"""
 
 from __future__ import annotations
 
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Sequence
@@ -10,8 +14,8 @@ from contextlib import asynccontextmanager
 
 import trio
 
-PATIENCE = 60.0
-"""Seconds after which something hangs. Nothing is expected to take a tenth of it."""
+PATIENCE = 120.0
+"""Seconds after which something hangs. Nothing is expected to take a twentieth of it."""
 COMMAND = (sys.executable, "-W", "error", "-m", "trio_esdb")
 """The command line of this project; a warning anywhere in it is an error."""
 _LISTENING = "listening on "
@@ -88,3 +92,14 @@ class Program:
 def serving(*options: str) -> tuple[str, ...]:
     """The command that serves an embedded node."""
     return (*COMMAND, "serve", *options)
+
+
+def loopbacks() -> list[str]:
+    """The loopback addresses of this machine."""
+    found = ["127.0.0.1"]
+    with socket.socket(socket.AF_INET6) as probe:
+        try:
+            probe.bind(("::1", 0))
+        except OSError:
+            return found
+    return [*found, "::1"]

@@ -12,7 +12,7 @@ import trio
 
 from trio_esdb import CaughtUp, ESDBClient, NewEvent, StreamState, UnavailableError
 
-from .processes import COMMAND, Program, serving
+from .processes import COMMAND, Program, loopbacks, serving
 
 WITHOUT_RICH = """\
 import signal, sys
@@ -48,6 +48,17 @@ async def test_a_server_that_is_told_to_stop_with_clients_connected(sign: signal
                     _ = [each async for each in unread]
             with pytest.raises(UnavailableError):
                 await client.append_event("s", StreamState.ANY, event())
+        assert await program.ended() == (0, "", "")
+
+
+@pytest.mark.parametrize("host", [*loopbacks(), "localhost"])
+async def test_where_a_server_says_it_is(host: str) -> None:
+    async with Program.running(serving("--host", host, "--port", "0")) as program:
+        uri = await program.uri()
+        assert uri.startswith(f"esdb://[{host}]:" if ":" in host else f"esdb://{host}:")
+        async with ESDBClient(uri) as client:
+            assert await client.append_event("s", None, event()) >= 0
+        program.send(signal.SIGTERM)
         assert await program.ended() == (0, "", "")
 
 

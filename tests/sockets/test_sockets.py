@@ -14,20 +14,9 @@ import trio
 from trio_esdb import CaughtUp, ESDBClient, NewEvent, StreamState, UnavailableError
 from trio_esdb.embedded import EmbeddedNode
 
-from .processes import PATIENCE
+from .processes import PATIENCE, loopbacks
 
 Serving = Callable[[trio.SocketStream], Awaitable[None]]
-
-
-def loopbacks() -> list[str]:
-    """The loopback addresses of this machine."""
-    found = ["127.0.0.1"]
-    with socket.socket(socket.AF_INET6) as probe:
-        try:
-            probe.bind(("::1", 0))
-        except OSError:
-            return found
-    return [*found, "::1"]
 
 
 def uri_of(host: str, port: int) -> str:
