@@ -10,12 +10,16 @@ details, trailers and the node's address. Bad arguments are refused before anyth
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import trio
 
 
 class ESDBError(Exception):
-    """Base of all errors of this library."""
+    """Base of all errors of this library. They can be copied and pickled, as test runners do with them."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (type(self), self.args, self.__dict__)
 
 
 class InvalidArgumentError(ESDBError, ValueError):
@@ -68,7 +72,7 @@ class ServerError(ESDBError):
         super().__init__(message)
         self.status = status
         self.details = details
-        self.trailers: Mapping[str, str | bytes] = trailers or {}
+        self.trailers: Mapping[str, str | bytes] = dict(trailers or {})
         self.address = address
 
 
@@ -180,3 +184,10 @@ class UnimplementedError(ServerError):
 
 class ProtocolError(ServerError):
     """The peer does not speak gRPC over HTTP/2 as it should, or sent a message that cannot be understood."""
+
+
+def _rebuild(kind: type[ESDBError], args: tuple[Any, ...], state: dict[str, Any]) -> ESDBError:
+    error = kind.__new__(kind, *args)
+    error.args = args
+    error.__dict__.update(state)
+    return error

@@ -12,6 +12,7 @@ from trio_esdb._convert import (
     ReadResponse,
     StreamNotFound,
     Uninteresting,
+    delete_response,
     read_response,
 )
 from trio_esdb._errors import ProtocolError
@@ -86,3 +87,9 @@ def test_what_is_refused(raw: bytes) -> None:
     with pytest.raises(ProtocolError, match="cannot be understood") as caught:
         read_response(raw)
     assert caught.value.status == "INTERNAL"
+
+
+def test_a_message_without_fields_may_hold_anything_well_formed() -> None:
+    assert delete_response(b"\x12\x02\x00\x00") is None
+    with pytest.raises(ProtocolError):
+        delete_response(b"\x12\x01\x00")

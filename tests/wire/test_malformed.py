@@ -153,7 +153,7 @@ class Court:
             judged = self.streams[stream_id]
             assert judged.ended == stream.remote_closed
             if stream.deframer.error is None and (not self.client or stream.is_grpc):
-                assert judged.body == b"".join(map(message, judged.ours)) + bytes(stream.deframer._buffer)
+                assert judged.body == b"".join(map(message, judged.ours)) + b"".join(stream.deframer._parts)
 
 
 def request(court: Court, stream_id: int, headers: list[tuple[str, str]], *, end: bool = False) -> None:

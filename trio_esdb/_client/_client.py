@@ -109,7 +109,7 @@ class ESDBClient(Writing, Reading, Subscribing, Metadata):
             try:
                 yield
             finally:
-                session.closed = True
+                session.close()
 
     async def _dial(self) -> trio.abc.Stream:
         assert self._settings.host is not None

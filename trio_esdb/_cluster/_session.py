@@ -31,6 +31,7 @@ class Session:
         self._limits = limits
         self._links: list[ClientLink] = []
         self._connecting = trio.Lock()
+        self._attempt: trio.CancelScope | None = None
         self._failed_attempts = 0
         self._last_failure = ""
 
@@ -62,7 +63,7 @@ class Session:
 
     async def _open(self) -> None:
         reason = f"no answer within {_PATIENCE:g} seconds"
-        with trio.move_on_after(_PATIENCE):
+        with trio.move_on_after(_PATIENCE) as self._attempt:
             try:
                 stream = await self._connect()
             except (OSError, UnicodeError, trio.BrokenResourceError, trio.ClosedResourceError) as exc:
@@ -87,9 +88,15 @@ class Session:
             raise trio.ClosedResourceError("the client was closed")
         raise self._attempt_failed(reason)
 
+    def close(self) -> None:
+        """No call from now on; whoever waits for a connection is told at once."""
+        self.closed = True
+        if self._attempt is not None:
+            self._attempt.cancel()
+
     async def aclose(self) -> None:
         """Close all connections and wait until they are; calls that are open end."""
-        self.closed = True
+        self.close()
         links = list(self._links)
         for link in links:
             link.close()

@@ -14,49 +14,38 @@ from ._varint import field, varint
 _OPTIONS, _PROPOSED = 0x0A, 0x12
 _IDENTIFIER, _NAME = 0x0A, 0x1A
 _REVISION, _NO_STREAM, _ANY, _EXISTS = b"\x10", b"\x1a\x00", b"\x22\x00", b"\x2a\x00"
-_METADATA, _CUSTOM_METADATA, _DATA = 0x12, 0x1A, 0x22
+_METADATA, _CUSTOM_METADATA, _DATA = 0x12, b"\x1a", b"\x22"
 _KEY, _VALUE = 0x0A, 0x12
+_ID_SIZE = 40
 
 ANY, NO_STREAM, EXISTS = -2, -1, -4
 """Expected revisions besides the numbers from 0, as a server counts them inside."""
 
 
 @lru_cache(maxsize=1024)
-def stream_identifier(stream_name: str) -> bytes:
-    """An encoded StreamIdentifier."""
-    return field(_NAME, stream_name.encode())
-
-
 def append_options(stream_name: str, expected: int) -> bytes:
     """The first message of an append: which stream, and where it is expected to be."""
     if expected >= 0:
         revision = _REVISION + varint(expected)
     else:
         revision = _ANY if expected == ANY else _NO_STREAM if expected == NO_STREAM else _EXISTS
-    return field(_OPTIONS, field(_IDENTIFIER, stream_identifier(stream_name)) + revision)
+    return field(_OPTIONS, field(_IDENTIFIER, field(_NAME, stream_name.encode())) + revision)
 
 
 def proposed_message(event: NewEvent) -> bytes:
-    """A further message of an append: one event."""
-    digits = b"%032x" % event.id.int
-    body = b"".join(
-        (
-            b"\x0a\x26\x12\x24",
-            digits[:8],
-            b"-",
-            digits[8:12],
-            b"-",
-            digits[12:16],
-            b"-",
-            digits[16:20],
-            b"-",
-            digits[20:],
-            _system_metadata(event.type, event.content_type),
-            field(_CUSTOM_METADATA, event.metadata) if event.metadata else b"",
-            field(_DATA, event.data) if event.data else b"",
-        )
-    )
-    return field(_PROPOSED, body)
+    """A further message of an append: one event. Its data are copied once, into this."""
+    text = f"{event.id.int:032x}"
+    system, custom, data = _system_metadata(event.type, event.content_type), event.metadata, event.data
+    size = len(data)
+    data_head = _DATA + varint(size) if size else b""
+    if custom:
+        custom_head = _CUSTOM_METADATA + varint(len(custom))
+        size += len(custom_head) + len(custom)
+    else:
+        custom_head = b""
+    size += _ID_SIZE + len(system) + len(data_head)
+    uuid = f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}".encode()
+    return b"".join((b"\x12", varint(size), b"\x0a\x26\x12\x24", uuid, system, custom_head, custom, data_head, data))
 
 
 @lru_cache(maxsize=1024)

@@ -38,7 +38,7 @@ def decode(kind: type[M], raw: bytes) -> M:
 def _merge(message: Any, raw: bytes) -> None:
     """Add to a message what bytes say: later values replace earlier ones, sub-messages are merged, lists go on."""
     about: betterproto2.ProtoClassMetadata = message._betterproto
-    for number, wire_type, value in _fields(raw):
+    for number, wire_type, value in _fields(raw, all_skipped=not about.field_name_by_number):
         name = about.field_name_by_number.get(number)
         if name is None:
             continue
@@ -82,7 +82,7 @@ def _merged(kind: type[betterproto2.Message], field: betterproto2.FieldMetadata,
         return None
 
 
-def _fields(raw: bytes) -> Iterator[tuple[int, int, Any]]:
+def _fields(raw: bytes, *, all_skipped: bool) -> Iterator[tuple[int, int, Any]]:
     """Number, wire type and value of each field, groups left out; ValueError unless all of it is well-formed."""
     at, end = 0, len(raw)
     groups: list[int] = []
@@ -90,7 +90,7 @@ def _fields(raw: bytes) -> Iterator[tuple[int, int, Any]]:
         tag, at = _varint(raw, at, 5)
         number, wire_type = tag >> 3, tag & 7
         value: Any = None
-        if number > _MAX_NUMBER or not (number or groups):  # nobody looks at numbers in what is skipped
+        if number > _MAX_NUMBER or not (number or groups or all_skipped):  # nobody looks at numbers in what is skipped
             raise ValueError(f"a field has the number {number}")
         if wire_type == WIRE_VARINT:
             value, at = _varint(raw, at, 10)

@@ -8,9 +8,8 @@ through betterproto2's messages (``_read_fallback``); tests hold both equal on r
 from __future__ import annotations
 
 from binascii import a2b_hex
-from collections.abc import Callable
 
-from trio_esdb._model import RecordedEvent
+from trio_esdb._model import EventDraft, RecordedEvent
 
 from ._answers import ReadResponse
 from ._varint import UNKNOWN_POSITION, read_varint
@@ -21,19 +20,6 @@ _MEMORABLE = 256
 """none of them longer than this."""
 
 _from_bytes = int.from_bytes
-_new: Callable[[type[RecordedEvent]], RecordedEvent] = object.__new__
-_set_id = RecordedEvent.__dict__["_id"].__set__
-_set_ticks = RecordedEvent.__dict__["_ticks"].__set__
-_set_type = RecordedEvent.__dict__["type"].__set__
-_set_data = RecordedEvent.__dict__["data"].__set__
-_set_metadata = RecordedEvent.__dict__["metadata"].__set__
-_set_content_type = RecordedEvent.__dict__["content_type"].__set__
-_set_stream_name = RecordedEvent.__dict__["stream_name"].__set__
-_set_stream_position = RecordedEvent.__dict__["stream_position"].__set__
-_set_commit_position = RecordedEvent.__dict__["commit_position"].__set__
-_set_prepare_position = RecordedEvent.__dict__["prepare_position"].__set__
-_set_link = RecordedEvent.__dict__["link"].__set__
-
 _names: dict[bytes, str] = {}
 _system: dict[bytes, tuple[str, str]] = {}
 
@@ -63,10 +49,10 @@ def _read_event(raw: bytes) -> RecordedEvent:
     at = stop
     if raw[at] == 0x12:
         at, stop = _delimited(raw, at + 1)
-        _set_link(event, _recorded_event(raw, at, stop))
+        link = _recorded_event(raw, at, stop)
+        link.__class__ = RecordedEvent
+        event.link = link  # type: ignore[assignment]  # mypy does not see the change of class
         at = stop
-    else:
-        _set_link(event, None)
     # What is left is the position of the record that was read, which that record tells itself.
     if raw[at] == 0x18:
         at += 1
@@ -79,7 +65,8 @@ def _read_event(raw: bytes) -> RecordedEvent:
         at += 2
     if at != end:
         raise _Unusual
-    return event
+    event.__class__ = RecordedEvent
+    return event  # type: ignore[return-value]
 
 
 def _delimited(raw: bytes, at: int) -> tuple[int, int]:
@@ -108,8 +95,8 @@ def _delimited(raw: bytes, at: int) -> tuple[int, int]:
     return at, end
 
 
-def _recorded_event(raw: bytes, at: int, stop: int) -> RecordedEvent:
-    event = _new(RecordedEvent)
+def _recorded_event(raw: bytes, at: int, stop: int) -> EventDraft:
+    event = EventDraft()
 
     # id=1: a UUID as text
     if raw[at : at + 4] != b"\x0a\x26\x12\x24":
@@ -117,7 +104,7 @@ def _recorded_event(raw: bytes, at: int, stop: int) -> RecordedEvent:
     digits = raw[at + 4 : at + 40].replace(b"-", b"")
     if len(digits) != 32:
         raise _Unusual
-    _set_id(event, _from_bytes(a2b_hex(digits), "big"))
+    event._id = _from_bytes(a2b_hex(digits), "big")
     at += 40
 
     # stream_identifier=2: one field, the name
@@ -132,7 +119,7 @@ def _recorded_event(raw: bytes, at: int, stop: int) -> RecordedEvent:
         raise _Unusual
     identifier = raw[at:end]
     name = _names.get(identifier)
-    _set_stream_name(event, _new_name(identifier) if name is None else name)
+    event.stream_name = _new_name(identifier) if name is None else name
     at = end
 
     # stream_revision=3, prepare_position=4, commit_position=5
@@ -159,9 +146,9 @@ def _recorded_event(raw: bytes, at: int, stop: int) -> RecordedEvent:
     elif tag == 0x28:
         commit, at = read_varint(raw, at + 1)
         at += 1
-    _set_stream_position(event, revision)
-    _set_prepare_position(event, None if prepare == UNKNOWN_POSITION else prepare)
-    _set_commit_position(event, None if commit == UNKNOWN_POSITION else commit)
+    event.stream_position = revision
+    event.prepare_position = None if prepare == UNKNOWN_POSITION else prepare
+    event.commit_position = None if commit == UNKNOWN_POSITION else commit
 
     # metadata=6: a map of texts; type and content-type are the same few again and again
     event_type = content_type = ""
@@ -178,7 +165,7 @@ def _recorded_event(raw: bytes, at: int, stop: int) -> RecordedEvent:
         entry = raw[at:end]
         at = end
         pair = _system.get(entry)
-        if pair is None and size == 28 and entry[:11] == b"\x0a\x07created\x12\x11":
+        if pair is None and len(entry) == 28 and entry[:11] == b"\x0a\x07created\x12\x11":
             ticks = int(entry[11:])
             if ticks < 10**16:  # not 17 digits: a sign, a space, a leading zero
                 raise _Unusual
@@ -202,12 +189,12 @@ def _recorded_event(raw: bytes, at: int, stop: int) -> RecordedEvent:
         at = end
     if at != stop:
         raise _Unusual
-    _set_type(event, event_type)
-    _set_content_type(event, content_type)
-    _set_ticks(event, ticks)
-    _set_metadata(event, custom_metadata)
-    _set_data(event, data)
-    _set_link(event, None)
+    event.type = event_type
+    event.content_type = content_type
+    event._ticks = ticks
+    event.metadata = custom_metadata
+    event.data = data
+    event.link = None
     return event
 
 

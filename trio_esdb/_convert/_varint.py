@@ -12,6 +12,8 @@ def varint(value: int) -> bytes:
     """A non-negative integer as a varint."""
     if value < 128:
         return _ONE_BYTE[value]
+    if value < 16384:
+        return b"%c%c" % (value & 127 | 128, value >> 7)
     out = bytearray()
     while value > 127:
         out.append(value & 127 | 128)

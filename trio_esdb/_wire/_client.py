@@ -16,9 +16,6 @@ from ._outcome import Outcome, from_http, from_reset, from_trailers
 from ._sending import PeerError
 from ._stream import Stream
 
-_USUAL_STREAM_LIMIT = 100
-"""What servers allow, until their SETTINGS are there to tell."""
-
 
 class HeadersTooLarge(Exception):
     """The request headers are larger than the server takes; nothing was sent."""
@@ -47,13 +44,12 @@ class ClientConnection(Connection):
         """How many more calls may be opened now."""
         if self.draining or self.ended:
             return 0
-        limit = self._h2.remote_settings.max_concurrent_streams if self._settings_known else _USUAL_STREAM_LIMIT
-        return int(limit) - len(self.streams)
+        return self._peer_streams - len(self.streams)
 
     def start_call(self, headers: tuple[Header, ...], timeout: str | None, owner: Any) -> Stream:
         """Open a call; ``room`` must not be 0. HeadersTooLarge if the server would not take the headers."""
         assert not self.ended, "a call that nobody would ever end: room was not looked at"
-        limit = self._h2.remote_settings.max_header_list_size
+        limit = self._peer_header_list
         if limit is not None and list_size(headers) + 64 > limit:
             raise HeadersTooLarge(f"the request headers are larger than the {limit} bytes that the server takes")
         block = self._encoder.encode(headers)
@@ -62,7 +58,7 @@ class ClientConnection(Connection):
         stream = Stream(
             self._next_id,
             self.limits.stream_window,
-            self._h2.remote_settings.initial_window_size,
+            self._peer_window,
             self.limits.receive_message,
             owner,
         )
@@ -91,9 +87,6 @@ class ClientConnection(Connection):
                 return None
             self._greeted = True
         return 0
-
-    def _is_messages(self, stream: Stream) -> bool:
-        return stream.is_grpc
 
     def _on_block(self, stream_id: int, flags: int, block: bytes) -> None:
         stream = self.streams.get(stream_id)
@@ -130,6 +123,7 @@ class ClientConnection(Connection):
         stream.headers = headers
         stream.http_status = int(status) if len(status) == 3 and status.isascii() and status.isdigit() else 0
         stream.content_type = found.get("content-type", "")
+        stream.is_grpc = stream.http_status == 200 and stream.content_type.startswith("application/grpc")
         stream.body_left = content_length(found)
         if end_stream:
             stream.remote_closed = True

@@ -41,7 +41,6 @@ class Connection(Sender):
         self.window = limits.connection_window
         """What the peer may still send on the connection; with ``credit`` it always adds up to the limit."""
         self.credit = 0
-        self._settings_known = False
         self._decoder = BlockDecoder(self._h2.decoder)
         self._rest = b""
         self._batched: list[Stream] = []
@@ -134,7 +133,6 @@ class Connection(Sender):
 
     def _on_other(self, frame: bytes) -> None:
         """SETTINGS, PING, the connection's WINDOW_UPDATE, PRIORITY: h2's."""
-        window = self._h2.remote_settings.initial_window_size
         events = self._h2.receive_data(frame)
         answer = self._h2.data_to_send()
         if answer:
@@ -143,10 +141,9 @@ class Connection(Sender):
             if isinstance(event, WindowUpdated):
                 self._unblock()
             elif isinstance(event, RemoteSettingsChanged):
-                self._settings_known = True
                 self._encoder.forget()
                 self._events.append(RoomChanged())
-                self._move_send_windows(self._h2.remote_settings.initial_window_size - window)
+                self._new_peer_settings()
 
     def _on_data(self, stream_id: int, flags: int, data: bytes, start: int, stop: int) -> None:
         size = stop - start  # which always fits: half of the connection's window is more than a frame
@@ -179,7 +176,7 @@ class Connection(Sender):
             if stream.body_left < 0:
                 self._break(stream, Code.PROTOCOL_ERROR, "more DATA came than content-length tells")
                 return
-        if not self._is_messages(stream):
+        if not stream.is_grpc:
             stream.text += data[start : min(stop, start + _TEXT_LIMIT - len(stream.text))]
         else:
             stream.credit -= length
@@ -201,9 +198,6 @@ class Connection(Sender):
             self._advance(stream)
         elif stream.credit * 2 >= self.limits.stream_window:
             self._open_window(stream, 0)
-
-    def _is_messages(self, stream: Stream) -> bool:
-        return True
 
     def _advance(self, stream: Stream) -> None:
         """Nothing whole waits for the consumer: let a message larger than the window come in whole."""

@@ -37,38 +37,53 @@ class Deframer:
     than the limit. What came before it is good; nothing after it can be understood.
     """
 
-    __slots__ = ("_buffer", "_need", "_size_limit", "error")
+    __slots__ = ("_need", "_parts", "_size_limit", "error", "held")
 
     def __init__(self, size_limit: int) -> None:
-        self._buffer = bytearray()
+        self.held = 0
+        """Bytes kept, because they are not a whole message yet."""
+        self.error: MessageError | None = None
+        self._parts: list[bytes] = []
         self._need = 0
         self._size_limit = size_limit
-        self.error: MessageError | None = None
-
-    @property
-    def held(self) -> int:
-        """Bytes kept, because they are not a whole message yet."""
-        return len(self._buffer)
 
     @property
     def missing(self) -> int:
         """Bytes that the message begun still lacks."""
-        return self._need - len(self._buffer)
+        return self._need - self.held
 
     def feed(self, data: bytes, start: int, stop: int) -> tuple[list[bytes], int]:
-        """Messages that ``data[start:stop]`` completes, and how many bytes they took up in the stream."""
-        buffer = self._buffer
-        carried = len(buffer)
-        if carried:
-            buffer += data[start:stop]
-            if len(buffer) < self._need:
-                return [], 0
-            data = bytes(buffer)
-            start, stop = 0, len(data)
-            buffer.clear()
-        messages = []
+        """Messages that ``data[start:stop]`` completes, and how many bytes they took up in the stream.
+
+        A large message is put together once, when its last byte is there.
+        """
+        messages: list[bytes] = []
+        consumed = 0
         at = start
-        need = 0
+        if self.held:
+            at = start + self._need - self.held
+            if at > stop:
+                self._keep(self._need, data[start:stop])
+                return messages, 0
+            parts, need = self._parts, self._need
+            self._parts, self._need, self.held = [], 0, 0
+            if need == PREFIX_SIZE:
+                prefix = b"".join((*parts, data[start:at]))
+                flag, size = _unpack_prefix(prefix)
+                if flag or size > self._size_limit:
+                    self.error = self._refusal(flag, size)
+                    size = 0
+                if self.error is not None or at + size > stop:
+                    self._keep(PREFIX_SIZE + size, prefix, data[at:stop])
+                    return messages, 0
+                messages.append(data[at : at + size])
+                at += size
+                need += size
+            else:
+                messages.append(b"".join((parts[0][PREFIX_SIZE:], *parts[1:], data[start:at])))
+            consumed = need
+        begin = at
+        need = PREFIX_SIZE
         while stop - at >= PREFIX_SIZE:
             flag, size = _unpack_prefix(data, at)
             if flag or size > self._size_limit:
@@ -76,16 +91,19 @@ class Deframer:
                 break
             end = at + PREFIX_SIZE + size
             if end > stop:
-                need = PREFIX_SIZE + size
+                need += size
                 break
             messages.append(data[at + PREFIX_SIZE : end])
             at = end
         if at < stop:
-            buffer += data[at:stop]
-            self._need = need or PREFIX_SIZE
-        else:
-            self._need = 0
-        return messages, at - start
+            self._keep(need, data[at:stop])
+        return messages, consumed + at - begin
+
+    def _keep(self, need: int, *parts: bytes) -> None:
+        """Keep the beginning of a message that takes up ``need`` bytes. Its prefix is in one part, once it is whole."""
+        self._parts += parts
+        self._need = need
+        self.held += sum(map(len, parts))
 
     def _refusal(self, flag: int, size: int) -> MessageError:
         if flag == 1:

@@ -16,6 +16,8 @@ from ._limits import DEFAULT_WINDOW, Limits
 from ._messages import frame_messages
 from ._stream import Stream
 
+USUAL_STREAMS = 100
+"""The calls that servers allow at once, until their SETTINGS are there to tell."""
 _RESET_REMEMBERED = 4096
 _DEBUG_LIMIT = 256
 
@@ -41,6 +43,10 @@ class Sender:
         if limits.connection_window > DEFAULT_WINDOW:
             self._out.append(frames.window_update(0, limits.connection_window - DEFAULT_WINDOW))
         self._encoder = BlockEncoder(self._h2.encoder)
+        # The peer's SETTINGS as they are now; h2 looks each of them up in a stack of past and future values.
+        self._peer_window = DEFAULT_WINDOW
+        self._peer_header_list: int | None = None
+        self._peer_streams = USUAL_STREAMS
         self._events: list[Event] = []
         self._blocked: dict[int, Stream] = {}
         self._reset: dict[int, None] = {}
@@ -163,7 +169,13 @@ class Sender:
         block = self._encoder.encode(headers)
         self._out.append(frames.header_frames(stream.id, block, end_stream, self._h2.max_outbound_frame_size))
 
-    def _move_send_windows(self, change: int) -> None:
+    def _new_peer_settings(self) -> None:
+        """The peer's SETTINGS have changed."""
+        settings = self._h2.remote_settings
+        change = settings.initial_window_size - self._peer_window
+        self._peer_window = settings.initial_window_size
+        self._peer_header_list = settings.max_header_list_size
+        self._peer_streams = settings.max_concurrent_streams
         if change:
             for stream in self.streams.values():
                 stream.send_window += change

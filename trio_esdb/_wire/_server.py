@@ -141,7 +141,7 @@ class ServerConnection(Connection):
         stream = Stream(
             stream_id,
             self.limits.stream_window,
-            self._h2.remote_settings.initial_window_size,
+            self._peer_window,
             self.limits.receive_message,
         )
         headers = self._decode(None, block, REQUEST)

@@ -32,6 +32,7 @@ class Stream:
         "headers",
         "http_status",
         "id",
+        "is_grpc",
         "local_closed",
         "owner",
         "remote_closed",
@@ -61,10 +62,7 @@ class Stream:
         self.headers: tuple[Header, ...] | None = None
         self.http_status = 0
         self.content_type = ""
+        self.is_grpc = True
+        """Client: whether the answer is gRPC at all, so that its body is messages."""
         self.body_left: int | None = None
         self.text = b""
-
-    @property
-    def is_grpc(self) -> bool:
-        """Client: whether the answer is gRPC at all, so that its body is messages."""
-        return self.http_status == 200 and self.content_type.startswith("application/grpc")
