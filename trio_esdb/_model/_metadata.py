@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any, final
@@ -87,6 +86,8 @@ class StreamMetadata(dict[str, Any]):
 
 def metadata_from_json(data: bytes, stream_name: str) -> StreamMetadata:
     """The metadata in an event's data; InvalidMetadataError if that is not a JSON object."""
+    import json  # loaded when it is needed: many programs never look at metadata
+
     try:
         value = json.loads(data)
     except (ValueError, RecursionError):
@@ -108,6 +109,8 @@ def metadata_to_json(metadata: Mapping[str, Any]) -> bytes:
             _at_least(f"metadata[{key!r}]", metadata[key], least)
     if "$acl" in metadata:
         StreamMetadata().acl = metadata["$acl"]
+    import json  # as above
+
     try:
         return json.dumps(dict(metadata), allow_nan=False, separators=(",", ":")).encode()
     except (TypeError, ValueError, RecursionError) as exc:

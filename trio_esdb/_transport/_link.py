@@ -9,13 +9,16 @@ from __future__ import annotations
 import contextlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 import trio
 
-from trio_esdb._wire import ClientConnection, ConnectionEnded, Event, ServerConnection
+from trio_esdb._wire import ConnectionEnded, Event
 
-Core = TypeVar("Core", ClientConnection, ServerConnection)
+if TYPE_CHECKING:
+    from trio_esdb._wire import ClientConnection, ServerConnection
+
+Core = TypeVar("Core", "ClientConnection", "ServerConnection")
 
 _READ_SIZE = 64 * 1024
 _CLOSING_TIME = 1.0

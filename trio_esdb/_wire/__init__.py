@@ -1,5 +1,9 @@
 """HTTP/2 and gRPC without I/O: bytes in, events out, in both roles."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 from ._client import ClientConnection, HeadersTooLarge
 from ._events import (
     CallEnded,
@@ -17,8 +21,10 @@ from ._grpc import Metadata, Status, encode_deadline, encode_headers
 from ._limits import Limits
 from ._messages import PREFIX_SIZE
 from ._outcome import Outcome
-from ._server import ServerConnection
 from ._stream import Stream
+
+if TYPE_CHECKING:
+    from ._server import ServerConnection
 
 __all__ = [
     "PREFIX_SIZE",
@@ -43,3 +49,12 @@ __all__ = [
     "encode_deadline",
     "encode_headers",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """The server's role is loaded when it is asked for; most programs never do."""
+    if name == "ServerConnection":
+        from ._server import ServerConnection
+
+        return ServerConnection
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
