@@ -39,7 +39,7 @@ class Sender:
         self.limits = limits
         self.streams: dict[int, Stream] = {}
         self._h2 = self._greeting(limits)
-        self._out: list[bytes] = [self._h2.data_to_send()]
+        self._out: list[bytes | memoryview] = [self._h2.data_to_send()]
         if limits.connection_window > DEFAULT_WINDOW:
             self._out.append(frames.window_update(0, limits.connection_window - DEFAULT_WINDOW))
         self._encoder = BlockEncoder(self._h2.encoder)
@@ -102,26 +102,28 @@ class Sender:
         """Queue DATA, then what ends our side: trailers, or a bare END_STREAM for the empty tuple."""
         if stream.ending is not None:
             return  # the last word on this side is spoken
-        size = len(payload)
         stream.ending = ending
-        if stream.unsent or (
-            size > 0
-            and (
-                size > stream.send_window
-                or size > self._h2.outbound_flow_control_window
-                or size > self._h2.max_outbound_frame_size
-            )
-        ):
+        if stream.unsent:
             stream.unsent += payload
             self._pump(stream)
             return
-        bare_end = ending == ()
-        if size or bare_end:
-            stream.send_window -= size
-            self._h2.outbound_flow_control_window -= size
-            self._out.append(
-                frames.head(size, frames.DATA, frames.FLAG_END_STREAM if bare_end else 0, stream.id) + payload
-            )
+        size = len(payload)
+        room = min(stream.send_window, self._h2.outbound_flow_control_window) if size else 0
+        if size <= room and size <= self._h2.max_outbound_frame_size:
+            bare_end = ending == ()
+            if size or bare_end:
+                stream.send_window -= size
+                self._h2.outbound_flow_control_window -= size
+                self._out.append(
+                    frames.head(size, frames.DATA, frames.FLAG_END_STREAM if bare_end else 0, stream.id) + payload
+                )
+        else:
+            sent = max(0, min(size, room))
+            self._emit(stream, payload if sent == size else payload[:sent], final=sent == size)
+            if sent < size:
+                stream.unsent += memoryview(payload)[sent:]
+                self._blocked[stream.id] = stream
+                return
         if ending is not None:
             self._end_local(stream, ending)
 
@@ -129,27 +131,34 @@ class Sender:
         """Send what the windows admit of a stream's waiting bytes."""
         unsent = stream.unsent
         self._blocked.pop(stream.id, None)
-        while unsent:
-            size = min(
-                len(unsent),
-                stream.send_window,
-                self._h2.outbound_flow_control_window,
-                self._h2.max_outbound_frame_size,
-            )
-            if size <= 0:
-                self._blocked[stream.id] = stream
-                return
-            last = size == len(unsent) and stream.ending == ()
-            stream.send_window -= size
-            self._h2.outbound_flow_control_window -= size
-            self._out.append(frames.head(size, frames.DATA, frames.FLAG_END_STREAM if last else 0, stream.id))
-            self._out.append(bytes(unsent[:size]))
+        size = min(len(unsent), stream.send_window, self._h2.outbound_flow_control_window)
+        if size > 0:
+            with memoryview(unsent) as waiting:
+                piece = bytes(waiting[:size])
             del unsent[:size]
+            self._emit(stream, piece, final=not unsent)
+        if unsent:
+            self._blocked[stream.id] = stream
+            return
         if stream.ending is not None:
             self._end_local(stream, stream.ending)
         if stream.drain_wanted:
             stream.drain_wanted = False
             self._events.append(Drained(stream))
+
+    def _emit(self, stream: Stream, data: bytes, *, final: bool) -> None:
+        """Queue DATA frames with all of this, which the windows admit; ``final`` if nothing waits behind it."""
+        whole = memoryview(data)
+        step = self._h2.max_outbound_frame_size
+        size = len(data)
+        stream.send_window -= size
+        self._h2.outbound_flow_control_window -= size
+        end_stream = final and stream.ending == ()
+        for at in range(0, size, step):
+            piece = whole[at : at + step]
+            flags = frames.FLAG_END_STREAM if end_stream and at + step >= size else 0
+            self._out.append(frames.head(len(piece), frames.DATA, flags, stream.id))
+            self._out.append(piece)
 
     def _unblock(self) -> None:
         for stream in list(self._blocked.values()):
