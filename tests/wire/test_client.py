@@ -93,6 +93,26 @@ def test_a_response_headers_frame_may_be_cut_and_padded_and_have_a_priority() ->
     assert stream.headers == rig.RESPONSE
 
 
+def test_remembered_headers_follow_the_servers_table() -> None:
+    server = BareServer()
+
+    def call() -> int:
+        server.call(b"")
+        headers, _ = server.sent()
+        assert server.told(headers.payload) == dict(rig.REQUEST)
+        return len(headers.payload)
+
+    first, second, third = (call() for _ in range(3))
+    assert first > second == third
+    for sizes in ([0], [4096], [60], [0, 4096], [100, 0], [0, 0], [4096, 60, 4096]):
+        for size in sizes:
+            server.feed(rig.settings((1, size)))
+        server.sent()
+        server.decoder.max_allowed_table_size = sizes[-1]
+        call()
+        call()
+
+
 def test_large_request_headers_are_cut_into_frames() -> None:
     server = BareServer()
     server.call(b"", headers=(*rig.REQUEST, ("x", "y" * 20_000)))

@@ -1,7 +1,8 @@
 """h2 as the judge: the same bytes to both. What h2 refuses we refuse, what it accepts means the same to us.
 
-One difference is meant: a header value with blanks around it passes, because a real node sends some. And what is more
-lenient in us by need is left out: frames after the peer's GOAWAY (calls go on), ALTSVC (an extension, not ours).
+One difference is meant: a header value with blanks around it passes, because a real node sends some. Left out is what
+need not be refused: frames after the peer's GOAWAY (calls go on), ALTSVC (an extension, not ours), HEADERS that hold
+nothing but padding (RFC 9113, 6.2, allows them).
 """
 
 from __future__ import annotations
@@ -125,8 +126,9 @@ class Court:
             why = repr(refusal)
         else:
             why = ""
-        if why:
+        if why and not only_padding(frame):
             assert self.over or stream_id not in self.core.streams, f"h2 refuses it ({why}), we do not"
+        if why:
             self.over = True
             return
         for event in events:
@@ -154,6 +156,14 @@ class Court:
             assert judged.ended == stream.remote_closed
             if stream.deframer.error is None and (not self.client or stream.is_grpc):
                 assert judged.body == b"".join(map(message, judged.ours)) + b"".join(stream.deframer._parts)
+
+
+def only_padding(frame: bytes) -> bool:
+    """Whether these are HEADERS without a header block."""
+    (sent,) = rig.cut(frame)
+    before = 1 + (5 if sent.flags & rig.PRIO else 0)
+    padded = sent.kind == rig.HEADERS and bool(sent.flags & rig.PADDED) and bool(sent.payload)
+    return padded and sent.payload[0] == len(sent.payload) - before
 
 
 def request(court: Court, stream_id: int, headers: list[tuple[str, str]], *, end: bool = False) -> None:
