@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
+import importlib.util
 import inspect
 from collections.abc import Iterator
 from types import ModuleType
@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-MODULES = ["trio_esdb", "trio_esdb.embedded"]
+MODULES = [name for name in ("trio_esdb", "trio_esdb.embedded", "trio_esdb.testing") if importlib.util.find_spec(name)]
 
 
 def public_members(owner: type) -> Iterator[tuple[str, Any]]:
