@@ -34,18 +34,27 @@ def append_options(stream_name: str, expected: int) -> bytes:
 
 def proposed_message(event: NewEvent) -> bytes:
     """A further message of an append: one event. Its data are copied once, into this."""
-    text = f"{event.id.int:032x}"
+    digits = b"%032x" % event.id.int
     system, custom, data = _system_metadata(event.type, event.content_type), event.metadata, event.data
-    size = len(data)
-    data_head = _DATA + varint(size) if size else b""
+    data_head = _DATA + _size(len(data)) if data else b""
     if custom:
-        custom_head = _CUSTOM_METADATA + varint(len(custom))
-        size += len(custom_head) + len(custom)
-    else:
-        custom_head = b""
-    size += _ID_SIZE + len(system) + len(data_head)
-    uuid = f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}".encode()
-    return b"".join((b"\x12", varint(size), b"\x0a\x26\x12\x24", uuid, system, custom_head, custom, data_head, data))
+        custom = _CUSTOM_METADATA + _size(len(custom)) + custom
+    return b"\x12%b\x0a\x26\x12\x24%b-%b-%b-%b-%b%b%b%b%b" % (
+        _size(_ID_SIZE + len(system) + len(custom) + len(data_head) + len(data)),
+        digits[:8],
+        digits[8:12],
+        digits[12:16],
+        digits[16:20],
+        digits[20:],
+        system,
+        custom,
+        data_head,
+        data,
+    )
+
+
+_size = lru_cache(maxsize=1024)(varint)
+"""Lengths as varints: a program's events have the same few."""
 
 
 @lru_cache(maxsize=1024)
