@@ -380,6 +380,30 @@ async def test_a_client_that_does_not_take_stops_the_method() -> None:
         await hand.heard()
 
 
+async def test_posting_needs_no_task() -> None:
+    calls: list[ServerCall] = []
+    done = trio.Event()
+
+    async def posted_to(call: ServerCall) -> None:
+        calls.append(call)
+        await done.wait()
+
+    async with server_by_hand({"/posted": Conversation(posted_to)}, None, (4, 10)) as hand:
+        ask(hand, 1, "/posted")
+        await hand.heard()
+        (call,) = calls
+        call.post(b"abc", b"d")
+        assert call.behind
+        assert await heard(hand) == [BEGIN, (rig.message(b"abc") + rig.message(b"d"))[:10]]
+        hand.put(rig.window_update(1, 100))
+        assert await heard(hand) == [rig.message(b"d")[2:]]
+        assert not call.behind
+        done.set()
+        assert await heard(hand) == [OK]
+        call.post(b"late")
+        assert await heard(hand) == []
+
+
 async def test_two_tasks_of_a_method_wait_for_the_same_room() -> None:
     done: list[int] = []
 

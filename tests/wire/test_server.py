@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import math
 import struct
+import subprocess
+import sys
 
 import pytest
 
+import trio_esdb._wire
 from trio_esdb._wire import (
     CallReceived,
     CallReset,
@@ -469,6 +472,16 @@ def test_the_connection_is_lost() -> None:
     events = client.core.connection_lost("gone")
     assert events == [CallReset(client.streams[1], "gone"), CallReset(client.streams[3], "gone")]
     assert client.core.connection_lost("gone") == []
+
+
+def test_the_servers_role_is_loaded_when_it_is_asked_for() -> None:
+    loaded = (
+        "import sys, trio_esdb._wire as w; print('trio_esdb._wire._server' in sys.modules, w.ServerConnection.__name__)"
+    )
+    result = subprocess.run([sys.executable, "-c", loaded], capture_output=True, text=True, check=True)
+    assert result.stdout == "False ServerConnection\n"
+    with pytest.raises(AttributeError, match="no attribute 'Nothing'"):
+        trio_esdb._wire.Nothing  # noqa: B018
 
 
 def test_drained() -> None:
