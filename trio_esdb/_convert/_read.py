@@ -19,6 +19,12 @@ _MEMORY = 4096
 _MEMORABLE = 256
 """none of them longer than this."""
 
+_CREATED = b"\x32\x1c\x0a\x07created\x12\x11"
+_CREATED_SIZE, _CREATED_DIGITS = 28, len(_CREATED)
+_JSON = b"\x32\x20\x0a\x0ccontent-type\x12\x10application/json"
+_JSON_SIZE = len(_JSON) - 2
+"""Two entries of the map of system metadata that nearly every event has."""
+
 _from_bytes = int.from_bytes
 _names: dict[bytes, str] = {}
 _system: dict[bytes, tuple[str, str]] = {}
@@ -156,6 +162,17 @@ def _recorded_event(raw: bytes, at: int, stop: int) -> EventDraft:
     data = custom_metadata = b""
     while at < stop and raw[at] == 0x32:
         size = raw[at + 1]
+        if size == _CREATED_SIZE and raw.startswith(_CREATED, at):
+            at += _CREATED_DIGITS
+            ticks = int(raw[at : at + 17])
+            if ticks < 10**16:  # not 17 digits: a sign, a space, a leading zero
+                raise _Unusual
+            at += 17
+            continue
+        if size == _JSON_SIZE and raw.startswith(_JSON, at):
+            content_type = "application/json"
+            at += _JSON_SIZE + 2
+            continue
         at += 2
         end = at + size
         if size > 127:
@@ -165,11 +182,6 @@ def _recorded_event(raw: bytes, at: int, stop: int) -> EventDraft:
         entry = raw[at:end]
         at = end
         pair = _system.get(entry)
-        if pair is None and len(entry) == 28 and entry[:11] == b"\x0a\x07created\x12\x11":
-            ticks = int(entry[11:])
-            if ticks < 10**16:  # not 17 digits: a sign, a space, a leading zero
-                raise _Unusual
-            continue
         key, value = _new_pair(entry) if pair is None else pair
         if key == "type":
             event_type = value
