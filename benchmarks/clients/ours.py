@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
@@ -18,14 +19,23 @@ _WARM_UP = "bench-200-packed-100"
 @asynccontextmanager
 async def opened(job: Job) -> AsyncIterator[ESDBClient]:
     """A client that has already done a little of everything."""
-    options: dict[str, Any] = {"root_certificates": job.root_certificates} if job.certificate else {}
-    uri = f"esdb://{job.address}" if job.certificate else f"esdb://{job.address}?Tls=false"
-    async with ESDBClient(uri, **options) as client:
+    connect = partial(_over_tls, job) if job.certificate else None
+    async with ESDBClient(f"esdb://{job.address}?Tls=false", connect=connect) as client:
         async with client.read_stream_events(_WARM_UP) as events:
             async for _ in events:
                 pass
         await client.append_events("bench-warm-up", StreamState.ANY, new_events(3, 200))
         yield client
+
+
+async def _over_tls(job: Job) -> trio.abc.Stream:
+    """A connection over TLS, which the client's own connection strings do not know yet."""
+    host, _, port = job.address.rpartition(":")
+    context = ssl.create_default_context(cafile=job.certificate)
+    context.set_alpn_protocols(["h2"])
+    return trio.SSLStream(
+        await trio.open_tcp_stream(host, int(port)), context, server_hostname=host, https_compatible=True
+    )
 
 
 def new_events(count: int, size: int) -> list[NewEvent]:
