@@ -22,6 +22,7 @@ from trio_esdb._wire import (
     ServerConnection,
     Status,
 )
+from trio_esdb._wire import _frames as frames
 
 from . import rig
 from .rig import BareClient, Sent, data, message, reason
@@ -492,3 +493,12 @@ def test_drained() -> None:
     client.core.respond(stream, [b"x"])
     stream.drain_wanted = True
     assert client.feed(rig.window_update(1, 6)) == [Drained(stream)]
+
+
+def test_a_client_that_asks_and_never_reads() -> None:
+    server = ServerConnection()
+    server.receive_data(frames.PREFACE + frames.head(0, frames.SETTINGS, 0, 0))
+    ping = frames.head(8, frames.PING, 0, 0) + bytes(8)
+    events = server.receive_data(ping * 100_010)
+    assert [type(event) for event in events] == [ConnectionEnded]
+    assert server.data_to_send().endswith(b"the peer wants answers and does not take them")

@@ -9,7 +9,7 @@ from ._connection import Connection
 from ._events import CallEnded, Event, RoomChanged
 from ._frames import Code, code_name
 from ._grpc import Status
-from ._headers import RESPONSE, RESPONSE_TRAILERS, Header, content_length, list_size, literal
+from ._headers import RESPONSE, RESPONSE_TRAILERS, Header, content_length, literal
 from ._limits import Limits
 from ._messages import MessageError
 from ._outcome import Outcome, from_http, from_reset, from_trailers
@@ -50,7 +50,7 @@ class ClientConnection(Connection):
         """Open a call; ``room`` must not be 0. HeadersTooLarge if the server would not take the headers."""
         assert not self.ended, "a call that nobody would ever end: room was not looked at"
         limit = self._peer_header_list
-        if limit is not None and list_size(headers) + 64 > limit:
+        if limit is not None and self._list_size(headers) + 64 > limit:
             raise HeadersTooLarge(f"the request headers are larger than the {limit} bytes that the server takes")
         block = self._encoder.encode(headers)
         if timeout is not None:
@@ -98,7 +98,7 @@ class ClientConnection(Connection):
         headers = self._decode(stream, block, RESPONSE if first else RESPONSE_TRAILERS)
         if headers is None:
             return
-        if list_size(headers) > self.limits.header_list:
+        if self._list_size(headers) > self.limits.header_list:
             self.reset(stream)
             text = f"a header list of more than {self.limits.header_list} bytes came"
             self._events.append(CallEnded(stream, Outcome(Status.RESOURCE_EXHAUSTED, text, local=True)))

@@ -29,6 +29,7 @@ from ._stream import Stream
 
 _BLOCK_LIMIT = 256 * 1024
 _TEXT_LIMIT = 1024
+_UNSENT_LIMIT = 100_000
 _unpack_head = frames.HEAD.unpack_from
 
 
@@ -136,6 +137,8 @@ class Connection(Sender):
         events = self._h2.receive_data(frame)
         answer = self._h2.data_to_send()
         if answer:
+            if len(self._out) > _UNSENT_LIMIT:
+                raise PeerError(Code.ENHANCE_YOUR_CALM, "the peer wants answers and does not take them")
             self._out.append(answer)  # before what new SETTINGS admit: they hold from their ACK on
         for event in events:
             if isinstance(event, WindowUpdated):

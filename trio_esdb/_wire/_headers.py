@@ -8,7 +8,6 @@ directions remember blocks that left the table as it was, and forget them when i
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from h2.exceptions import ProtocolError
@@ -47,7 +46,6 @@ class MalformedHeaders(Exception):
     """Headers against HTTP/2's rules; only the stream is refused."""
 
 
-@lru_cache(maxsize=256)
 def list_size(headers: tuple[Header, ...]) -> int:
     """The size of a header list as SETTINGS_MAX_HEADER_LIST_SIZE counts it (RFC 9113, 6.5.2)."""
     return sum(len(name) + len(value) + 32 for name, value in headers)

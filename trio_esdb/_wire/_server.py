@@ -16,7 +16,7 @@ from ._grpc import (
     metadata_from,
     seconds_from,
 )
-from ._headers import REQUEST, REQUEST_TRAILERS, Header, content_length, list_size
+from ._headers import REQUEST, REQUEST_TRAILERS, Header, content_length
 from ._limits import DEFAULT_WINDOW, Limits
 from ._messages import MessageError
 from ._outcome import Outcome
@@ -129,7 +129,7 @@ class ServerConnection(Connection):
         trailers = self._decode(stream, block, REQUEST_TRAILERS)
         if trailers is None:
             return
-        if list_size(trailers) > self.limits.header_list:
+        if self._list_size(trailers) > self.limits.header_list:
             self._break(stream, Code.ENHANCE_YOUR_CALM, f"trailers of more than {self.limits.header_list} bytes came")
         elif end_stream:
             self._on_end_stream(stream)
@@ -160,7 +160,7 @@ class ServerConnection(Connection):
             self.refuse_http(stream, 405)
         elif not found.get("content-type", "").startswith("application/grpc"):
             self.refuse_http(stream, 415)
-        elif list_size(headers) > self.limits.header_list:
+        elif self._list_size(headers) > self.limits.header_list:
             self.refuse_http(stream, 431)
         else:
             timeout = seconds_from(found.get("grpc-timeout"))
