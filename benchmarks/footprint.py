@@ -61,7 +61,9 @@ def imports(address: str, core: int | None, rounds: int) -> dict[str, dict[str, 
 
 def _run(code: str, core: int | None) -> dict[str, float]:
     program = _PROGRAM.format(core=core, code=code)
-    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         raise Failed(done.stderr.strip().splitlines()[-1][:300])
     sample: dict[str, float] = json.loads(done.stdout)
