@@ -7,33 +7,33 @@ from dataclasses import dataclass
 from trio_esdb._model import CaughtUp, Checkpoint, FellBehind, RecordedEvent
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Confirmation:
     """A subscription is in place."""
 
     subscription_id: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class StreamNotFound:
     """There is no stream to be read."""
 
     stream_name: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class LastStreamPosition:
     """The number of a stream's last event, told after a read that asked for it."""
 
     stream_position: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Uninteresting:
     """A message that says nothing an application wants, or one of a kind that does not exist yet."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class WrongRevision:
     """An append was refused; ``actual`` is the number of the stream's last event, None if it has none."""
 
