@@ -33,7 +33,8 @@ class ESDBClient(Writing, Reading, Subscribing, Metadata):
     ``uri`` is ``esdb://host:port?Tls=false`` for a node without TLS, or ``esdb://embedded`` for a node inside the
     process, which lives as long as the client. ``connect`` is called instead of dialling whenever a connection is
     needed; it gives any ``trio.abc.Stream``, such as a proxy's or the end of an in-memory connection to an
-    ``trio_esdb.embedded.EmbeddedNode``. ``max_message_size`` is the largest message taken from a server, in bytes.
+    ``trio_esdb.embedded.EmbeddedNode``. ``max_message_size`` is the largest message taken from a server, in bytes. The
+    three arguments of TLS have their place already, but must be None as yet.
 
     Entering the block connects, so a wrong address fails there, with UnavailableError. Leaving it resets every call
     that is still open and closes the connections, in bounded time; after that, calls raise trio.ClosedResourceError. A
@@ -46,12 +47,22 @@ class ESDBClient(Writing, Reading, Subscribing, Metadata):
     def __init__(
         self,
         uri: str,
+        root_certificates: None = None,
+        private_key: None = None,
+        certificate_chain: None = None,
         *,
         connect: Callable[[], Awaitable[trio.abc.Stream]] | None = None,
         max_message_size: int = _MAX_MESSAGE_SIZE,
     ) -> None:
         """InvalidArgumentError if the uri cannot be used; nothing is connected yet."""
         self._settings: Settings = parse(uri)
+        for name, value in (
+            ("root_certificates", root_certificates),
+            ("private_key", private_key),
+            ("certificate_chain", certificate_chain),
+        ):
+            if value is not None:
+                raise InvalidArgumentError(f"{name} cannot be used yet: connections with TLS are not supported")
         if connect is not None and not callable(connect):
             raise InvalidTypeError(f"connect must be a function that gives a stream, not {type(connect).__name__}")
         if not isinstance(max_message_size, int) or isinstance(max_message_size, bool):

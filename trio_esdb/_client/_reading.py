@@ -25,9 +25,10 @@ class Reading(Area):
         stream_name: str,
         stream_position: int | None = None,
         backwards: bool = False,
-        resolve_links: bool = False,
         limit: int | None = None,
         timeout: float | None = None,
+        *,
+        resolve_links: bool = False,
     ) -> Receiving[RecordedEvent]:
         """Read the events of a stream: ``async with client.read_stream_events("order-1") as events``.
 
@@ -55,13 +56,14 @@ class Reading(Area):
         stream_name: str,
         stream_position: int | None = None,
         backwards: bool = False,
-        resolve_links: bool = False,
         limit: int | None = None,
         timeout: float | None = None,
+        *,
+        resolve_links: bool = False,
     ) -> tuple[RecordedEvent, ...]:
         """The events of a stream, all at once; the arguments and errors are those of ``read_stream_events``."""
         async with self.read_stream_events(
-            stream_name, stream_position, backwards, resolve_links, limit, timeout
+            stream_name, stream_position, backwards, limit, timeout, resolve_links=resolve_links
         ) as events:
             return tuple(await _all_of(events))
 
@@ -69,13 +71,14 @@ class Reading(Area):
         self,
         commit_position: int | None = None,
         backwards: bool = False,
-        resolve_links: bool = False,
         filter_exclude: Sequence[str] = DEFAULT_EXCLUDE_FILTER,
         filter_include: Sequence[str] = (),
-        filter_by_stream_name: bool = False,
-        filter_by_prefix: bool = False,
         limit: int | None = None,
         timeout: float | None = None,
+        *,
+        resolve_links: bool = False,
+        filter_by_stream_name: bool = False,
+        filter_by_prefix: bool = False,
     ) -> Receiving[RecordedEvent]:
         """Read the events of all streams, in the order in which they were recorded.
 
@@ -122,6 +125,7 @@ class Reading(Area):
     async def get_commit_position(
         self,
         timeout: float | None = None,
+        *,
         filter_exclude: Sequence[str] = DEFAULT_EXCLUDE_FILTER,
         filter_include: Sequence[str] = (),
         filter_by_stream_name: bool = False,

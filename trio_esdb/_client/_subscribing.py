@@ -30,11 +30,12 @@ class Subscribing(Area):
     def subscribe_all_events(
         self,
         commit_position: int | Checkpoint | None = None,
+        filter_exclude: Sequence[str] = DEFAULT_EXCLUDE_FILTER,
+        filter_include: Sequence[str] = (),
+        timeout: float | None = None,
         *,
         from_end: bool = False,
         resolve_links: bool = False,
-        filter_exclude: Sequence[str] = DEFAULT_EXCLUDE_FILTER,
-        filter_include: Sequence[str] = (),
         filter_by_stream_name: bool = False,
         filter_by_prefix: bool = False,
         include_checkpoints: Literal[False] = False,
@@ -42,18 +43,18 @@ class Subscribing(Area):
         checkpoint_interval_multiplier: int = 1,
         include_caught_up: Literal[False] = False,
         include_fell_behind: Literal[False] = False,
-        timeout: float | None = None,
     ) -> Receiving[RecordedEvent]: ...
 
     @overload
     def subscribe_all_events(
         self,
         commit_position: int | Checkpoint | None = None,
+        filter_exclude: Sequence[str] = DEFAULT_EXCLUDE_FILTER,
+        filter_include: Sequence[str] = (),
+        timeout: float | None = None,
         *,
         from_end: bool = False,
         resolve_links: bool = False,
-        filter_exclude: Sequence[str] = DEFAULT_EXCLUDE_FILTER,
-        filter_include: Sequence[str] = (),
         filter_by_stream_name: bool = False,
         filter_by_prefix: bool = False,
         include_checkpoints: bool = False,
@@ -61,17 +62,17 @@ class Subscribing(Area):
         checkpoint_interval_multiplier: int = 1,
         include_caught_up: bool = False,
         include_fell_behind: bool = False,
-        timeout: float | None = None,
     ) -> Receiving[Message]: ...
 
     def subscribe_all_events(
         self,
         commit_position: int | Checkpoint | None = None,
+        filter_exclude: Sequence[str] = DEFAULT_EXCLUDE_FILTER,
+        filter_include: Sequence[str] = (),
+        timeout: float | None = None,
         *,
         from_end: bool = False,
         resolve_links: bool = False,
-        filter_exclude: Sequence[str] = DEFAULT_EXCLUDE_FILTER,
-        filter_include: Sequence[str] = (),
         filter_by_stream_name: bool = False,
         filter_by_prefix: bool = False,
         include_checkpoints: bool = False,
@@ -79,7 +80,6 @@ class Subscribing(Area):
         checkpoint_interval_multiplier: int = 1,
         include_caught_up: bool = False,
         include_fell_behind: bool = False,
-        timeout: float | None = None,
     ) -> Receiving[Any]:
         """Subscribe to the events of all streams: ``async with client.subscribe_all_events() as events``.
 
@@ -125,12 +125,12 @@ class Subscribing(Area):
         self,
         stream_name: str,
         stream_position: int | None = None,
+        timeout: float | None = None,
         *,
         from_end: bool = False,
         resolve_links: bool = False,
         include_caught_up: Literal[False] = False,
         include_fell_behind: Literal[False] = False,
-        timeout: float | None = None,
     ) -> Receiving[RecordedEvent]: ...
 
     @overload
@@ -138,24 +138,24 @@ class Subscribing(Area):
         self,
         stream_name: str,
         stream_position: int | None = None,
+        timeout: float | None = None,
         *,
         from_end: bool = False,
         resolve_links: bool = False,
         include_caught_up: bool = False,
         include_fell_behind: bool = False,
-        timeout: float | None = None,
     ) -> Receiving[RecordedEvent | CaughtUp | FellBehind]: ...
 
     def subscribe_stream_events(
         self,
         stream_name: str,
         stream_position: int | None = None,
+        timeout: float | None = None,
         *,
         from_end: bool = False,
         resolve_links: bool = False,
         include_caught_up: bool = False,
         include_fell_behind: bool = False,
-        timeout: float | None = None,
     ) -> Receiving[Any]:
         """Subscribe to the events of one stream, which need not exist yet.
 
