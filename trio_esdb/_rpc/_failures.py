@@ -32,12 +32,14 @@ _BY_STATUS: dict[Status, type[errors.ServerError]] = {
     Status.UNAVAILABLE: errors.UnavailableError,
 }
 
+_UNMAPPED = "Exception was thrown by handler"
+
 _BY_TEXT: tuple[tuple[str, type[errors.ServerError]], ...] = (
     ("Consumer too slow", errors.ConsumerTooSlowError),
     ("Trying to read from an invalid position", errors.InvalidPositionError),
     ("Unexpected ReadAllResult: ", errors.InvalidPositionError),
     ("Unexpected FilteredReadAllResult: ", errors.InvalidPositionError),
-    ("Exception was thrown by handler", errors.InvalidRequestError),
+    (_UNMAPPED, errors.InvalidRequestError),
     ("Unexpected ReadStreamResult: ", errors.InvalidRequestError),
     ("No leader info available in response", errors.NotLeaderError),
 )
@@ -47,9 +49,11 @@ _BY_TEXT: tuple[tuple[str, type[errors.ServerError]], ...] = (
 def error_from(outcome: Outcome, *, address: str, doing: str, stream_name: str = "") -> errors.ServerError:
     """The error that a call's end stands for. ``doing`` says in the message what was being done."""
     text = outcome.message or f"status {outcome.status.name}, without a text"
-    message = f"{doing}: {text} [{outcome.status.name}, {address}]"
     trailers = outcome.trailers
     kind = _kind(outcome)
+    if kind is errors.InvalidRequestError and outcome.message.startswith(_UNMAPPED):
+        text += " A server says no more than this of, say, a filter whose regular expression it cannot parse."
+    message = f"{doing}: {text} [{outcome.status.name}, {address}]"
     if kind is errors.ExpectedPositionError:
         actual = _number(trailers.get("actual-version"))
         return errors.ExpectedPositionError(
