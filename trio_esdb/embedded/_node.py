@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Self
@@ -56,7 +56,7 @@ class EmbeddedNode:
         self._has_run = False
         self._stopped = trio.Event()
         self._nursery: trio.Nursery | None = None
-        self._stack = AsyncExitStack()
+        self._lifetime: AbstractAsyncContextManager[None] | None = None
         store = Store(self._new_id)
         self._kernel = Kernel(
             store=store,
@@ -75,14 +75,22 @@ class EmbeddedNode:
         return self._kernel.address
 
     async def __aenter__(self) -> Self:
-        self._background = await self._stack.enter_async_context(background_tasks())
-        await self._background.start(self.run)
+        lifetime = self._alive()
+        await lifetime.__aenter__()
+        self._lifetime = lifetime
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self._stack.__aexit__(kind, exc, trace)
+    ) -> bool | None:
+        assert self._lifetime is not None
+        return await self._lifetime.__aexit__(kind, exc, trace)
+
+    @asynccontextmanager
+    async def _alive(self) -> AsyncIterator[None]:
+        async with background_tasks() as nursery:
+            await nursery.start(self.run)
+            yield
 
     async def run(self, *, task_status: trio.TaskStatus[Self] = trio.TASK_STATUS_IGNORED) -> None:
         """Run the node until it is cancelled or a client shuts it down; started with the node itself.

@@ -40,6 +40,19 @@ async def test_before_and_after_its_life() -> None:
             await attempt()
     with pytest.raises(RuntimeError, match="only once"):
         await node.run()
+    with pytest.raises(RuntimeError, match="only once"):
+        async with node:
+            pytest.fail("it ran again")
+
+
+async def test_a_second_entry_leaves_the_first_alone() -> None:
+    async with EmbeddedNode() as node:
+        with pytest.raises(RuntimeError, match="only once"):
+            async with node:
+                pytest.fail("it ran twice")
+        async with connected(node) as peer:
+            await peer.append("s", peer.event())
+            assert await peer.numbers("s") == [0]
 
 
 async def test_an_exception_comes_out_as_it_is() -> None:
@@ -76,15 +89,21 @@ async def test_cancelled_it_ends_with_its_connections(node: EmbeddedNode) -> Non
 
 
 async def test_clients_see_the_node_end() -> None:
-    async with EmbeddedNode() as node:
+    node, life = EmbeddedNode(), trio.CancelScope()
+
+    async def live(*, task_status: trio.TaskStatus[EmbeddedNode]) -> None:
+        with life:
+            await node.run(task_status=task_status)
+
+    async with trio.open_nursery() as nursery:
+        await nursery.start(live)
         link = ClientLink(await node.connect(), "node")
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(link.run)
-            await link.ready()
-            call = Peer(link).subscribe("s")
-            await call.some(2)
-            node._background.cancel_scope.cancel()
-            assert (await call.end()).status is Status.UNAVAILABLE
+        nursery.start_soon(link.run)
+        await link.ready()
+        call = Peer(link).subscribe("s")
+        await call.some(2)
+        life.cancel()
+        assert (await call.end()).status is Status.UNAVAILABLE
 
 
 async def test_a_client_shuts_it_down(nursery: trio.Nursery) -> None:
