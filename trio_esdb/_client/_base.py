@@ -10,15 +10,15 @@ from typing import TypeVar
 import trio
 
 from trio_esdb._cluster import Session
-from trio_esdb._convert import ANY, EXISTS, NO_STREAM
+from trio_esdb._convert import ANY, EXISTS, NO_LIMIT, NO_STREAM, WrongRevision, append_response
 from trio_esdb._errors import (
     DeadlineExceededError,
     ESDBError,
+    ExpectedPositionError,
     InvalidArgumentError,
     InvalidTypeError,
     ProtocolError,
     ResourceExhaustedError,
-    ServerError,
 )
 from trio_esdb._model import AppendResult, StreamState
 from trio_esdb._rpc import Method, error_from
@@ -29,11 +29,8 @@ T = TypeVar("T")
 ExpectedPosition = int | StreamState | None
 
 _MAX_NUMBER = 2**63 - 1
-_NO_LIMIT = 2**64 - 1
 _SOON = 1.0
 """A server that says the deadline has passed is believed up to this many seconds before it has passed here."""
-
-Failed = Callable[[Outcome, str], ServerError]
 
 
 class Area:
@@ -53,7 +50,7 @@ class Area:
         """The response of a call; DeadlineExceededError after ``timeout`` seconds, else what the server's end means."""
         if timeout is None:
             return await self._call(method, messages, doing, stream_name)
-        with trio.move_on_after(check_timeout(timeout)):
+        with trio.move_on_after(timeout):
             return await self._call(method, messages, doing, stream_name)
         raise overdue(doing, self._session.address)
 
@@ -70,6 +67,30 @@ class Area:
             raise trio.ClosedResourceError("the client was closed during the call")
         await let_the_scope_speak(outcome)
         raise error_from(outcome, address=link.address, doing=doing, stream_name=stream_name)
+
+    async def _append(
+        self,
+        messages: Sequence[bytes],
+        expected_position: ExpectedPosition,
+        *,
+        timeout: float | None,
+        doing: str,
+        stream_name: str,
+        standing: Callable[[int | None], str],
+    ) -> AppendResult:
+        """What an append did; in ExpectedPositionError ``standing`` tells where the stream is, by its last number."""
+        reply = await self._unary(Method.APPEND, messages, timeout=timeout, doing=doing, stream_name=stream_name)
+        result = self._understood(append_response, reply, doing)
+        if isinstance(result, WrongRevision):
+            address = self._session.address
+            raise ExpectedPositionError(
+                f"{doing}: {standing(result.actual)}, not as expected_position={expected_position!r} says [{address}]",
+                stream_name=stream_name,
+                expected=expected_position,
+                actual=result.actual,
+                address=address,
+            )
+        return result
 
     async def _stream(
         self, method: Method, message: bytes, deadline: float, doing: str, *, endless: bool
@@ -177,12 +198,12 @@ def check_expected(expected_position: ExpectedPosition) -> int:
 def check_limit(limit: int | None) -> int:
     """A usable limit, as the count that is sent; None is no limit."""
     if limit is None:
-        return _NO_LIMIT
+        return NO_LIMIT
     if not isinstance(limit, int) or isinstance(limit, bool):
         raise InvalidTypeError(f"limit must be an int, not {type(limit).__name__}")
     if limit < 1:
         raise InvalidArgumentError(f"limit must be at least 1, not {limit}")
-    return min(limit, _NO_LIMIT)
+    return min(limit, NO_LIMIT)
 
 
 def check_position(name: str, position: int | None) -> int | None:

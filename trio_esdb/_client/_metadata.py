@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from trio_esdb._convert import WrongRevision, append_options, append_response, proposed_message, read_stream_request
-from trio_esdb._errors import ExpectedPositionError, StreamNotFoundError
+from trio_esdb._convert import append_options, proposed_message, read_stream_request
+from trio_esdb._errors import StreamNotFoundError
 from trio_esdb._model import (
     AppendResult,
     NewEvent,
@@ -16,7 +16,6 @@ from trio_esdb._model import (
     metadata_from_json,
     metadata_to_json,
 )
-from trio_esdb._rpc import Method
 
 from ._base import Area, ExpectedPosition, check_expected, check_stream_name, check_timeout
 from ._opening import opening
@@ -67,15 +66,11 @@ class Metadata(Area):
         event = NewEvent(type="$metadata", data=metadata_to_json(metadata))
         messages = [append_options("$$" + stream_name, expected), proposed_message(event)]
         doing = f"writing the metadata of stream {stream_name!r}"
-        reply = await self._unary(Method.APPEND, messages, timeout=timeout, doing=doing, stream_name=stream_name)
-        result = self._understood(append_response, reply, doing)
-        if isinstance(result, WrongRevision):
-            there = "there is none" if result.actual is None else f"its version is {result.actual}"
-            raise ExpectedPositionError(
-                f"{doing}: {there}, not as expected_position={expected_position!r} says [{self._session.address}]",
-                stream_name=stream_name,
-                expected=expected_position,
-                actual=result.actual,
-                address=self._session.address,
-            )
-        return result
+        return await self._append(
+            messages,
+            expected_position,
+            timeout=timeout,
+            doing=doing,
+            stream_name=stream_name,
+            standing=lambda version: "there is none" if version is None else f"its version is {version}",
+        )

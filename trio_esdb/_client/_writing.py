@@ -4,14 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from trio_esdb._convert import (
-    WrongRevision,
-    append_options,
-    append_response,
-    delete_request,
-    delete_response,
-    proposed_message,
-)
+from trio_esdb._convert import append_options, delete_request, delete_response, proposed_message
 from trio_esdb._errors import ExpectedPositionError, InvalidTypeError, StreamNotFoundError, TooLargeError
 from trio_esdb._model import AppendResult, NewEvent
 from trio_esdb._rpc import Method
@@ -60,12 +53,14 @@ class Writing(Area):
                 )
             messages.append(message)
         doing = f"appending to stream {stream_name!r}"
-        reply = await self._unary(Method.APPEND, messages, timeout=timeout, doing=doing, stream_name=stream_name)
-        result = self._understood(append_response, reply, doing)
-        if type(result) is WrongRevision:
-            raise self._wrong_position(doing, stream_name, expected_position, result.actual)
-        assert isinstance(result, AppendResult)
-        return result
+        return await self._append(
+            messages,
+            expected_position,
+            timeout=timeout,
+            doing=doing,
+            stream_name=stream_name,
+            standing=lambda last: "the stream has no events" if last is None else f"the stream is at {last}",
+        )
 
     async def append_event(
         self, stream_name: str, expected_position: ExpectedPosition, event: NewEvent, timeout: float | None = None
@@ -126,18 +121,6 @@ class Writing(Area):
             raise
         position = self._understood(delete_response, reply, doing)
         return -1 if position is None else position
-
-    def _wrong_position(
-        self, doing: str, stream_name: str, expected: ExpectedPosition, actual: int | None
-    ) -> ExpectedPositionError:
-        there = "has no events" if actual is None else f"is at {actual}"
-        return ExpectedPositionError(
-            f"{doing}: the stream {there}, not as expected_position={expected!r} says [{self._session.address}]",
-            stream_name=stream_name,
-            expected=expected,
-            actual=actual,
-            address=self._session.address,
-        )
 
 
 def _new_events(events: Iterable[NewEvent]) -> Iterable[NewEvent]:
