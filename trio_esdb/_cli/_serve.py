@@ -7,24 +7,23 @@ import signal
 import trio
 
 from trio_esdb._nursery import background_tasks
+from trio_esdb._settings import Settings
 from trio_esdb.embedded import EmbeddedNode
 
 
 async def serve(host: str, port: int) -> None:
     """Serve until SIGINT (Ctrl-C) or SIGTERM, or until a client shuts the node down; says where, once it listens."""
     with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
-        async with background_tasks() as background:
-            node: EmbeddedNode = await background.start(EmbeddedNode().run)
-            async with background_tasks() as listening:
-                shown = f"[{host}]" if ":" in host else host
-                try:
-                    at = await listening.start(node.serve_tcp, host, port)
-                except OSError as exc:
-                    raise OSError(f"cannot listen on {shown}:{port}: {exc.strerror or exc}") from None
-                print(f"listening on esdb://{shown}:{at}?Tls=false", flush=True)
-                listening.start_soon(_stop_with, node, listening.cancel_scope)
-                async for _ in signals:
-                    return
+        async with EmbeddedNode() as node, background_tasks() as listening:
+            try:
+                at = await listening.start(node.serve_tcp, host, port)
+            except OSError as exc:
+                where = Settings(host, port).address
+                raise OSError(f"cannot listen on {where}: {exc.strerror or exc}") from None
+            print(f"listening on esdb://{Settings(host, at).address}?Tls=false", flush=True)
+            listening.start_soon(_stop_with, node, listening.cancel_scope)
+            async for _ in signals:
+                return
 
 
 async def _stop_with(node: EmbeddedNode, scope: trio.CancelScope) -> None:

@@ -10,8 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from .._store import LAST_NUMBER, AllPage, InvalidPosition, Record, StreamDeleted
-from .._store._names import is_hidden_from_all
+from .._store import LAST_NUMBER, AllPage, InvalidPosition, Record, StreamDeleted, is_hidden_from_all
 from ._events import DELETED_TYPE, EventEncoder, checkpoint
 from ._expectations import END
 from ._failures import handler_failed, invalid_start, stream_deleted, unexpected_result
