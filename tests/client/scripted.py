@@ -127,6 +127,24 @@ class Scripted:
             seen.over.set()
 
 
+class Door:
+    """A ``connect`` that counts its ``attempts``. Each waits the seconds that ``delays`` has for it; those beyond the
+    list wait as long as its last.
+    """
+
+    def __init__(self, server: Scripted, *delays: float) -> None:
+        self.attempts = 0
+        self._server = server
+        self._delays = delays
+
+    async def connect(self) -> trio.abc.Stream:
+        """A client's end of a new connection, in time."""
+        delay = self._delays[min(self.attempts, len(self._delays) - 1)]
+        self.attempts += 1
+        await trio.sleep(delay)
+        return await self._server.connect()
+
+
 def says(*messages: bytes) -> Script:
     """A script that gives these messages and ends well."""
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import AsyncIterator
 
 import pytest
 import trio
 import trio.testing
 
-from tests.client.scripted import URI, Scripted, appended, confirmed, event, goes_on, says, silence
+from tests.client.scripted import URI, Door, Scripted, appended, confirmed, event, goes_on, says, silence
 from trio_esdb import (
     ESDBClient,
     ESDBError,
@@ -158,16 +159,8 @@ async def test_when_the_node_is_gone_calls_say_so(nursery: trio.Nursery) -> None
 async def test_tasks_that_wait_for_a_connection_share_what_comes_of_it(nursery: trio.Nursery) -> None:
     """Fifty tasks do not try fifty times one after another, ten seconds each."""
     server = Scripted(nursery)
-    attempts = 0
-
-    async def connect() -> trio.abc.Stream:
-        nonlocal attempts
-        attempts += 1
-        if attempts > 1:
-            await trio.sleep_forever()
-        return await server.connect()
-
-    async with ESDBClient(URI, connect=connect) as client:
+    door = Door(server, 0, math.inf)
+    async with ESDBClient(URI, connect=door.connect) as client:
         await break_connections(server)
         began = trio.current_time()
 
@@ -179,22 +172,14 @@ async def test_tasks_that_wait_for_a_connection_share_what_comes_of_it(nursery: 
         async with trio.open_nursery() as tasks:
             for _ in range(50):
                 tasks.start_soon(append)
-    assert attempts == 2
+    assert door.attempts == 2
 
 
 async def test_if_the_one_that_connects_gives_up_another_goes_on(nursery: trio.Nursery) -> None:
     server = Scripted(nursery)
     server.append = says(appended(0, 4))
-    attempts = 0
-
-    async def connect() -> trio.abc.Stream:
-        nonlocal attempts
-        attempts += 1
-        if attempts == 2:
-            await trio.sleep_forever()
-        return await server.connect()
-
-    async with ESDBClient(URI, connect=connect) as client:
+    door = Door(server, 0, math.inf, 0)
+    async with ESDBClient(URI, connect=door.connect) as client:
         await break_connections(server)
 
         async def append() -> None:
@@ -205,21 +190,13 @@ async def test_if_the_one_that_connects_gives_up_another_goes_on(nursery: trio.N
                 tasks.start_soon(append)
                 await client.append_event("s", None, EVENT)
         assert scope.cancelled_caught
-    assert attempts == 3
+    assert door.attempts == 3
 
 
 async def test_a_timeout_covers_connecting(nursery: trio.Nursery) -> None:
     server = Scripted(nursery)
-    attempts = 0
-
-    async def connect() -> trio.abc.Stream:
-        nonlocal attempts
-        attempts += 1
-        if attempts > 1:
-            await trio.sleep_forever()
-        return await server.connect()
-
-    async with ESDBClient(URI, connect=connect) as client:
+    door = Door(server, 0, math.inf)
+    async with ESDBClient(URI, connect=door.connect) as client:
         await break_connections(server)
         for use in (
             lambda: client.append_event("s", None, EVENT, timeout=2),

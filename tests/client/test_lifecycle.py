@@ -8,7 +8,7 @@ import pytest
 import trio
 import trio.testing
 
-from tests.client.scripted import URI, Scripted, appended, confirmed, event, goes_on, says, silence
+from tests.client.scripted import URI, Door, Scripted, appended, confirmed, event, goes_on, says, silence
 from trio_esdb import ESDBClient, ESDBError, NewEvent, UnavailableError
 
 EVENT = NewEvent("Happened", b"{}")
@@ -352,15 +352,7 @@ async def test_calls_in_other_tasks_learn_that_the_client_was_closed(server: Scr
 
 async def test_closing_while_another_task_is_connecting(server: Scripted, nursery: trio.Nursery) -> None:
     """The connection that comes too late is closed, and the task told."""
-    connections = 0
-
-    async def slow() -> trio.abc.Stream:
-        nonlocal connections
-        connections += 1
-        if connections > 1:
-            await trio.sleep(1)
-        return await server.connect()
-
+    door = Door(server, 0, 1)
     told = trio.Event()
 
     async def append() -> None:
@@ -368,27 +360,19 @@ async def test_closing_while_another_task_is_connecting(server: Scripted, nurser
             await client.append_event("s", None, EVENT)
         told.set()
 
-    async with ESDBClient(URI, connect=slow) as client:
+    async with ESDBClient(URI, connect=door.connect) as client:
         await server.streams[0].aclose()
         await trio.testing.wait_all_tasks_blocked()
         nursery.start_soon(append)
         await trio.testing.wait_all_tasks_blocked()
-        assert connections == 2
+        assert door.attempts == 2
     await told.wait()
     await trio.testing.wait_all_tasks_blocked()
     assert all(link.closed.is_set() for link in server.links)
 
 
 async def test_aclose_while_another_task_is_connecting(server: Scripted, nursery: trio.Nursery) -> None:
-    connections = 0
-
-    async def slow() -> trio.abc.Stream:
-        nonlocal connections
-        connections += 1
-        if connections > 1:
-            await trio.sleep(1)
-        return await server.connect()
-
+    door = Door(server, 0, 1)
     told = trio.Event()
 
     async def append() -> None:
@@ -396,7 +380,7 @@ async def test_aclose_while_another_task_is_connecting(server: Scripted, nursery
             await client.append_event("s", None, EVENT)
         told.set()
 
-    async with ESDBClient(URI, connect=slow) as client:
+    async with ESDBClient(URI, connect=door.connect) as client:
         await server.streams[0].aclose()
         await trio.testing.wait_all_tasks_blocked()
         nursery.start_soon(append)
