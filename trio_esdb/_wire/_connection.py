@@ -12,6 +12,8 @@ the windows of its streams.
 
 from __future__ import annotations
 
+from abc import abstractmethod
+
 from h2.events import RemoteSettingsChanged, WindowUpdated
 from h2.exceptions import ProtocolError as H2ProtocolError
 from h2.utilities import HeaderValidationFlags
@@ -91,9 +93,9 @@ class Connection(Sender):
         self._batched.clear()
         return events
 
+    @abstractmethod
     def _start_of_frames(self, data: bytes) -> int | None:
         """Where frames begin in the first bytes of a connection; None while there are too few to tell."""
-        raise AssertionError("a role's own")  # pragma: no cover
 
     def _cut(self, data: bytes) -> None:
         at = self._start_of_frames(data)
@@ -244,8 +246,9 @@ class Connection(Sender):
             self._block = None
             self._on_block(stream_id, first_flags, bytes(block))
 
+    @abstractmethod
     def _on_block(self, stream_id: int, flags: int, block: bytes) -> None:
-        raise AssertionError("a role's own")  # pragma: no cover
+        """A whole header block came."""
 
     def _decode(self, stream: Stream | None, block: bytes, rules: HeaderValidationFlags) -> tuple[Header, ...] | None:
         """A block's headers; None where they are malformed, then the stream is refused."""
@@ -298,20 +301,25 @@ class Connection(Sender):
         else:
             self._remote_ended(stream)
 
+    @abstractmethod
     def _remote_ended(self, stream: Stream) -> None:
-        raise AssertionError("a role's own")  # pragma: no cover
+        """The peer has sent all that it will send on this stream."""
 
+    @abstractmethod
     def _was_reset(self, stream: Stream, code: int) -> None:
-        raise AssertionError("a role's own")  # pragma: no cover
+        """The peer reset this stream."""
 
+    @abstractmethod
     def _end_of(self, stream: Stream, outcome: Outcome) -> Event:
-        raise AssertionError("a role's own")  # pragma: no cover
+        """The event that tells of a call's end."""
 
+    @abstractmethod
     def _refuse_message(self, stream: Stream, error: MessageError) -> None:
-        raise AssertionError("a role's own")  # pragma: no cover
+        """The peer framed a message wrongly."""
 
+    @abstractmethod
     def _was_opened(self, stream_id: int) -> bool:
-        raise AssertionError("a role's own")  # pragma: no cover
+        """Whether this stream has been opened at any time."""
 
     def _break(self, stream: Stream, code: int, text: str) -> None:
         """The peer broke a rule of one stream: only that call ends."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
 
 from h2.config import H2Configuration
@@ -31,7 +32,7 @@ class PeerError(Exception):
         self.code = code
 
 
-class Sender:
+class Sender(ABC):
     """The sending half of a connection, which also keeps its open streams."""
 
     _client_side: bool
@@ -97,8 +98,9 @@ class Sender:
         """Queue a GOAWAY: calls that the peer opens from now on are refused, open ones go on."""
         self._out.append(frames.goaway(self._highest_peer_stream(), code, text.encode()[:_DEBUG_LIMIT]))
 
+    @abstractmethod
     def _highest_peer_stream(self) -> int:
-        raise AssertionError("a role's own")  # pragma: no cover
+        """The last of the streams that the peer opened, as GOAWAY tells it."""
 
     def _send(self, stream: Stream, payload: bytes, ending: tuple[Header, ...] | None) -> None:
         """Queue DATA, then what ends our side: trailers, or a bare END_STREAM for the empty tuple."""
