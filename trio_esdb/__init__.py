@@ -1,6 +1,6 @@
 """A trio-native client for EventStoreDB and KurrentDB, in pure Python, with a node for tests inside."""
 
-from ._client import ESDBClient, EventChannel, Message, Receiving
+from ._client import ChannelStatistics, ESDBClient, EventChannel, Message, Receiving
 from ._errors import (
     AbortedError,
     AccessDeniedError,
@@ -48,6 +48,7 @@ __all__ = [
     "AccessDeniedError",
     "AppendResult",
     "CaughtUp",
+    "ChannelStatistics",
     "Checkpoint",
     "ConsumerTooSlowError",
     "ContentType",

@@ -15,9 +15,9 @@ from trio_esdb_proto.event_store.client import streams as messages
 _used = {"read": 0, "append": 0}
 
 
-def _read_response(raw: bytes) -> Any:
-    _used["read"] += 1
-    return _read_fallback.read_response(raw)
+def _read_responses(messages: list[bytes]) -> Any:
+    _used["read"] += len(messages)
+    return [_read_fallback.read_response(message) for message in messages]
 
 
 def _proposed_message(event: NewEvent) -> bytes:
@@ -40,6 +40,6 @@ def perform(job: Job, meter: Meter) -> None:
 
 
 if __name__ == "__main__":
-    vars(_receiving)["read_response"] = _read_response
+    vars(_receiving)["read_responses"] = _read_responses
     vars(_writing)["proposed_message"] = _proposed_message
     run(perform)

@@ -76,12 +76,12 @@ async def test_receive_nowait(client: ESDBClient, server: Scripted) -> None:
 
 
 async def test_statistics(client: ESDBClient, server: Scripted, nursery: trio.Nursery) -> None:
-    server.read = goes_on(event(0), event(1))
+    server.read = goes_on(*(event(n) for n in range(100)))
     async with client.read_stream_events("s") as events:
         await trio.testing.wait_all_tasks_blocked()
-        assert events.statistics().current_buffer_used == 2
-        events.receive_nowait()
-        events.receive_nowait()
+        for taken in range(100):
+            assert events.statistics().current_buffer_used == 100 - taken
+            events.receive_nowait()
 
         async def wait() -> None:
             with pytest.raises(trio.ClosedResourceError):
@@ -229,7 +229,7 @@ async def test_leaving_at_the_moment_an_event_comes(
     async with client.subscribe_all_events() as events:
         nursery.start_soon(wait)
         await trio.testing.wait_all_tasks_blocked()
-        events._shared.call._incoming.send_nowait(event(0))
+        events._shared.call._incoming.send_nowait([event(0)])
     await told.wait()
 
 
@@ -306,6 +306,28 @@ async def test_several_tasks_share_a_subscription(client: ESDBClient, server: Sc
         await events.aclose()
     assert Counter(n for numbers in got.values() for n in numbers) == Counter(range(300))
     assert all(numbers == sorted(numbers) and numbers for numbers in got.values())
+
+
+async def test_a_task_that_waited_does_not_disturb_the_order_of_the_others(
+    client: ESDBClient, server: Scripted, nursery: trio.Nursery
+) -> None:
+    """It was given the first event of a batch; another task takes the next ones before it has its turn."""
+    server.read = goes_on(confirmed())
+    waited: list[int] = []
+
+    async def wait(channel: EventChannel[RecordedEvent]) -> None:
+        waited.append((await channel.receive()).stream_position)
+
+    async with client.subscribe_all_events() as events:
+        nursery.start_soon(wait, events.clone())
+        await trio.testing.wait_all_tasks_blocked()
+        call = events._shared.call
+        call.on_messages(next(iter(call._link.core.streams.values())), [event(n) for n in range(4)])
+        assert events.receive_nowait().stream_position == 1
+        await trio.testing.wait_all_tasks_blocked()
+        assert waited == [0]
+        assert [events.receive_nowait().stream_position for _ in range(2)] == [2, 3]
+        assert events.statistics().current_buffer_used == 0
 
 
 async def test_the_call_lives_as_long_as_one_clone(client: ESDBClient, server: Scripted) -> None:

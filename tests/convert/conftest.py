@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from trio_esdb._convert import _read
+from tests.convert.makers import forget
 
 
 @pytest.fixture(autouse=True)
 def nothing_remembered() -> None:
-    """Names and pairs of earlier tests are forgotten, so that no test depends on another."""
-    _read._names.clear()
-    _read._system.clear()
+    """What was remembered in earlier tests is forgotten, so that no test depends on another."""
+    forget()

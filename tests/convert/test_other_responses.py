@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.convert import oracle
-from tests.convert.makers import block, number, varint
+from tests.convert.makers import block, number, read_response, varint
 from trio_esdb._convert import (
     Confirmation,
     LastStreamPosition,
@@ -13,7 +13,6 @@ from trio_esdb._convert import (
     StreamNotFound,
     Uninteresting,
     delete_response,
-    read_response,
 )
 from trio_esdb._errors import ProtocolError
 from trio_esdb._model import CaughtUp, Checkpoint, FellBehind

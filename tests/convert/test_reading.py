@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from tests.convert import oracle
 from tests.convert.makers import (
     BROKEN,
+    MEMORIES,
     MISPLACED,
     ODD_CREATED,
     ODD_UUIDS,
@@ -20,13 +21,15 @@ from tests.convert.makers import (
     block,
     damaged,
     event,
+    forget,
     number,
     pair,
+    read_response,
     recorded,
     responses,
     varint,
 )
-from trio_esdb._convert import ReadResponse, _read, read_response
+from trio_esdb._convert import ReadResponse, _read, read_responses
 from trio_esdb._convert._messages import decode
 from trio_esdb._convert._read_fallback import read_response as the_long_way
 from trio_esdb._errors import ProtocolError
@@ -344,15 +347,45 @@ def test_the_error_says_what_is_wrong() -> None:
 # What is remembered is bounded.
 
 
-def test_names_and_pairs_are_remembered_within_limits() -> None:
+def test_what_is_remembered_has_limits() -> None:
     for n in range(_read._MEMORY + 5):
-        name, kind = b"stream-%d" % n, b"Type%d" % n
-        found = read_response(event(recorded(name=name, system=pair(b"type", kind))))
+        name, kind, content = b"stream-%d" % n, b"Type%d" % n, b"text/%d" % n
+        system = pair(b"type", kind) + pair(b"created", TICKS) + pair(b"content-type", content)
+        found = read_response(event(recorded(name=name, system=system, rest=block(8, b"d" * n))))
         assert isinstance(found, RecordedEvent)
-        assert (found.stream_name, found.type) == (name.decode(), kind.decode())
-        assert max(len(_read._names), len(_read._system)) <= _read._MEMORY
-    _read._names.clear()
-    _read._system.clear()
-    agree(event(recorded(name=b"n" * 300, system=pair(b"type", b"T" * 300))))
-    assert not _read._names
-    assert not _read._system
+        assert (found.stream_name, found.type, found.content_type) == (name.decode(), kind.decode(), content.decode())
+        assert len(found.data) == n
+        assert all(0 < len(memory) <= _read._MEMORY for memory in MEMORIES)
+    forget()
+    long = pair(b"type", b"T" * 300) + pair(b"created", TICKS) + pair(b"content-type", b"c" * 300)
+    agree(event(recorded(name=b"n" * 300, system=long)))
+    assert [len(memory) for memory in MEMORIES] == [1, 0, 0, 0]
+
+
+PLACES = st.integers(0, 2**21) | st.sampled_from(
+    [2**14 - 1, 2**28, 2**35 - 1, 2**35, 2**42, 2**62, 2**63, U64MAX - 1, U64MAX]
+)
+
+
+@given(st.lists(st.tuples(PLACES, st.integers(0, 3)), min_size=2, max_size=6), st.booleans())
+@many
+def test_positions_one_after_another(places: list[tuple[int, int]], near: bool) -> None:
+    """The upper bytes of the one before are remembered, and must not show in the next."""
+    at = 2**30
+    for place, padding in places:
+        at = min(U64MAX, at + place) if near else place
+        same = number(3, 7) + number(4, at, padding) + number(5, at, padding)
+        found = agree(event(recorded(places=same), position=number(3, at, padding)))
+        assert found != REFUSED or padding
+        agree(event(recorded(places=number(4, at) + number(5, at, 1)), position=number(3, at)))
+        agree(event(recorded(places=number(4, at)), position=b"\x18"))
+        agree(event(recorded(places=number(5, at)), position=number(3, at)))
+
+
+@given(st.lists(responses() | damaged(responses()), max_size=5))
+@many
+def test_several_messages(messages: list[bytes]) -> None:
+    """Each means what it means alone, up to one that means nothing."""
+    alone = [outcome(read_response, raw) for raw in messages]
+    together = [REFUSED if isinstance(found, ProtocolError) else found for found in read_responses(messages)]
+    assert together == alone[: alone.index(REFUSED) + 1 if REFUSED in alone else None]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
@@ -11,7 +12,7 @@ from trio.testing import MemoryReceiveStream, MemorySendStream, memory_stream_pa
 
 from tests.wire import rig
 from tests.wire.rig import Sent
-from trio_esdb._transport import ClientLink, Failure, Method, serve_stream
+from trio_esdb._transport import ClientLink, Failure, Method, StreamingCall, serve_stream
 from trio_esdb._wire import Limits, Status
 
 Headers = tuple[tuple[str, str], ...]
@@ -23,6 +24,33 @@ def headers(path: str, *more: tuple[str, str]) -> Headers:
 
 def unknown(path: str) -> Failure:
     return Failure(Status.UNIMPLEMENTED, f"no method {path}")
+
+
+class Consumer:
+    """Takes the messages of a call one by one, and says so as a careful consumer does."""
+
+    def __init__(self, call: StreamingCall) -> None:
+        self._call = call
+        self._ready: deque[bytes] = deque()
+
+    async def receive(self) -> bytes:
+        """The next message; trio.EndOfChannel at the end of the call."""
+        if not self._ready:
+            if not self._call.waiting:
+                self._call.all_taken()
+            batch = await self._call.batches.receive()
+            self._call.drawn(batch)
+            self._ready += batch
+        return self._ready.popleft()
+
+    async def rest(self) -> list[bytes]:
+        """All messages up to the end of the call."""
+        found = []
+        try:
+            while True:
+                found.append(await self.receive())
+        except trio.EndOfChannel:
+            return found
 
 
 class Hand:

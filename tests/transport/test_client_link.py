@@ -10,11 +10,11 @@ import trio
 from trio.testing import lockstep_stream_pair, memory_stream_pair, wait_all_tasks_blocked
 
 from tests.wire import rig
-from trio_esdb._transport import ClientLink, StreamingCall
+from trio_esdb._transport import ClientLink
 from trio_esdb._transport._calls import UnaryCall
 from trio_esdb._wire import Code, HeadersTooLarge, Limits, Outcome, Status
 
-from .rig import Hand, client_by_hand
+from .rig import Consumer, Hand, client_by_hand
 
 OK = Outcome(Status.OK)
 
@@ -154,21 +154,13 @@ async def test_a_shielded_call_keeps_to_its_own_deadline(autojump_clock: trio.te
         assert hand.told(head)["grpc-timeout"] == "3000m"
 
 
-async def take_all(call: StreamingCall) -> list[bytes]:
-    found = []
-    async for message in call.messages:
-        call.taken(message)
-        found.append(message)
-    return found
-
-
 async def test_a_call_with_many_responses() -> None:
     async with client_by_hand() as (link, hand):
         call = link.stream(rig.REQUEST, [b"a"], deadline=math.inf)
         assert call.address == "node-1"
         assert call.outcome is None
         hand.answer(1, b"x", b"y", b"z")
-        assert await take_all(call) == [b"x", b"y", b"z"]
+        assert await Consumer(call).rest() == [b"x", b"y", b"z"]
         assert call.outcome == OK
         call.close()
         call.close()
@@ -179,21 +171,20 @@ async def test_leaving_a_call_resets_it_at_once() -> None:
     async with client_by_hand() as (link, hand):
         call = link.stream(rig.REQUEST, [b"a"], deadline=math.inf)
         hand.answer(1, b"x", b"y", status=None)
-        assert await call.messages.receive() == b"x"
+        consumer = Consumer(call)
+        assert await consumer.receive() == b"x"
         call.close()
         assert (await hand.heard())[-1].kind == rig.RST_STREAM
         hand.put(rig.data(1, rig.message(b"late")))
         assert await hand.heard() == []
         assert not link.core.streams
-        assert await call.messages.receive() == b"y"
-        with pytest.raises(trio.EndOfChannel):
-            await call.messages.receive()
+        assert await consumer.rest() == [b"y"]
 
 
 async def test_messages_on_their_way_to_a_consumer_that_left() -> None:
     async with client_by_hand() as (link, hand):
         call = link.stream(rig.REQUEST, [b"a"], deadline=math.inf)
-        await call.messages.aclose()
+        await call.batches.aclose()
         hand.answer(1, b"x", b"y")
         await hand.heard()
         assert call.outcome == OK
@@ -204,7 +195,7 @@ async def test_a_thousand_calls_left_half_way_leave_nothing() -> None:
         for number in range(1000):
             call = link.stream(rig.REQUEST, [b"a"], deadline=math.inf)
             hand.answer(2 * number + 1, b"x" * 100, b"y", status=None)
-            await call.messages.receive()
+            await call.batches.receive()
             call.close()
         await hand.heard()
         assert not link.core.streams
@@ -212,33 +203,72 @@ async def test_a_thousand_calls_left_half_way_leave_nothing() -> None:
         assert link.room == 100
 
 
+async def test_what_comes_at_once_is_one_batch() -> None:
+    """Up to 64 messages, in order."""
+    async with client_by_hand() as (link, hand):
+        call = link.stream(rig.REQUEST, [b"a"], deadline=math.inf)
+        hand.answer(1, *(b"%d" % n for n in range(150)))
+        await hand.heard()
+        assert call.waiting == 150
+        batches = [batch async for batch in call.batches]
+        assert [len(batch) for batch in batches] == [64, 64, 22]
+        assert [message for batch in batches for message in batch] == [b"%d" % n for n in range(150)]
+
+
+async def test_whoever_waits_is_given_a_single_message(nursery: trio.Nursery) -> None:
+    """What is left after that is there for all, in one batch."""
+    async with client_by_hand() as (link, hand):
+        call = link.stream(rig.REQUEST, [b"a"], deadline=math.inf)
+        given: list[list[bytes]] = []
+
+        async def wait() -> None:
+            given.append(await call.batches.receive())
+
+        for _ in range(3):
+            nursery.start_soon(wait)
+        await hand.heard()
+        hand.answer(1, b"a", b"b", b"c", b"d", b"e", status=None)
+        await hand.heard()
+        assert sorted(given) == [[b"a"], [b"b"], [b"c"]]
+        assert call.batches.receive_nowait() == [b"d", b"e"]
+        for _ in range(3):
+            nursery.start_soon(wait)
+        await hand.heard()
+        hand.put(rig.data(1, rig.message(b"f") + rig.message(b"g")))
+        await hand.heard()
+        assert sorted(given[3:]) == [[b"f"], [b"g"]]
+        nursery.cancel_scope.cancel()
+
+
 async def test_credit_follows_the_consumer() -> None:
+    """What was drawn has been taken when the next batch is drawn, and the first message of that at once."""
     async with client_by_hand(Limits(stream_window=1000)) as (link, hand):
         call = link.stream(rig.REQUEST, [b"a"], deadline=math.inf)
         hand.answer(1, *[b"x" * 95] * 10, status=None)
         assert not any(f.stream_id == 1 and f.kind == rig.WINDOW_UPDATE for f in await hand.heard())
-        for _ in range(10):
-            call.taken(await call.messages.receive())
-        assert await hand.heard() == [], "a message more or less opens no window"
-        call.tell_taken()
+        call.drawn(await call.batches.receive())
+        assert call.waiting == 0
+        assert await hand.heard() == [], "it has nine messages still to take"
+        call.all_taken()
         (update,) = await hand.heard()
         assert (update.kind, update.stream_id, update.number) == (rig.WINDOW_UPDATE, 1, 1000)
-        call.tell_taken()
-        call.taken(b"x")
-        call.tell_taken()
+        hand.put(rig.data(1, rig.message(b"x")))
+        await hand.heard()
+        call.all_taken()
+        call.drawn(await call.batches.receive())
+        call.all_taken()
         assert await hand.heard() == [], "too little to speak of"
 
 
 async def test_credit_is_told_by_itself_after_64_kib() -> None:
     async with client_by_hand(Limits(stream_window=100_000)) as (link, hand):
         call = link.stream(rig.REQUEST, [b"a"], deadline=math.inf)
-        hand.answer(1, *[b"x" * 9995] * 6, status=None)
+        hand.answer(1, status=None)
         await hand.heard()
-        hand.put(rig.data(1, rig.message(b"x" * 9995)))
-        for _ in range(6):
-            call.taken(await call.messages.receive())
-        assert await hand.heard() == []
-        call.taken(await call.messages.receive())
+        for _ in range(7):
+            hand.put(rig.data(1, rig.message(b"x" * 9995)))
+            assert await hand.heard() == []
+            call.drawn(await call.batches.receive())
         (update,) = await hand.heard()
         assert update.number == 70_000
 
@@ -263,7 +293,7 @@ async def test_the_loss_of_the_connection_ends_every_call(nursery: trio.Nursery,
             hand.hang_up()
             reason = "the peer closed the connection"
         await link.closed.wait()
-        assert await take_all(call) == [b"x"], "what came before stays"
+        assert await Consumer(call).rest() == [b"x"], "what came before stays"
         for outcome in (results[0][1], call.outcome):
             assert outcome is not None
             assert (outcome.status, outcome.local) == (Status.UNAVAILABLE, True)

@@ -17,7 +17,7 @@ from tests.wire import rig
 from trio_esdb._transport import ClientLink, serve_stream
 from trio_esdb._wire import Outcome, Status
 
-from .rig import headers, unknown
+from .rig import Consumer, headers, unknown
 from .test_serving import METHODS
 
 
@@ -107,7 +107,8 @@ async def test_an_h2_server(pair: type, autojump_clock: MockClock) -> None:
         peer.h2.send_data(3, rig.message(b"two")[6:])
         peer.h2.ping(b"12345678")
         await peer.flush()
-        assert [await call.messages.receive() for _ in range(2)] == [b"one", b"two"]
+        consumer = Consumer(call)
+        assert [await consumer.receive() for _ in range(2)] == [b"one", b"two"]
         await peer.until(h2.events.PingAckReceived)
         call.close()
         reset = await peer.until(h2.events.StreamReset)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import socket
 from functools import partial
@@ -23,7 +24,7 @@ from trio_esdb._transport import (
 )
 from trio_esdb._wire import Limits, Status
 
-from .rig import headers, linked, unknown
+from .rig import Consumer, headers, linked, unknown
 from .test_serving import METHODS
 
 
@@ -40,14 +41,13 @@ COUNT: dict[str, Method] = {"/count": Conversation(count)}
 async def read(link: ClientLink, number: int, size: int, pause: float = 0) -> list[bytes]:
     """What a careful consumer gets of ``/count``."""
     call = link.stream(headers("/count"), [b"%d %d" % (number, size)], deadline=math.inf)
+    consumer = Consumer(call)
     found = []
-    async for message in call.messages:
-        found.append(message[:8])
-        call.taken(message)
-        if not call.messages.statistics().current_buffer_used:
-            call.tell_taken()
-        if pause:
-            await trio.sleep(pause)
+    with contextlib.suppress(trio.EndOfChannel):
+        while True:
+            found.append((await consumer.receive())[:8])
+            if pause:
+                await trio.sleep(pause)
     assert call.outcome is not None
     assert call.outcome.ok
     return found
@@ -110,15 +110,14 @@ async def test_a_stopped_consumer_stops_the_server_and_the_others_go_on() -> Non
     async with linked({"/endless": Conversation(endless)} | COUNT, limits) as link:
         call = link.stream(headers("/endless"), [], deadline=math.inf)
         await wait_all_tasks_blocked()
-        assert call.messages.statistics().current_buffer_used == 20, "no more than the window"
+        assert call.waiting == 20, "no more than the window"
         assert sent <= 20 + 67
         before = sent
         assert await read(link, 100, 1000) == numbers(100)
-        assert (sent, call.messages.statistics().current_buffer_used) == (before, 20)
+        assert (sent, call.waiting) == (before, 20)
+        consumer = Consumer(call)
         for _ in range(40):
-            if not call.messages.statistics().current_buffer_used:
-                call.tell_taken()
-            call.taken(await call.messages.receive())
+            await consumer.receive()
         call.close()
         await wait_all_tasks_blocked()
         before = sent
@@ -140,7 +139,7 @@ async def test_a_deadline_travels_with_the_call(autojump_clock: MockClock) -> No
         assert deadlines == [scope.deadline]
         call = link.stream(headers("/forever"), [], deadline=trio.current_time() + 3)
         with pytest.raises(trio.EndOfChannel):
-            await call.messages.receive()
+            await call.batches.receive()
         assert call.outcome is not None
         assert call.outcome.status is Status.DEADLINE_EXCEEDED
         assert trio.current_time() == 7 + 3
@@ -217,7 +216,7 @@ async def test_the_server_leaves_and_open_calls_hear_of_it() -> None:
             serving.cancel_scope.cancel()
         await link.closed.wait()
         with pytest.raises(trio.EndOfChannel):
-            await call.messages.receive()
+            await call.batches.receive()
     assert call.outcome is not None
 
 

@@ -15,6 +15,7 @@ import trio
 from trio_esdb import (
     AppendResult,
     CaughtUp,
+    ChannelStatistics,
     Checkpoint,
     DeadlineExceededError,
     ESDBClient,
@@ -71,7 +72,7 @@ async def reading(client: ESDBClient) -> None:
         assert_type(await channel.receive(), RecordedEvent)
         assert_type(channel.receive_nowait(), RecordedEvent)
         assert_type(channel.clone(), EventChannel[RecordedEvent])
-        assert_type(channel.statistics(), trio.MemoryChannelStatistics)
+        assert_type(channel.statistics(), ChannelStatistics)
         anywhere: trio.abc.ReceiveChannel[RecordedEvent] = channel
         async for event in anywhere:
             assert_type(event, RecordedEvent)

@@ -1,6 +1,6 @@
 """The public client."""
 
 from ._client import ESDBClient
-from ._receiving import EventChannel, Message, Receiving
+from ._receiving import ChannelStatistics, EventChannel, Message, Receiving
 
-__all__ = ["ESDBClient", "EventChannel", "Message", "Receiving"]
+__all__ = ["ChannelStatistics", "ESDBClient", "EventChannel", "Message", "Receiving"]

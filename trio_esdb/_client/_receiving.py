@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from types import TracebackType
-from typing import Generic, NoReturn, TypeVar
+from typing import Generic, NoReturn, TypeVar, final
 
 import trio
 
@@ -14,7 +16,7 @@ from trio_esdb._convert import (
     ReadResponse,
     StreamNotFound,
     Uninteresting,
-    read_response,
+    read_responses,
 )
 from trio_esdb._errors import DeadlineExceededError, ESDBError, ProtocolError, ServerError, StreamNotFoundError
 from trio_esdb._model import CaughtUp, Checkpoint, FellBehind, RecordedEvent
@@ -25,9 +27,6 @@ from ._base import let_the_scope_speak
 
 T = TypeVar("T")
 Message = RecordedEvent | Checkpoint | CaughtUp | FellBehind
-
-_EVENTS_PER_TURN = 64
-"""Iterating over what is there already yields to other tasks after so many events."""
 
 _NOWHERE = 2**64 - 1
 """Servers of 24.2 to 24.10 may send a checkpoint here when nothing was seen; resuming from it would lose events."""
@@ -51,6 +50,8 @@ class Call:
         self.subscription_id: str | None = None
         self.last_stream_position: int | None = None
         self.open_channels = 0
+        self.ready: deque[ReadResponse | ProtocolError] = deque()
+        """What was drawn from the call's memory channel in a batch, and is still to be handed over."""
         self.over = False
         """Nothing more is handed over: the call was closed here, or a response could not be."""
         self._error: Callable[[], Exception] | None = None
@@ -62,20 +63,24 @@ class Call:
     def close(self) -> None:
         """Reset the call; every channel is closed."""
         self.over = True
+        self.ready.clear()
         self._error = None
         self.call.close()
 
-    def understand(self, raw: bytes) -> Message | None:
-        """The event or message in this response; None if it is nothing to be handed over."""
-        self.call.taken(raw)
-        try:
-            response = read_response(raw)
-        except ProtocolError as exc:
-            raise self._failed(ProtocolError, str(exc), exc.status) from exc.__cause__
-        return response if type(response) is RecordedEvent else self._other(response)
+    def draw(self, batch: list[bytes]) -> None:
+        """Make a batch from the memory channel ready to be handed over.
 
-    def _other(self, response: ReadResponse) -> Message | None:
+        If there is something ready already, that came later: the batch was a single message, given to a task that had
+        waited and has its turn only now.
+        """
+        self.call.drawn(batch)
+        self.ready.extendleft(reversed(read_responses(batch)))
+
+    def message(self, response: ReadResponse | ProtocolError) -> Message | None:
+        """What is to be handed over for this response; None if nothing is."""
         match response:
+            case RecordedEvent():
+                return response
             case Checkpoint(commit_position=commit) if commit == _NOWHERE:
                 return None
             case Checkpoint() | CaughtUp() | FellBehind():
@@ -86,8 +91,10 @@ class Call:
                 self.last_stream_position = position
             case Confirmation(subscription_id=subscription_id):
                 self.subscription_id = subscription_id
-            case Uninteresting() | RecordedEvent():
+            case Uninteresting():
                 pass
+            case ProtocolError():
+                raise self._failed(ProtocolError, str(response), response.status) from response.__cause__
         return None
 
     def overdue(self) -> Exception:
@@ -110,6 +117,7 @@ class Call:
 
         if not self.over:
             self.over = True
+            self.ready.clear()
             self._error = error
             self.call.close()
         return self.ended()
@@ -133,6 +141,19 @@ class Call:
             await let_the_scope_speak(self.call.outcome)
 
 
+@final
+@dataclass(frozen=True, slots=True)
+class ChannelStatistics:
+    """The state of a read or subscription, named as trio names that of its memory channels."""
+
+    current_buffer_used: int
+    """Messages that have come and were not received yet."""
+    open_receive_channels: int
+    """The channel and its clones, without those that are closed."""
+    tasks_waiting_receive: int
+    """Tasks that wait for a message."""
+
+
 class EventChannel(trio.abc.ReceiveChannel[T], Generic[T]):
     """Receives the events of a read or subscription, in order, each once.
 
@@ -147,10 +168,10 @@ class EventChannel(trio.abc.ReceiveChannel[T], Generic[T]):
     come without giving other tasks their turn each time: they have it at least once in 64 events.
     """
 
-    def __init__(self, shared: Call, messages: trio.MemoryReceiveChannel[bytes]) -> None:
+    def __init__(self, shared: Call, batches: trio.MemoryReceiveChannel[list[bytes]]) -> None:
         self._shared = shared
-        self._messages = messages
-        self._turn = 0
+        self._batches = batches
+        self._ready = shared.ready
         shared.open_channels += 1
 
     @property
@@ -165,17 +186,22 @@ class EventChannel(trio.abc.ReceiveChannel[T], Generic[T]):
 
     def receive_nowait(self) -> T:
         """The next event, if it is there; trio.WouldBlock if it is not."""
-        shared = self._shared
+        ready, shared = self._ready, self._shared
         while True:
-            try:
-                raw = self._messages.receive_nowait()
-            except trio.EndOfChannel:
-                raise shared.ended() from None
-            if shared.over:
-                raise shared.ended()
-            message = shared.understand(raw)
-            if message is not None:
-                return message  # type: ignore[return-value]  # which messages T holds is what `wanted` says
+            if not ready:
+                try:
+                    batch = self._batches.receive_nowait()
+                except trio.EndOfChannel:
+                    raise shared.ended() from None
+                if shared.over:
+                    raise shared.ended()
+                shared.draw(batch)
+            response = ready.popleft()
+            if type(response) is not RecordedEvent:
+                response = shared.message(response)  # type: ignore[assignment]
+                if response is None:
+                    continue
+            return response  # type: ignore[return-value]  # which messages T holds is what `wanted` says
 
     async def receive(self) -> T:
         """The next event, as soon as there is one."""
@@ -192,12 +218,12 @@ class EventChannel(trio.abc.ReceiveChannel[T], Generic[T]):
         return event
 
     async def __anext__(self) -> T:
-        # A task switch costs as much as an event, so what has come is handed over without one, up to a limit.
-        self._turn += 1
-        if self._turn < _EVENTS_PER_TURN:
-            await trio.lowlevel.checkpoint_if_cancelled()
-        else:
-            self._turn = 0
+        # A task switch costs as much as several events, so a batch is handed over without one.
+        await trio.lowlevel.checkpoint_if_cancelled()
+        ready = self._ready
+        if ready and type(ready[0]) is RecordedEvent:
+            return ready.popleft()  # type: ignore[return-value]
+        if self._shared.call.waiting:
             await trio.lowlevel.checkpoint()
         try:
             return self.receive_nowait()
@@ -209,7 +235,6 @@ class EventChannel(trio.abc.ReceiveChannel[T], Generic[T]):
         except DeadlineExceededError:
             await self._shared.let_the_scope_speak()
             raise
-        self._turn = 0
         try:
             return await self._wait()
         except trio.EndOfChannel:
@@ -219,10 +244,10 @@ class EventChannel(trio.abc.ReceiveChannel[T], Generic[T]):
         """Wait for the next event; nothing is there now."""
         shared = self._shared
         while True:
-            shared.call.tell_taken()
+            shared.call.all_taken()
             with trio.CancelScope(deadline=shared.deadline) as scope:
                 try:
-                    raw = await self._messages.receive()
+                    batch = await self._batches.receive()
                 except trio.EndOfChannel:
                     await shared.let_the_scope_speak()
                     raise shared.ended() from None
@@ -230,9 +255,14 @@ class EventChannel(trio.abc.ReceiveChannel[T], Generic[T]):
                 raise shared.overdue()
             if shared.over:
                 raise shared.ended()
-            message = shared.understand(raw)
-            if message is not None:
-                return message  # type: ignore[return-value]  # as above
+            shared.draw(batch)
+            try:
+                return self.receive_nowait()
+            except trio.WouldBlock:
+                pass
+            except DeadlineExceededError:
+                await shared.let_the_scope_speak()
+                raise
 
     def clone(self) -> EventChannel[T]:
         """A further channel of the same call, for another task: each event goes to one of them.
@@ -241,16 +271,22 @@ class EventChannel(trio.abc.ReceiveChannel[T], Generic[T]):
         """
         if self._shared.over:
             raise self._shared.ended()
-        return EventChannel(self._shared, self._messages.clone())
+        return EventChannel(self._shared, self._batches.clone())
 
-    def statistics(self) -> trio.MemoryChannelStatistics:
-        """How much is waiting here, in messages, and how many tasks wait for them."""
-        return self._messages.statistics()
+    def statistics(self) -> ChannelStatistics:
+        """How much is waiting here, and how many tasks wait for it."""
+        shared = self._shared
+        return ChannelStatistics(
+            current_buffer_used=len(shared.ready) + shared.call.waiting,
+            open_receive_channels=shared.open_channels,
+            tasks_waiting_receive=self._batches.statistics().tasks_waiting_receive,
+        )
 
     def close(self) -> None:
         """Close this channel; the call is reset with the last of its clones. Never waits."""
-        if not self._messages._closed:
-            self._messages.close()
+        if not self._batches._closed:
+            self._batches.close()
+            self._ready = deque()
             self._shared.open_channels -= 1
             if not self._shared.open_channels:
                 self._shared.close()
@@ -278,7 +314,7 @@ class Receiving(Generic[T]):
             raise ESDBError("this read or subscription was opened before; make a new one")
         self._shared = shared = await self._open_call()
         try:
-            channel: EventChannel[T] = EventChannel(shared, shared.call.messages)
+            channel: EventChannel[T] = EventChannel(shared, shared.call.batches)
             if self._confirmed:
                 await _confirmation(shared)
         except BaseException:
@@ -303,7 +339,7 @@ async def _confirmation(shared: Call) -> None:
     """Wait for the server's confirmation, which is the first message of a subscription."""
     with trio.CancelScope(deadline=shared.deadline) as scope:
         try:
-            raw = await shared.call.messages.receive()
+            batch = await shared.call.batches.receive()
         except trio.EndOfChannel:
             await shared.let_the_scope_speak()
             error = shared.ended()
@@ -312,6 +348,7 @@ async def _confirmation(shared: Call) -> None:
             raise error from None
     if scope.cancelled_caught:
         raise shared.overdue()
-    shared.understand(raw)
+    shared.draw(batch)
+    shared.message(shared.ready.popleft())
     if shared.subscription_id is None:
         raise shared.unconfirmed("the server did not confirm the subscription first")

@@ -9,7 +9,7 @@ from ._answers import (
     WrongRevision,
 )
 from ._append import ANY, EXISTS, NO_STREAM, append_options, proposed_message
-from ._read import read_response
+from ._read import read_responses
 from ._requests import NO_LIMIT, delete_request, read_all_request, read_stream_request
 from ._responses import append_response, delete_response
 
@@ -30,6 +30,6 @@ __all__ = [
     "delete_response",
     "proposed_message",
     "read_all_request",
-    "read_response",
+    "read_responses",
     "read_stream_request",
 ]

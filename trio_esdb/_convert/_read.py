@@ -1,78 +1,203 @@
 """Read responses, straight from bytes to values: the hot way of reading.
 
-``read_response`` goes through a ``ReadResp`` (``protos/streams.proto``) once, in the order in which servers write its
-fields, and builds the RecordedEvent without a message in between. What does not look like that goes the long way,
-through betterproto2's messages (``_read_fallback``); tests hold both equal on random and hostile input.
+An event of a ``ReadResp`` (``protos/streams.proto``) is gone through once, in the order in which servers write its
+fields, and becomes a RecordedEvent without a message in between. What it has in common with the events before it (the
+lengths around it, names, types, the upper bytes of a position) is recognised rather than decoded again. What does not
+look like that goes the long way, through betterproto2's messages (``_read_fallback``); tests hold both equal on random
+and hostile input.
+
+No step asks whether it is still inside the record. One that left it does not end where the record does, and that is
+asked once, at the end.
 """
 
 from __future__ import annotations
 
 from binascii import a2b_hex
+from collections.abc import Iterable
+from typing import TypeVar
 
+from trio_esdb._errors import ProtocolError
 from trio_esdb._model import EventDraft, RecordedEvent
 
 from ._answers import ReadResponse
 from ._varint import UNKNOWN_POSITION, read_varint
 
 _MEMORY = 4096
-"""So many names and pairs are remembered,"""
+"""So many of a kind are remembered,"""
 _MEMORABLE = 256
 """none of them longer than this."""
 
+_ID = b"\x0a\x26\x12\x24"
 _CREATED = b"\x32\x1c\x0a\x07created\x12\x11"
-_CREATED_SIZE, _CREATED_DIGITS = 28, len(_CREATED)
-_JSON = b"\x32\x20\x0a\x0ccontent-type\x12\x10application/json"
-_JSON_SIZE = len(_JSON) - 2
-"""Two entries of the map of system metadata that nearly every event has."""
+_CREATED_SIZE = 13
+_TICKS_SIZE = 17
+_LEAST_TICKS = 10**16
+"""What is less has not as many digits, but a sign, a space or a leading zero among them."""
+_LENGTHS_SIZE = 8
+"""The tags and lengths around a record of up to 2 MiB are within so many bytes."""
 
 _from_bytes = int.from_bytes
+_lengths: dict[bytes, tuple[int, int, int]] = {}
 _names: dict[bytes, str] = {}
-_system: dict[bytes, tuple[str, str]] = {}
+_types: dict[bytes, str] = {}
+_content_types: dict[bytes, str] = {}
+_upper: tuple[bytes, int, int] = b"no position", 0, 0
+"""The encoded position read last without its two lowest bytes, what to add to those two as they stand, and its size."""
+
+_Value = TypeVar("_Value")
 
 
 class _Unusual(Exception):
     """Not in the order or form that servers write; the long way will tell."""
 
 
-def read_response(raw: bytes) -> ReadResponse:
-    """What one message of a read or subscription says. ProtocolError if it cannot be understood."""
-    try:
-        if raw[0] == 0x0A:
-            return _read_event(raw)
-    except (_Unusual, IndexError, ValueError, OverflowError):
-        pass
-    from ._read_fallback import read_response as the_long_way  # the messages are loaded when they are needed
+def read_responses(messages: Iterable[bytes]) -> list[ReadResponse | ProtocolError]:
+    """What the messages of a read or subscription say.
 
-    return the_long_way(raw)
+    One that cannot be understood is the last, and in its place is the ProtocolError: what comes after it would follow
+    a gap.
+    """
+    found: list[ReadResponse | ProtocolError] = []
+    for raw in messages:
+        try:
+            at, stop, end = _lengths.get(raw[:_LENGTHS_SIZE]) or _new_lengths(raw)
+            if end != len(raw):
+                raise _Unusual
+            event = EventDraft()
+            position = _record(event, raw, at, stop)
+            if raw[stop] == 0x12:
+                at, stop = _delimited(raw, stop + 1)
+                link = EventDraft()
+                position = _record(link, raw, at, stop)
+                link.__class__ = RecordedEvent
+                event.link = link  # type: ignore[assignment]  # mypy does not see the change of class
+            # What is left is the position of the record that was read, which that record tells itself.
+            if raw[stop] != 0x18 or raw[stop + 1 :] != position or not position:
+                _check_position(raw, stop)
+            event.__class__ = RecordedEvent
+            found.append(event)  # type: ignore[arg-type]
+        except (_Unusual, IndexError, ValueError, OverflowError):
+            from ._read_fallback import read_response  # the messages are loaded when they are needed
+
+            try:
+                found.append(read_response(raw))
+            except ProtocolError as exc:
+                found.append(exc)
+                break
+    return found
 
 
-def _read_event(raw: bytes) -> RecordedEvent:
-    at, end = _delimited(raw, 1)
-    if end != len(raw) or raw[at] != 0x0A:
+def _record(event: EventDraft, raw: bytes, at: int, stop: int) -> bytes:
+    """Fill an event with the record in ``raw[at:stop]``; its position as it is encoded, empty if there is none."""
+    # id=1: a UUID as text
+    begin = at + 4
+    if raw[at:begin] != _ID:
         raise _Unusual
-    at, stop = _delimited(raw, at + 1)
-    event = _recorded_event(raw, at, stop)
-    at = stop
-    if raw[at] == 0x12:
-        at, stop = _delimited(raw, at + 1)
-        link = _recorded_event(raw, at, stop)
-        link.__class__ = RecordedEvent
-        event.link = link  # type: ignore[assignment]  # mypy does not see the change of class
-        at = stop
-    # What is left is the position of the record that was read, which that record tells itself.
+    at += 40
+    digits = raw[begin:at].replace(b"-", b"")
+    if len(digits) != 32:
+        raise _Unusual
+    event._id = _from_bytes(a2b_hex(digits))
+
+    # stream_identifier=2: one field, the name
+    end = at + 2 + raw[at + 1]
+    name = _names.get(raw[at:end])
+    if name is None:
+        name, end = _new_name(raw, at)
+    event.stream_name = name
+    at = end
+
+    # stream_revision=3
+    revision = 0
     if raw[at] == 0x18:
-        at += 1
-        while raw[at] > 127:
+        revision = raw[at + 1]
+        if revision < 128:
+            at += 2
+        elif raw[at + 2] < 128:
+            revision += (raw[at + 2] << 7) - 128
+            at += 3
+        else:
+            revision, at = read_varint(raw, at + 1)
             at += 1
-        at += 1
-        if at - stop > 11:
+    event.stream_position = revision
+
+    # prepare_position=4, commit_position=5: nearly always the same
+    prepare: int | None
+    upper, base, size = _upper
+    begin = at + 1
+    low, high = raw[begin], raw[at + 2]
+    if raw[at] == 0x20 and low > 127 and high > 127 and raw.startswith(upper, at + 3):
+        prepare = base + low + (high << 7)
+        at = begin + size
+        position = raw[begin:at]
+    else:
+        prepare, at = _new_position(raw, at)
+        position = raw[begin:at]
+        size = len(position)
+    begin = at + 1
+    end = begin + size
+    if raw[at] == 0x28 and raw[begin:end] == position and size:
+        event.prepare_position = event.commit_position = prepare
+        at = end
+    else:
+        event.prepare_position = prepare
+        event.commit_position, at = _other_position(raw, at)
+
+    # metadata=6, a map of texts: type, created, content-type
+    event.content_type = ""
+    end = at + 2 + raw[at + 1] + _CREATED_SIZE
+    event_type = _types.get(raw[at:end])
+    if event_type is None:
+        event.type = ""
+        event._ticks = 0
+        at = _other_metadata(event, raw, at, stop)
+    else:
+        event.type = event_type
+        at = end + _TICKS_SIZE
+        event._ticks = ticks = int(raw[end:at])
+        if ticks < _LEAST_TICKS:
             raise _Unusual
-    elif raw[at] == 0x22 and raw[at + 1] == 0:
-        at += 2
-    if at != end:
+        if raw[at] == 0x32:
+            end = at + 2 + raw[at + 1]
+            content_type = _content_types.get(raw[at:end])
+            if content_type is not None:
+                event.content_type = content_type
+                at = end
+            if raw[at] == 0x32:
+                at = _other_metadata(event, raw, at, stop)
+
+    # custom_metadata=7
+    if raw[at] == 0x3A:
+        size = raw[at + 1]
+        if size < 128:
+            at += 2
+            end = at + size
+        else:
+            at, end = _delimited(raw, at + 1)
+        event.metadata = raw[at:end]
+        at = end
+    else:
+        event.metadata = b""
+
+    # data=8, the last field
+    if raw[at] == 0x42:
+        size = raw[at + 1]
+        if size < 128:
+            at += 2
+        elif raw[at + 2] < 128:
+            size += (raw[at + 2] << 7) - 128
+            at += 3
+        else:
+            at, end = _delimited(raw, at + 1)
+            size = end - at
+        event.data = raw[at:stop]
+        at += size
+    else:
+        event.data = b""
+    if at != stop:
         raise _Unusual
-    event.__class__ = RecordedEvent
-    return event  # type: ignore[return-value]
+    event.link = None
+    return position
 
 
 def _delimited(raw: bytes, at: int) -> tuple[int, int]:
@@ -101,140 +226,102 @@ def _delimited(raw: bytes, at: int) -> tuple[int, int]:
     return at, end
 
 
-def _recorded_event(raw: bytes, at: int, stop: int) -> EventDraft:
-    event = EventDraft()
-
-    # id=1: a UUID as text
-    if raw[at : at + 4] != b"\x0a\x26\x12\x24":
+def _check_position(raw: bytes, at: int) -> None:
+    """What stands at the end, beside the records, must be a position or that there is none."""
+    if raw[at] == 0x18:
+        _, last = read_varint(raw, at + 1)
+        if last + 1 != len(raw):
+            raise _Unusual
+    elif raw[at:] != b"\x22\x00":
         raise _Unusual
-    digits = raw[at + 4 : at + 40].replace(b"-", b"")
-    if len(digits) != 32:
-        raise _Unusual
-    event._id = _from_bytes(a2b_hex(digits), "big")
-    at += 40
 
-    # stream_identifier=2: one field, the name
+
+# -- what is remembered ----------------------------------------------------------------------------------------------
+
+
+def _remember(memory: dict[bytes, _Value], key: bytes, value: _Value) -> None:
+    if len(key) <= _MEMORABLE:
+        if len(memory) >= _MEMORY:
+            memory.clear()
+        memory[key] = value
+
+
+def _new_lengths(raw: bytes) -> tuple[int, int, int]:
+    """Where the record of a message begins and ends, and where the message does."""
+    if raw[0] != 0x0A:
+        raise _Unusual
+    at, end = _delimited(raw, 1)
+    if raw[at] != 0x0A:
+        raise _Unusual
+    at, stop = _delimited(raw, at + 1)
+    found = at, stop, end
+    if at <= _LENGTHS_SIZE:
+        _remember(_lengths, raw[:_LENGTHS_SIZE], found)
+    return found
+
+
+def _new_name(raw: bytes, at: int) -> tuple[str, int]:
+    """The name in the identifier at ``at``, and the end of that: the next event is likely of the same stream."""
     if raw[at] != 0x12:
         raise _Unusual
-    size = raw[at + 1]
-    at += 2
-    end = at + size
-    if size > 127:
-        at, end = _delimited(raw, at - 1)
-    if end > stop:
+    begin, end = _delimited(raw, at + 1)
+    if raw[begin] != 0x1A:
         raise _Unusual
-    identifier = raw[at:end]
-    name = _names.get(identifier)
-    event.stream_name = _new_name(identifier) if name is None else name
-    at = end
+    begin, stop = _delimited(raw, begin + 1)
+    if stop != end:
+        raise _Unusual
+    name = raw[begin:end].decode()
+    _remember(_names, raw[at:end], name)
+    return name, end
 
-    # stream_revision=3, prepare_position=4, commit_position=5
-    revision = prepare = commit = 0
-    tag = raw[at]
-    if tag == 0x18:
-        at += 1
-        revision = raw[at]
-        if revision > 127:
-            revision, at = read_varint(raw, at)
-        at += 1
-        tag = raw[at]
-    if tag == 0x20:
-        begin = at + 1
-        prepare, at = read_varint(raw, begin)
-        at += 1
-        width = at - begin
-        if raw[at] == 0x28 and raw[at + 1 : at + 1 + width] == raw[begin:at]:
-            commit = prepare  # nearly always
-            at += 1 + width
-        elif raw[at] == 0x28:
-            commit, at = read_varint(raw, at + 1)
-            at += 1
-    elif tag == 0x28:
-        commit, at = read_varint(raw, at + 1)
-        at += 1
-    event.stream_position = revision
-    event.prepare_position = None if prepare == UNKNOWN_POSITION else prepare
-    event.commit_position = None if commit == UNKNOWN_POSITION else commit
 
-    # metadata=6: a map of texts; type and content-type are the same few again and again
-    event_type = content_type = ""
-    ticks = 0
-    data = custom_metadata = b""
+def _new_position(raw: bytes, at: int) -> tuple[int | None, int]:
+    """The prepare position at ``at``, and its end."""
+    global _upper
+    if raw[at] != 0x20:
+        return 0, at
+    begin = at + 1
+    value, at = read_varint(raw, begin)
+    at += 1
+    if 3 <= at - begin <= 9:
+        _upper = raw[begin + 2 : at], value - raw[begin] - (raw[begin + 1] << 7), at - begin
+    return (None if value == UNKNOWN_POSITION else value), at
+
+
+def _other_position(raw: bytes, at: int) -> tuple[int | None, int]:
+    """A commit position that is not the prepare position, and its end."""
+    if raw[at] != 0x28:
+        return 0, at
+    value, last = read_varint(raw, at + 1)
+    return (None if value == UNKNOWN_POSITION else value), last + 1
+
+
+def _other_metadata(event: EventDraft, raw: bytes, at: int, stop: int) -> int:
+    """Entries of the map in any order, up to its end, which is returned."""
     while at < stop and raw[at] == 0x32:
-        size = raw[at + 1]
-        if size == _CREATED_SIZE and raw.startswith(_CREATED, at):
-            at += _CREATED_DIGITS
-            ticks = int(raw[at : at + 17])
-            if ticks < 10**16:  # not 17 digits: a sign, a space, a leading zero
-                raise _Unusual
-            at += 17
-            continue
-        if size == _JSON_SIZE and raw.startswith(_JSON, at):
-            content_type = "application/json"
-            at += _JSON_SIZE + 2
-            continue
-        at += 2
-        end = at + size
-        if size > 127:
-            at, end = _delimited(raw, at - 1)
-        if end > stop:
+        begin = at
+        at, end = _delimited(raw, at + 1)
+        if raw[at] != 0x0A:
             raise _Unusual
-        entry = raw[at:end]
-        at = end
-        pair = _system.get(entry)
-        key, value = _new_pair(entry) if pair is None else pair
+        at, key_end = _delimited(raw, at + 1)
+        if raw[key_end] != 0x12:
+            raise _Unusual
+        key = raw[at:key_end].decode()
+        at, value_end = _delimited(raw, key_end + 1)
+        if value_end != end:
+            raise _Unusual
+        value = raw[at:end].decode()
         if key == "type":
-            event_type = value
+            event.type = value
+            following = end + _CREATED_SIZE
+            if raw[end:following] == _CREATED:
+                _remember(_types, raw[begin:following], value)
         elif key == "content-type":
-            content_type = value
+            event.content_type = value
+            _remember(_content_types, raw[begin:end], value)
         elif key == "created":
-            raise _Unusual
-
-    # custom_metadata=7, data=8
-    if at < stop and raw[at] == 0x3A:
-        at, end = _delimited(raw, at + 1)
-        custom_metadata = raw[at:end]
+            event._ticks = ticks = int(value)
+            if ticks < _LEAST_TICKS or end - at != _TICKS_SIZE:
+                raise _Unusual
         at = end
-    if at < stop and raw[at] == 0x42:
-        at, end = _delimited(raw, at + 1)
-        data = raw[at:end]
-        at = end
-    if at != stop:
-        raise _Unusual
-    event.type = event_type
-    event.content_type = content_type
-    event._ticks = ticks
-    event.metadata = custom_metadata
-    event.data = data
-    event.link = None
-    return event
-
-
-def _new_name(identifier: bytes) -> str:
-    """The name in an encoded StreamIdentifier; remembered, since the next event is likely of the same stream."""
-    at, end = _delimited(identifier, 1)
-    if identifier[0] != 0x1A or end != len(identifier):
-        raise _Unusual
-    name = identifier[at:end].decode()
-    if len(identifier) <= _MEMORABLE:
-        if len(_names) >= _MEMORY:
-            _names.clear()
-        _names[identifier] = name
-    return name
-
-
-def _new_pair(entry: bytes) -> tuple[str, str]:
-    """Key and value of an encoded map entry; remembered."""
-    at, end = _delimited(entry, 1)
-    if entry[0] != 0x0A or entry[end] != 0x12:
-        raise _Unusual
-    key = entry[at:end].decode()
-    at, end = _delimited(entry, end + 1)
-    if end != len(entry):
-        raise _Unusual
-    pair = key, entry[at:end].decode()
-    if len(entry) <= _MEMORABLE:
-        if len(_system) >= _MEMORY:
-            _system.clear()
-        _system[entry] = pair
-    return pair
+    return at

@@ -14,9 +14,11 @@ ContentType = Literal["application/json", "application/octet-stream"]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _TICKS_PER_MICROSECOND = 10
-_TICKS_PER_SECOND = 10_000_000
+_MICROSECOND = timedelta(microseconds=1)
+_new = object.__new__
 _set_uuid_int = uuid.UUID.__dict__["int"].__set__
 _set_uuid_safety = uuid.UUID.__dict__["is_safe"].__set__
+_UNKNOWN_SAFETY = uuid.SafeUUID.unknown
 
 
 class StreamState(Enum):
@@ -171,16 +173,15 @@ class RecordedEvent(EventDraft):
     def id(self) -> uuid.UUID:
         """The id that the writer gave the event."""
         # The constructor would look at six arguments, which takes longer than all else that reading an id does.
-        made = object.__new__(uuid.UUID)
+        made = _new(uuid.UUID)
         _set_uuid_int(made, self._id)
-        _set_uuid_safety(made, uuid.SafeUUID.unknown)
+        _set_uuid_safety(made, _UNKNOWN_SAFETY)
         return made
 
     @property
     def recorded_at(self) -> datetime:
         """When the server wrote the event, in UTC, to the microsecond; ``created_ticks`` is exact."""
-        seconds, ticks = divmod(self._ticks, _TICKS_PER_SECOND)
-        return _EPOCH + timedelta(0, seconds, ticks // _TICKS_PER_MICROSECOND)
+        return _EPOCH + _MICROSECOND * (self._ticks // _TICKS_PER_MICROSECOND)
 
     @property
     def created_ticks(self) -> int:
@@ -314,7 +315,7 @@ def ticks_of(moment: datetime) -> int:
     """A time as units of 100 nanoseconds since 1970-01-01T00:00:00Z."""
     if moment.tzinfo is None:
         raise InvalidArgumentError("recorded_at must know its time zone")
-    return (moment - _EPOCH) // timedelta(microseconds=1) * _TICKS_PER_MICROSECOND
+    return (moment - _EPOCH) // _MICROSECOND * _TICKS_PER_MICROSECOND
 
 
 def _rebuild(*values: Any) -> RecordedEvent:

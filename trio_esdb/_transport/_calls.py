@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 _CREDIT_BATCH = 64 * 1024
 """Bytes that a consumer takes before the core hears of it: one message more or less does not open a window."""
+_BATCH_SIZE = 64
+"""Messages in a batch, at most: so many are handed over in one go."""
 
 
 class UnaryCall:
@@ -62,19 +64,23 @@ class UnaryCall:
 
 
 class StreamingCall:
-    """A call with any number of responses, in a memory channel.
+    """A call with any number of responses, in a memory channel of batches, which are lists of messages.
 
     The channel itself has no limit, but no more gets into it than the call's receive window admits, and that opens
-    only as messages are taken: tell each of them with ``taken``.
+    only as messages are taken: tell each batch with ``drawn``. Whoever waits for a batch is given a single message, so
+    that several who wait share what comes.
     """
 
-    __slots__ = ("_incoming", "_link", "_stream", "_untold", "messages", "outcome")
+    __slots__ = ("_drawn", "_incoming", "_link", "_stream", "_untold", "batches", "outcome", "waiting")
 
     def __init__(self, link: ClientLink) -> None:
-        self._incoming, self.messages = trio.open_memory_channel[bytes](math.inf)
+        self._incoming, self.batches = trio.open_memory_channel[list[bytes]](math.inf)
         self._link = link
         self._stream: Stream | None = None
+        self._drawn = 0
         self._untold = 0
+        self.waiting = 0
+        """How many messages are in the channel."""
         self.outcome: Outcome | None = None
         """How the call ended; None while it goes on."""
 
@@ -87,20 +93,32 @@ class StreamingCall:
         """The call has its place on the connection."""
         self._stream = stream
 
-    def taken(self, message: bytes) -> None:
-        """The consumer took this message; the server may send as much again."""
-        self._untold += len(message) + PREFIX_SIZE
-        if self._untold >= _CREDIT_BATCH:
-            self.tell_taken()
+    def drawn(self, batch: list[bytes]) -> None:
+        """The consumer has this batch now: it took what was drawn before, and takes the first message of this.
 
-    def tell_taken(self) -> None:
-        """Give back all credit that is due; to be called before waiting for more messages."""
-        if self._untold and self._stream is not None:
-            core = self._link.core
-            core.take(self._stream, self._untold)
-            self._untold = 0
-            if core.has_output:
-                self._link.wake()
+        The server may send as much again.
+        """
+        self.waiting -= len(batch)
+        first = len(batch[0]) + PREFIX_SIZE
+        self._untold += self._drawn + first
+        self._drawn = sum(map(len, batch)) + PREFIX_SIZE * len(batch) - first
+        if self._untold >= _CREDIT_BATCH:
+            self._give_credit()
+
+    def all_taken(self) -> None:
+        """The consumer has taken all that was drawn; to be called before waiting for more."""
+        self._untold += self._drawn
+        self._drawn = 0
+        if self._untold:
+            self._give_credit()
+
+    def _give_credit(self) -> None:
+        assert self._stream is not None
+        core = self._link.core
+        core.take(self._stream, self._untold)
+        self._untold = 0
+        if core.has_output:
+            self._link.wake()
 
     def close(self) -> None:
         """End the call at once; a call that is still open is reset. Never waits."""
@@ -111,11 +129,17 @@ class StreamingCall:
     def on_messages(self, stream: Stream, messages: list[bytes]) -> None:
         """Responses came."""
         put = self._incoming.send_nowait
+        hungry = 0
+        if len(messages) > 1:
+            hungry = min(len(messages), self._incoming.statistics().tasks_waiting_receive)
         try:
-            for message in messages:
-                put(message)
+            for message in messages[:hungry]:
+                put([message])
+            for at in range(hungry, len(messages), _BATCH_SIZE):
+                put(messages[at : at + _BATCH_SIZE])
         except (trio.ClosedResourceError, trio.BrokenResourceError):
             return  # closed, and these had been on their way
+        self.waiting += len(messages)
 
     def on_end(self, outcome: Outcome) -> None:
         """The call is over: after the messages that came, the channel ends."""

@@ -10,6 +10,7 @@ PREFIX_SIZE = 5
 _prefix = struct.Struct(">BI")
 _pack_prefix = _prefix.pack
 _unpack_prefix = _prefix.unpack_from
+_from_bytes = int.from_bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,16 +85,18 @@ class Deframer:
             consumed = need
         begin = at
         need = PREFIX_SIZE
+        limit = self._size_limit
         while stop - at >= PREFIX_SIZE:
-            flag, size = _unpack_prefix(data, at)
-            if flag or size > self._size_limit:
-                self.error = self._refusal(flag, size)
+            message = at + PREFIX_SIZE
+            size = _from_bytes(data[at:message])  # and the flag above it, which is beyond every limit
+            if size > limit:
+                self.error = self._refusal(*_unpack_prefix(data, at))
                 break
-            end = at + PREFIX_SIZE + size
+            end = message + size
             if end > stop:
                 need += size
                 break
-            messages.append(data[at + PREFIX_SIZE : end])
+            messages.append(data[message:end])
             at = end
         if at < stop:
             self._keep(need, data[at:stop])

@@ -10,6 +10,7 @@ import trio
 
 from tests.conformance import driver
 from tests.conformance.records import schema
+from tests.transport.rig import Consumer
 from trio_esdb._transport import ClientLink, StreamingCall
 from trio_esdb._wire import Limits, Outcome
 from trio_esdb.embedded import EmbeddedNode
@@ -37,6 +38,7 @@ class Call:
         self._call = StreamingCall(link)
         self._stream = link.core.start_call(headers, timeout, self._call)
         self._call.started(self._stream)
+        self._consumer = Consumer(self._call)
 
     def send(self, *bodies: dict[str, Any]) -> Call:
         """Send these messages."""
@@ -58,9 +60,9 @@ class Call:
 
     async def raw(self) -> bytes:
         """The next message; trio.EndOfChannel at the end of the call."""
-        message = await self._call.messages.receive()
-        self._call.taken(message)
-        self._call.tell_taken()
+        message = await self._consumer.receive()
+        if not self._call.waiting:
+            self._call.all_taken()
         return message
 
     async def receive(self) -> dict[str, Any]:
