@@ -59,8 +59,22 @@ def test_only_the_given_range_counts() -> None:
 
 
 def test_framing_is_the_reverse() -> None:
-    assert frame_messages([b"", b"abc", b"d" * 300]) == message(b"") + message(b"abc") + message(b"d" * 300)
-    assert frame_messages([]) == b""
+    small = [b"", b"abc", b"d" * 300]
+    assert frame_messages(small) == [message(b"") + message(b"abc") + message(b"d" * 300)]
+    assert frame_messages([]) == []
+
+
+@given(st.lists(st.sampled_from([0, 1, 3, 16_384, 16_385, 100_000]), max_size=300))
+def test_many_messages_are_framed_in_pieces(sizes: list[int]) -> None:
+    """A large message is a piece of its own, and not copied; small ones are in pieces that do not grow for ever."""
+    messages = [bytes(size) for size in sizes]
+    pieces = frame_messages(iter(messages))
+    assert b"".join(pieces) == b"".join(map(message, messages))
+    large = {id(each) for each in messages if len(each) > 16_384}
+    assert [id(piece) for piece in pieces if id(piece) in large] == [id(each) for each in messages if id(each) in large]
+    assert all(
+        0 < len(piece) <= 64 * (PREFIX_SIZE + 16_384) + PREFIX_SIZE for piece in pieces if id(piece) not in large
+    )
 
 
 @pytest.mark.parametrize(

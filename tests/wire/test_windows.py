@@ -224,12 +224,25 @@ def test_what_the_peers_window_does_not_admit_waits() -> None:
     frames = server.sent()
     assert len(payload(frames)) == 10
     assert not any(f.flags & rig.END_STREAM for f in frames)
-    assert len(stream.unsent) == 15
+    assert stream.unsent == 15
     server.feed(rig.window_update(1, 7))
     assert len(payload(server.sent())) == 7
     server.feed(rig.window_update(1, 100))
     (last,) = server.sent()
     assert (len(last.payload), last.flags) == (8, rig.END_STREAM)
+
+
+def test_what_is_queued_can_be_had_in_portions() -> None:
+    """Each but the last is as large as asked for, a frame more or less."""
+    server = BareServer(None, (4, 10**6))
+    server.feed(rig.window_update(0, 10**6))
+    body = [bytes([n]) * 3000 for n in range(40)] + [b"large" * 20_000]
+    server.call(*body)
+    portions = list(iter(lambda: server.core.data_to_send(20_000), b""))
+    assert not server.core.has_output
+    assert all(20_000 <= len(portion) <= 20_000 + 16_384 for portion in portions[:-1])
+    assert len(portions[-1]) <= 20_000
+    assert payload(rig.cut(b"".join(portions))) == b"".join(map(message, body))
 
 
 def test_frames_are_no_larger_than_the_peer_takes() -> None:

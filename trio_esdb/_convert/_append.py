@@ -5,6 +5,7 @@ The layouts are those of ``AppendReq`` in ``protos/streams.proto``. Tests hold t
 
 from __future__ import annotations
 
+from binascii import b2a_hex
 from functools import lru_cache
 
 from trio_esdb._model import NewEvent
@@ -14,7 +15,7 @@ from ._varint import field, varint
 _OPTIONS, _PROPOSED = 0x0A, 0x12
 _IDENTIFIER, _NAME = 0x0A, 0x1A
 _REVISION, _NO_STREAM, _ANY, _EXISTS = b"\x10", b"\x1a\x00", b"\x22\x00", b"\x2a\x00"
-_METADATA, _CUSTOM_METADATA, _DATA = 0x12, b"\x1a", b"\x22"
+_METADATA, _CUSTOM_METADATA, _DATA = 0x12, 0x1A, 0x22
 _KEY, _VALUE = 0x0A, 0x12
 _ID_SIZE = 40
 
@@ -34,27 +35,32 @@ def append_options(stream_name: str, expected: int) -> bytes:
 
 def proposed_message(event: NewEvent) -> bytes:
     """A further message of an append: one event. Its data are copied once, into this."""
-    digits = b"%032x" % event.id.int
+    id = b2a_hex(event.id.int.to_bytes(16), b"-", 2)  # two hyphens more than a UUID's text has
     system, custom, data = _system_metadata(event.type, event.content_type), event.metadata, event.data
-    data_head = _DATA + _size(len(data)) if data else b""
-    if custom:
-        custom = _CUSTOM_METADATA + _size(len(custom)) + custom
-    return b"\x12%b\x0a\x26\x12\x24%b-%b-%b-%b-%b%b%b%b%b" % (
-        _size(_ID_SIZE + len(system) + len(custom) + len(data_head) + len(data)),
-        digits[:8],
-        digits[8:12],
-        digits[12:16],
-        digits[16:20],
-        digits[20:],
-        system,
-        custom,
-        data_head,
-        data,
+    custom_head = _custom_metadata_head(len(custom)) if custom else b""
+    data_head = _data_head(len(data)) if data else b""
+    size = _ID_SIZE + len(system) + len(custom_head) + len(custom) + len(data_head) + len(data)
+    return b"".join(
+        (_proposed_head(size), id[:4], id[5:29], id[30:34], id[35:], system, custom_head, custom, data_head, data)
     )
 
 
-_size = lru_cache(maxsize=1024)(varint)
-"""Lengths as varints: a program's events have the same few."""
+# What stands before a payload depends on its size alone, and a program's events have the same few sizes.
+
+
+@lru_cache(maxsize=1024)
+def _proposed_head(size: int) -> bytes:
+    return b"%c%b\x0a\x26\x12\x24" % (_PROPOSED, varint(size))
+
+
+@lru_cache(maxsize=1024)
+def _custom_metadata_head(size: int) -> bytes:
+    return b"%c%b" % (_CUSTOM_METADATA, varint(size))
+
+
+@lru_cache(maxsize=1024)
+def _data_head(size: int) -> bytes:
+    return b"%c%b" % (_DATA, varint(size))
 
 
 @lru_cache(maxsize=1024)

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 Core = TypeVar("Core", "ClientConnection", "ServerConnection")
 
 _READ_SIZE = 64 * 1024
+_WRITE_SIZE = 256 * 1024
+"""Larger buffers would be new pages of memory each time, which cost more than a further call."""
 _CLOSING_TIME = 1.0
 """Seconds in which a connection's last words must leave."""
 
@@ -91,7 +93,7 @@ class Link(ABC, Generic[Core]):
         try:
             while True:
                 await trio.lowlevel.checkpoint_if_cancelled()  # what is queued then is for the last words
-                data = core.data_to_send()
+                data = core.data_to_send(_WRITE_SIZE)
                 if data:
                     self._sending = True
                     await stream.send_all(data)

@@ -103,7 +103,7 @@ class ServerCall:
     async def send(self, *messages: bytes) -> None:
         """Queue responses, and wait while more than a little of this call is still to be taken by the client."""
         self.post(*messages)
-        if len(self._stream.unsent) > _HIGH_WATER:
+        if self._stream.unsent > _HIGH_WATER:
             self._stream.drain_wanted = True
             if self._room is None or self._room.is_set():
                 self._room = trio.Event()

@@ -7,6 +7,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 PREFIX_SIZE = 5
+_LARGE = 16 * 1024
+"""Messages beyond this are pieces of their own,"""
+_TOGETHER = 128
+"""of others there are half as many in a piece."""
 _prefix = struct.Struct(">BI")
 _pack_prefix = _prefix.pack
 _unpack_prefix = _prefix.unpack_from
@@ -21,13 +25,23 @@ class MessageError:
     too_large: bool = False
 
 
-def frame_messages(messages: Iterable[bytes]) -> bytes:
-    """These messages, one after another, each with its prefix."""
-    parts = []
+def frame_messages(messages: Iterable[bytes]) -> list[bytes]:
+    """These messages, one after another, each with its prefix: in pieces, so that a large one need not be copied."""
+    pieces: list[bytes] = []
+    small: list[bytes] = []
     for message in messages:
-        parts.append(_pack_prefix(0, len(message)))
-        parts.append(message)
-    return b"".join(parts)
+        small.append(_pack_prefix(0, len(message)))
+        if len(message) > _LARGE:
+            pieces += (b"".join(small), message)
+            small = []
+            continue
+        small.append(message)
+        if len(small) >= _TOGETHER:
+            pieces.append(b"".join(small))
+            small = []
+    if small:
+        pieces.append(b"".join(small))
+    return pieces
 
 
 class Deframer:

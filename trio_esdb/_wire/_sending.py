@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from h2.config import H2Configuration
 from h2.connection import H2Connection
@@ -75,10 +75,19 @@ class Sender(ABC):
         """Whether there is anything to send."""
         return bool(self._out)
 
-    def data_to_send(self) -> bytes:
-        """All that is queued for the peer; empty where nothing is."""
-        data = b"".join(self._out)
-        self._out.clear()
+    def data_to_send(self, about: int | None = None) -> bytes:
+        """What is queued for the peer, or ``about`` so many bytes of it; empty where nothing is."""
+        out = self._out
+        if about is None or sum(map(len, out)) <= about:
+            data = b"".join(out)
+            out.clear()
+            return data
+        size = count = 0
+        while size < about:
+            size += len(out[count])
+            count += 1
+        data = b"".join(out[:count])
+        del out[:count]
         return data
 
     def send_messages(self, stream: Stream, messages: Iterable[bytes], *, end: bool = False) -> None:
@@ -102,46 +111,43 @@ class Sender(ABC):
     def _highest_peer_stream(self) -> int:
         """The last of the streams that the peer opened, as GOAWAY tells it."""
 
-    def _send(self, stream: Stream, payload: bytes, ending: tuple[Header, ...] | None) -> None:
+    def _send(self, stream: Stream, pieces: Sequence[bytes], ending: tuple[Header, ...] | None) -> None:
         """Queue DATA, then what ends our side: trailers, or a bare END_STREAM for the empty tuple."""
         if stream.ending is not None:
             return  # the last word on this side is spoken
         stream.ending = ending
-        if stream.unsent:
-            stream.unsent += payload
+        payload = pieces[0] if pieces else b""
+        size = len(payload)
+        at_once = min(stream.send_window, self._h2.outbound_flow_control_window, self._h2.max_outbound_frame_size)
+        if len(pieces) > 1 or stream.unsent or size > max(0, at_once):
+            stream.put(pieces)
             self._pump(stream)
             return
-        size = len(payload)
-        room = min(stream.send_window, self._h2.outbound_flow_control_window) if size else 0
-        if size <= room and size <= self._h2.max_outbound_frame_size:
-            bare_end = ending == ()
-            if size or bare_end:
-                stream.send_window -= size
-                self._h2.outbound_flow_control_window -= size
-                self._out.append(
-                    frames.head(size, frames.DATA, frames.FLAG_END_STREAM if bare_end else 0, stream.id) + payload
-                )
-        else:
-            sent = max(0, min(size, room))
-            self._emit(stream, payload if sent == size else payload[:sent], final=sent == size)
-            if sent < size:
-                stream.unsent += memoryview(payload)[sent:]
-                self._blocked[stream.id] = stream
-                return
+        bare_end = ending == ()
+        if size or bare_end:
+            stream.send_window -= size
+            self._h2.outbound_flow_control_window -= size
+            flags = frames.FLAG_END_STREAM if bare_end else 0
+            self._out.append(frames.head(size, frames.DATA, flags, stream.id) + payload)
         if ending is not None:
             self._end_local(stream, ending)
 
     def _pump(self, stream: Stream) -> None:
         """Send what the windows admit of a stream's waiting bytes."""
-        unsent = stream.unsent
         self._blocked.pop(stream.id, None)
-        size = min(len(unsent), stream.send_window, self._h2.outbound_flow_control_window)
-        if size > 0:
-            with memoryview(unsent) as waiting:
-                piece = bytes(waiting[:size])
-            del unsent[:size]
-            self._emit(stream, piece, final=not unsent)
-        if unsent:
+        room = min(stream.unsent, stream.send_window, self._h2.outbound_flow_control_window)
+        if room > 0:
+            stream.send_window -= room
+            self._h2.outbound_flow_control_window -= room
+            frame_size = self._h2.max_outbound_frame_size
+            while room:
+                size = min(room, frame_size)
+                room -= size
+                pieces = stream.cut(size)
+                flags = frames.FLAG_END_STREAM if not stream.unsent and stream.ending == () else 0
+                self._out.append(frames.head(size, frames.DATA, flags, stream.id))
+                self._out += pieces
+        if stream.unsent:
             self._blocked[stream.id] = stream
             return
         if stream.ending is not None:
@@ -149,20 +155,6 @@ class Sender(ABC):
         if stream.drain_wanted:
             stream.drain_wanted = False
             self._events.append(Drained(stream))
-
-    def _emit(self, stream: Stream, data: bytes, *, final: bool) -> None:
-        """Queue DATA frames with all of this, which the windows admit; ``final`` if nothing waits behind it."""
-        whole = memoryview(data)
-        step = self._h2.max_outbound_frame_size
-        size = len(data)
-        stream.send_window -= size
-        self._h2.outbound_flow_control_window -= size
-        end_stream = final and stream.ending == ()
-        for at in range(0, size, step):
-            piece = whole[at : at + step]
-            flags = frames.FLAG_END_STREAM if end_stream and at + step >= size else 0
-            self._out.append(frames.head(len(piece), frames.DATA, flags, stream.id))
-            self._out.append(piece)
 
     def _unblock(self) -> None:
         for stream in list(self._blocked.values()):
@@ -213,4 +205,4 @@ class Sender(ABC):
     def _forget(self, stream: Stream) -> None:
         self.streams.pop(stream.id, None)
         self._blocked.pop(stream.id, None)
-        stream.unsent.clear()
+        stream.drop_unsent()

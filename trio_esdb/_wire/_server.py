@@ -66,7 +66,7 @@ class ServerConnection(Connection):
             trailers += tuple(encode_headers(metadata))
         if stream.id not in self._responding:
             trailers = _RESPONSE_HEADERS + trailers
-        self._send(stream, b"", trailers)
+        self._send(stream, (), trailers)
 
     def has_begun(self, stream: Stream) -> bool:
         """Whether response headers have been queued."""
@@ -75,7 +75,7 @@ class ServerConnection(Connection):
     def refuse_http(self, stream: Stream, status: int) -> None:
         """End the call with a bare HTTP status, as a server does that fails below gRPC."""
         if stream.id in self.streams:
-            self._send(stream, b"", ((":status", str(status)), ("content-length", "0")))
+            self._send(stream, (), ((":status", str(status)), ("content-length", "0")))
 
     def goodbye(self, code: int = Code.NO_ERROR, text: str = "") -> None:
         """Queue a GOAWAY: calls that come from now on are refused, open ones go on."""
@@ -182,7 +182,7 @@ class ServerConnection(Connection):
         return CallReset(stream, outcome.message)
 
     def _refuse_message(self, stream: Stream, error: MessageError) -> None:
-        stream.unsent.clear()  # responses that the client has no room for must not hold up the bad news
+        stream.drop_unsent()  # responses that the client has no room for must not hold up the bad news
         if error.too_large:
             text = "Received message exceeds the maximum configured message size."
             self.finish(stream, Status.RESOURCE_EXHAUSTED, text)

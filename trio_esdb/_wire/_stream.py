@@ -10,11 +10,15 @@ nothing whole is waiting in front of it; that *advance* is kept back when the me
 
 from __future__ import annotations
 
-from typing import Any
+from collections import deque
+from collections.abc import Iterable
+from typing import Any, Final
 
 from ._messages import Deframer
 
 Header = tuple[str, str]
+_NOTHING: Final[deque[memoryview]] = deque(maxlen=0)
+"""What waits on most streams, all their lives."""
 
 
 class Stream:
@@ -40,6 +44,7 @@ class Stream:
         "text",
         "unsent",
         "untaken",
+        "waiting",
         "window",
     )
 
@@ -53,7 +58,10 @@ class Stream:
         self.deframer = Deframer(message_limit)
         self.batch: list[bytes] | None = None
         self.send_window = send_window
-        self.unsent = bytearray()
+        self.unsent = 0
+        """Bytes that wait for the peer's windows,"""
+        self.waiting: deque[memoryview] = _NOTHING
+        """and these bytes, in pieces."""
         self.ending: tuple[Header, ...] | None = None
         """What ends our side once ``unsent`` is empty: trailers, or no trailers at all for a bare END_STREAM."""
         self.drain_wanted = False
@@ -66,3 +74,31 @@ class Stream:
         """Client: whether the answer is gRPC at all, so that its body is messages."""
         self.body_left: int | None = None
         self.text = b""
+
+    def put(self, pieces: Iterable[bytes]) -> None:
+        """Let these wait for the peer's windows, behind what waits already."""
+        if self.waiting is _NOTHING:
+            self.waiting = deque()
+        for piece in pieces:
+            self.unsent += len(piece)
+            self.waiting.append(memoryview(piece))
+
+    def cut(self, size: int) -> list[memoryview]:
+        """So many of the waiting bytes, for a frame; they are not copied."""
+        self.unsent -= size
+        found = []
+        while size:
+            piece = self.waiting[0]
+            if len(piece) > size:
+                self.waiting[0] = piece[size:]
+                piece = piece[:size]
+            else:
+                self.waiting.popleft()
+            found.append(piece)
+            size -= len(piece)
+        return found
+
+    def drop_unsent(self) -> None:
+        """Forget what waits."""
+        self.unsent = 0
+        self.waiting = _NOTHING
