@@ -53,10 +53,10 @@ class Writing(Area):
                 )
             messages.append(message)
         doing = f"appending to stream {stream_name!r}"
-        return await self._append(
-            messages,
+        reply = await self._unary(Method.APPEND, messages, timeout=timeout, doing=doing, stream_name=stream_name)
+        return self._appended(
+            reply,
             expected_position,
-            timeout=timeout,
             doing=doing,
             stream_name=stream_name,
             standing=lambda last: "the stream has no events" if last is None else f"the stream is at {last}",

@@ -24,17 +24,18 @@ def append_response(raw: bytes) -> AppendResult | WrongRevision:
 
 
 def _usual_success(raw: bytes) -> AppendResult | None:
-    """A success as servers write it: revision, then commit and prepare position; None if it looks otherwise."""
+    """A success as servers write it: revision, then twice the same position; None if it looks otherwise."""
     if raw[0] != 0x0A or raw[1] != len(raw) - 2 or raw[2] != 0x08:
         return None
     revision, at = read_varint(raw, 3)
     if raw[at + 1] != 0x1A or raw[at + 2] != len(raw) - at - 3 or raw[at + 3] != 0x08:
         return None
-    commit, at = read_varint(raw, at + 4)
-    if raw[at + 1] != 0x10:
+    begin = at + 4
+    commit, at = read_varint(raw, begin)
+    at += 1
+    if raw[at] != 0x10 or raw[at + 1 :] != raw[begin:at] or commit == UNKNOWN_POSITION:
         return None
-    _, at = read_varint(raw, at + 2)
-    return AppendResult(commit, revision) if at + 1 == len(raw) and commit != UNKNOWN_POSITION else None
+    return AppendResult(commit, revision)
 
 
 def _append_response_the_long_way(raw: bytes) -> AppendResult | WrongRevision:

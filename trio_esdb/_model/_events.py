@@ -284,7 +284,7 @@ class AppendResult(int):
             for name, value in (("commit_position", commit_position), ("stream_position", stream_position)):
                 if value is not None and (not isinstance(value, int) or isinstance(value, bool)):
                     raise InvalidTypeError(f"{name} must be an int or None, not {_kind(value)}")
-        self = super().__new__(cls, -1 if commit_position is None else commit_position)
+        self = int.__new__(cls, -1 if commit_position is None else commit_position)
         attributes = self.__dict__
         attributes["commit_position"] = commit_position
         attributes["stream_position"] = stream_position

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ._client import ClientConnection, HeadersTooLarge
+from ._client import ClientConnection
 from ._events import (
     CallEnded,
     CallReceived,
@@ -18,6 +18,7 @@ from ._events import (
 )
 from ._frames import Code
 from ._grpc import Metadata, Status, encode_deadline, encode_headers
+from ._headers import HeadersTooLarge
 from ._limits import Limits
 from ._messages import PREFIX_SIZE
 from ._outcome import Outcome

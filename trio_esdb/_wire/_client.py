@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 from . import _frames as frames
@@ -9,16 +10,24 @@ from ._connection import Connection
 from ._events import CallEnded, Event, RoomChanged
 from ._frames import Code, code_name
 from ._grpc import Status
-from ._headers import RESPONSE, RESPONSE_TRAILERS, Header, content_length, literal
+from ._headers import RESPONSE, RESPONSE_TRAILERS, Header, HeaderList, HeadersTooLarge, content_length, literal
 from ._limits import Limits
 from ._messages import MessageError
 from ._outcome import Outcome, from_http, from_reset, from_trailers
 from ._sending import PeerError
 from ._stream import Stream
 
+_TIMEOUT_SIZE = 64
+"""What the header ``grpc-timeout`` adds to a list, at most."""
 
-class HeadersTooLarge(Exception):
-    """The request headers are larger than the server takes; nothing was sent."""
+
+@lru_cache(maxsize=256)
+def _answer(headers: HeaderList) -> tuple[int, str, int | None]:
+    """HTTP status (0 for what is none), content-type and content-length of an answer."""
+    found = headers.by_name
+    status = found[":status"]
+    number = int(status) if len(status) == 3 and status.isascii() and status.isdigit() else 0
+    return number, found.get("content-type", ""), content_length(found)
 
 
 class ClientConnection(Connection):
@@ -50,9 +59,11 @@ class ClientConnection(Connection):
         """Open a call; ``room`` must not be 0. HeadersTooLarge if the server would not take the headers."""
         assert not self.ended, "a call that nobody would ever end: room was not looked at"
         limit = self._peer_header_list
-        if limit is not None and self._list_size(headers) + 64 > limit:
-            raise HeadersTooLarge(f"the request headers are larger than the {limit} bytes that the server takes")
-        block = self._encoder.encode(headers)
+        try:
+            block = self._encoder.encode(headers, None if limit is None else limit - _TIMEOUT_SIZE)
+        except HeadersTooLarge:
+            text = f"the request headers are larger than the {limit} bytes that the server takes"
+            raise HeadersTooLarge(text) from None
         if timeout is not None:
             block += literal("grpc-timeout", timeout)
         stream = Stream(
@@ -98,7 +109,7 @@ class ClientConnection(Connection):
         headers = self._decode(stream, block, RESPONSE if first else RESPONSE_TRAILERS)
         if headers is None:
             return
-        if self._list_size(headers) > self.limits.header_list:
+        if headers.size > self.limits.header_list:
             self.reset(stream)
             text = f"a header list of more than {self.limits.header_list} bytes came"
             self._events.append(CallEnded(stream, Outcome(Status.RESOURCE_EXHAUSTED, text, local=True)))
@@ -114,17 +125,16 @@ class ClientConnection(Connection):
                 return
             self._finish(stream, headers)
             return
-        found = dict(headers)
-        status = found[":status"]
-        if status.startswith("1"):
+        status, content_type, length = _answer(headers)
+        if 100 <= status < 200:
             if end_stream:
                 self._break(stream, Code.PROTOCOL_ERROR, f"an answer ended with the interim status {status}")
-            return  # 1xx: the answer itself is still to come
+            return  # the answer itself is still to come
         stream.headers = headers
-        stream.http_status = int(status) if len(status) == 3 and status.isascii() and status.isdigit() else 0
-        stream.content_type = found.get("content-type", "")
-        stream.is_grpc = stream.http_status == 200 and stream.content_type.startswith("application/grpc")
-        stream.body_left = content_length(found)
+        stream.http_status = status
+        stream.content_type = content_type
+        stream.is_grpc = status == 200 and content_type.startswith("application/grpc")
+        stream.body_left = length
         if end_stream:
             stream.remote_closed = True
             self._finish(stream, headers)

@@ -22,7 +22,7 @@ from . import _frames as frames
 from ._events import ConnectionEnded, Event, MessagesReceived, RoomChanged
 from ._frames import Code
 from ._grpc import Status
-from ._headers import BlockDecoder, BlockError, Header, MalformedHeaders
+from ._headers import BlockDecoder, BlockError, HeaderList, MalformedHeaders
 from ._limits import Limits
 from ._messages import MessageError
 from ._outcome import Outcome
@@ -103,10 +103,11 @@ class Connection(Sender):
             self._rest = data
             return
         stop = len(data)
+        limit = self._h2.max_inbound_frame_size
         while stop - at >= frames.HEAD_SIZE:
             upper, lower, kind, flags, stream_id = _unpack_head(data, at)
             size = upper << 8 | lower
-            if size > self._h2.max_inbound_frame_size:
+            if size > limit:
                 raise PeerError(Code.FRAME_SIZE_ERROR, f"a frame of {size} bytes came")
             start = at + frames.HEAD_SIZE
             end = start + size
@@ -250,7 +251,7 @@ class Connection(Sender):
     def _on_block(self, stream_id: int, flags: int, block: bytes) -> None:
         """A whole header block came."""
 
-    def _decode(self, stream: Stream | None, block: bytes, rules: HeaderValidationFlags) -> tuple[Header, ...] | None:
+    def _decode(self, stream: Stream | None, block: bytes, rules: HeaderValidationFlags) -> HeaderList | None:
         """A block's headers; None where they are malformed, then the stream is refused."""
         try:
             return self._decoder.decode(block, rules)

@@ -7,8 +7,8 @@ directions remember blocks that left the table as it was, and forget them when i
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Self
 
 from h2.exceptions import ProtocolError
 from h2.utilities import HeaderValidationFlags, validate_headers
@@ -46,6 +46,24 @@ class MalformedHeaders(Exception):
     """Headers against HTTP/2's rules; only the stream is refused."""
 
 
+class HeadersTooLarge(Exception):
+    """The headers are larger than the peer takes; nothing was sent."""
+
+
+class HeaderList(tuple[Header, ...]):
+    """Headers as they came, with what is asked of the same ones again and again."""
+
+    size: int
+    by_name: dict[str, str]
+    """Of several headers of a name the last one."""
+
+    def __new__(cls, headers: Iterable[Header]) -> Self:
+        self = super().__new__(cls, headers)
+        self.size = list_size(self)
+        self.by_name = dict(self)
+        return self
+
+
 def list_size(headers: tuple[Header, ...]) -> int:
     """The size of a header list as SETTINGS_MAX_HEADER_LIST_SIZE counts it (RFC 9113, 6.5.2)."""
     return sum(len(name) + len(value) + 32 for name, value in headers)
@@ -67,7 +85,7 @@ class BlockEncoder:
 
     def __init__(self, encoder: Encoder) -> None:
         self._encoder = encoder
-        self._known: dict[Sequence[Header], bytes] = {}
+        self._known: dict[tuple[Header, ...], tuple[bytes, int]] = {}
 
     def forget(self) -> None:
         """The table has changed for another reason: the peer's SETTINGS."""
@@ -79,10 +97,12 @@ class BlockEncoder:
             changes[:] = sorted({min(changes), changes[-1]})
             self._encoder.header_table.resized = True
 
-    def encode(self, headers: tuple[Header, ...]) -> bytes:
-        """The header block of these headers, in this order."""
-        block = self._known.get(headers)
-        if block is not None:
+    def encode(self, headers: tuple[Header, ...], limit: int | None = None) -> bytes:
+        """The header block of these headers, in this order; HeadersTooLarge for a list of more than ``limit`` bytes."""
+        block, size = self._known.get(headers) or (b"", list_size(headers))
+        if limit is not None and size > limit:
+            raise HeadersTooLarge
+        if block:
             return block
         before = _table(self._encoder)
         block = self._encoder.encode(
@@ -96,7 +116,7 @@ class BlockEncoder:
         if _table_changed(self._encoder, before):
             self._known.clear()
         elif len(self._known) < _REMEMBERED:
-            self._known[headers] = block
+            self._known[headers] = block, size
         return block
 
 
@@ -105,14 +125,16 @@ class BlockDecoder:
 
     def __init__(self, decoder: Decoder) -> None:
         self._decoder = decoder
-        self._known: dict[tuple[bytes, HeaderValidationFlags], tuple[Header, ...]] = {}
+        self._known: tuple[dict[bytes, HeaderList], dict[bytes, HeaderList]] = {}, {}
+        """Headers, and trailers: for each of them the rules of a connection are always the same."""
 
-    def decode(self, block: bytes, rules: HeaderValidationFlags) -> tuple[Header, ...]:
+    def decode(self, block: bytes, rules: HeaderValidationFlags) -> HeaderList:
         """The headers of a block.
 
         BlockError where the block cannot be decoded, MalformedHeaders where what it says is against the rules.
         """
-        known = self._known.get((block, rules))
+        remembered = self._known[rules.is_trailer]
+        known = remembered.get(block)
         if known is not None:
             return known
         before = _table(self._decoder)
@@ -125,7 +147,8 @@ class BlockDecoder:
             raise BlockError(Code.COMPRESSION_ERROR, text) from None
         changed = _table_changed(self._decoder, before)
         if changed:
-            self._known.clear()
+            for each in self._known:
+                each.clear()
         try:
             # A real node begins some grpc-message values with a blank, so blanks around a value must pass.
             for _ in validate_headers([(name, value.strip(b" \t")) for name, value in pairs], rules):
@@ -133,9 +156,9 @@ class BlockDecoder:
             _check_lengths(pairs)
         except ProtocolError as exc:
             raise MalformedHeaders(str(exc)) from None
-        headers = tuple((_text(name), _text(value)) for name, value in pairs)
-        if not changed and len(self._known) < _REMEMBERED:
-            self._known[block, rules] = headers
+        headers = HeaderList((_text(name), _text(value)) for name, value in pairs)
+        if not changed and len(remembered) < _REMEMBERED:
+            remembered[block] = headers
         return headers
 
 

@@ -12,7 +12,7 @@ from h2.settings import SettingCodes, Settings
 from . import _frames as frames
 from ._events import Drained, Event
 from ._frames import Code
-from ._headers import BlockEncoder, Header, list_size
+from ._headers import BlockEncoder, Header
 from ._limits import DEFAULT_WINDOW, Limits
 from ._messages import frame_messages
 from ._stream import Stream
@@ -20,7 +20,6 @@ from ._stream import Stream
 USUAL_STREAMS = 100
 """The calls that servers allow at once, until their SETTINGS are there to tell."""
 _RESET_REMEMBERED = 4096
-_SIZES_REMEMBERED = 256
 _DEBUG_LIMIT = 256
 
 
@@ -45,7 +44,6 @@ class Sender(ABC):
         if limits.connection_window > DEFAULT_WINDOW:
             self._out.append(frames.window_update(0, limits.connection_window - DEFAULT_WINDOW))
         self._encoder = BlockEncoder(self._h2.encoder)
-        self._list_sizes: dict[tuple[Header, ...], int] = {}
         # The peer's SETTINGS as they are now; h2 looks each of them up in a stack of past and future values.
         self._peer_window = DEFAULT_WINDOW
         self._peer_header_list: int | None = None
@@ -169,15 +167,6 @@ class Sender(ABC):
         stream.local_closed = True
         if stream.remote_closed:
             self._forget(stream)
-
-    def _list_size(self, headers: tuple[Header, ...]) -> int:
-        """The size of a header list, counted once for headers that come again and again."""
-        size = self._list_sizes.get(headers)
-        if size is None:
-            if len(self._list_sizes) >= _SIZES_REMEMBERED:
-                self._list_sizes.clear()
-            size = self._list_sizes[headers] = list_size(headers)
-        return size
 
     def _send_headers(self, stream: Stream, headers: tuple[Header, ...], *, end_stream: bool) -> None:
         block = self._encoder.encode(headers)

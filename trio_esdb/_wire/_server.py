@@ -129,7 +129,7 @@ class ServerConnection(Connection):
         trailers = self._decode(stream, block, REQUEST_TRAILERS)
         if trailers is None:
             return
-        if self._list_size(trailers) > self.limits.header_list:
+        if trailers.size > self.limits.header_list:
             self._break(stream, Code.ENHANCE_YOUR_CALM, f"trailers of more than {self.limits.header_list} bytes came")
         elif end_stream:
             self._on_end_stream(stream)
@@ -154,13 +154,13 @@ class ServerConnection(Connection):
         self.streams[stream_id] = stream
         stream.headers = headers
         stream.remote_closed = end_stream
-        found = dict(headers)
+        found = headers.by_name
         stream.body_left = content_length(found)
         if found[":method"] != "POST":
             self.refuse_http(stream, 405)
         elif not found.get("content-type", "").startswith("application/grpc"):
             self.refuse_http(stream, 415)
-        elif self._list_size(headers) > self.limits.header_list:
+        elif headers.size > self.limits.header_list:
             self.refuse_http(stream, 431)
         else:
             timeout = seconds_from(found.get("grpc-timeout"))
