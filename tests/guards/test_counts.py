@@ -6,6 +6,7 @@ A bound that a change breaks is a question, not a verdict: each says what it pro
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
 
 import pytest
@@ -126,6 +127,33 @@ async def test_appends_at_once_leave_together(autojump_clock: trio.testing.MockC
     assert server.requests == 90
     assert server.sends - before[0] <= 4
     assert server.receives - before[1] <= 4
+
+
+async def test_what_is_over_needs_no_garbage_collector(autojump_clock: trio.testing.MockClock) -> None:
+    """Protects programs from pauses: no call leaves objects that hold each other."""
+    new = NewEvent(type="Guarded", data=b"x" * 200)
+    appending, reading_ = CannedServer(appended), CannedServer(reading(packed))
+    async with client_of(appending) as writer, client_of(reading_) as reader:
+
+        async def use(times: int) -> None:
+            for _ in range(times):
+                await writer.append_event("guarded-stream", StreamState.ANY, new)
+                await read_once(reader)
+                async with reader.read_stream_events("guarded-stream") as events:
+                    await events.receive()
+                with trio.CancelScope() as scope:
+                    scope.cancel()
+                    await writer.append_event("guarded-stream", StreamState.ANY, new)
+
+        await use(3)
+        before = objects_alive()
+        gc.disable()
+        try:
+            await use(20)
+            left = len(gc.get_objects()) - before
+        finally:
+            gc.enable()
+    assert left < 40
 
 
 async def test_objects_of_an_open_subscription(autojump_clock: trio.testing.MockClock) -> None:

@@ -33,8 +33,8 @@ class UnaryCall:
 
     async def run(self, stream: Stream) -> tuple[bytes, Outcome]:
         """Wait for the end of the call; cancelled, it is reset at once."""
-        self._stream = stream
         if self.outcome is None:
+            self._stream = stream
             self._waiter = trio.lowlevel.current_task()
             await trio.lowlevel.wait_task_rescheduled(self._abort)
         assert self.outcome is not None
@@ -47,6 +47,7 @@ class UnaryCall:
         self._waiter = None
         assert self._stream is not None
         self._link.reset(self._stream)
+        self._stream = None
         return trio.lowlevel.Abort.SUCCEEDED
 
     def on_messages(self, stream: Stream, messages: list[bytes]) -> None:
@@ -58,6 +59,7 @@ class UnaryCall:
     def on_end(self, outcome: Outcome) -> None:
         """The call is over."""
         self.outcome = outcome
+        self._stream = None  # which knows its owner: together they would be left to the garbage collector
         if self._waiter is not None:
             task, self._waiter = self._waiter, None
             trio.lowlevel.reschedule(task)
@@ -113,18 +115,19 @@ class StreamingCall:
             self._give_credit()
 
     def _give_credit(self) -> None:
-        assert self._stream is not None
-        core = self._link.core
-        core.take(self._stream, self._untold)
+        if self._stream is not None:
+            core = self._link.core
+            core.take(self._stream, self._untold)
+            if core.has_output:
+                self._link.wake()
         self._untold = 0
-        if core.has_output:
-            self._link.wake()
 
     def close(self) -> None:
         """End the call at once; a call that is still open is reset. Never waits."""
         self._incoming.close()
-        if self.outcome is None and self._stream is not None:
+        if self._stream is not None:
             self._link.reset(self._stream)
+            self._stream = None
 
     def on_messages(self, stream: Stream, messages: list[bytes]) -> None:
         """Responses came."""
@@ -144,4 +147,5 @@ class StreamingCall:
     def on_end(self, outcome: Outcome) -> None:
         """The call is over: after the messages that came, the channel ends."""
         self.outcome = outcome
+        self._stream = None  # as above
         self._incoming.close()
