@@ -28,10 +28,10 @@ OURS = "ours"
 PEERS = {
     peer.key: peer
     for peer in (
-        Peer(OURS, "trio_esdb", 4),
+        Peer(OURS, "trio_esdb", 8),
         Peer("kurrent", "kurrentdbclient", 1),
         Peer("kurrent_asyncio", "kurrentdbclient, asyncio", 1),
-        Peer("official", "official Node client", 2),
+        Peer("official", "official Node client", 4),
         Peer("raw_grpc", "grpcio, nothing decoded", 1.5),
         Peer("ours_betterproto", "trio_esdb with betterproto2's codecs", 1),
     )

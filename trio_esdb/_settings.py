@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from ._errors import InvalidArgumentError, InvalidTypeError
 
@@ -17,8 +17,7 @@ _NAME = re.compile(rf"(?=.{{1,253}}\.?\Z){_LABEL}(?:\.{_LABEL})*\.?")
 _PORT = re.compile("[0-9]{1,5}")
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(NamedTuple):
     """Where to connect to. ``host`` is None for a node inside the process."""
 
     host: str | None

@@ -24,7 +24,6 @@ from trio_esdb._convert import (
     LastStreamPosition,
     ReadResponse,
     StreamNotFound,
-    Uninteresting,
     WrongRevision,
 )
 from trio_esdb._model import AppendResult, CaughtUp, Checkpoint, FellBehind, RecordedEvent
@@ -86,7 +85,7 @@ def read_response(raw: bytes) -> ReadResponse:
         return StreamNotFound(text(message.stream_not_found.stream_identifier.stream_name))
     if kind == "last_stream_position":
         return LastStreamPosition(message.last_stream_position)
-    return {"caught_up": CaughtUp(), "fell_behind": FellBehind()}.get(kind, Uninteresting())
+    return {"caught_up": CaughtUp(), "fell_behind": FellBehind()}.get(kind)
 
 
 def resolved_event(message: Any) -> RecordedEvent:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
 import pytest
@@ -220,10 +219,3 @@ def test_any_ipv6_address(address: Any) -> None:
         found = parse(f"esdb://[{text}]?Tls=false")
         assert found == Settings(str(address), DEFAULT_PORT)
         assert found.address == f"[{address}]:2113"
-
-
-def test_settings_are_values() -> None:
-    assert Settings("a") == Settings("a", 2113)
-    assert hash(Settings("a")) == hash(Settings("a", 2113))
-    with pytest.raises(dataclasses.FrozenInstanceError):
-        Settings("a").port = 5  # type: ignore[misc]

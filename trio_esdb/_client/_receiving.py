@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from types import TracebackType
-from typing import Generic, NoReturn, TypeVar, final
+from typing import Generic, NamedTuple, NoReturn, TypeVar
 
 import trio
 
@@ -15,7 +14,6 @@ from trio_esdb._convert import (
     LastStreamPosition,
     ReadResponse,
     StreamNotFound,
-    Uninteresting,
     read_responses,
 )
 from trio_esdb._errors import DeadlineExceededError, ESDBError, ProtocolError, ServerError, StreamNotFoundError
@@ -91,8 +89,6 @@ class Call:
                 self.last_stream_position = position
             case Confirmation(subscription_id=subscription_id):
                 self.subscription_id = subscription_id
-            case Uninteresting():
-                pass
             case ProtocolError():
                 raise self._failed(ProtocolError, str(response), response.status) from response.__cause__
         return None
@@ -141,9 +137,7 @@ class Call:
             await let_the_scope_speak(self.call.outcome)
 
 
-@final
-@dataclass(frozen=True, slots=True)
-class ChannelStatistics:
+class ChannelStatistics(NamedTuple):
     """The state of a read or subscription, named as trio names that of its memory channels."""
 
     current_buffer_used: int
@@ -198,7 +192,7 @@ class EventChannel(trio.abc.ReceiveChannel[T], Generic[T]):
                 shared.draw(batch)
             response = ready.popleft()
             if type(response) is not RecordedEvent:
-                response = shared.message(response)  # type: ignore[assignment]
+                response = shared.message(response)
                 if response is None:
                     continue
             return response  # type: ignore[return-value]  # which messages T holds is what `wanted` says

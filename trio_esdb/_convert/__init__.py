@@ -5,7 +5,6 @@ from ._answers import (
     LastStreamPosition,
     ReadResponse,
     StreamNotFound,
-    Uninteresting,
     WrongRevision,
 )
 from ._append import ANY, EXISTS, NO_STREAM, append_options, proposed_message
@@ -22,7 +21,6 @@ __all__ = [
     "LastStreamPosition",
     "ReadResponse",
     "StreamNotFound",
-    "Uninteresting",
     "WrongRevision",
     "append_options",
     "append_response",

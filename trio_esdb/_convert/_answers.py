@@ -2,51 +2,36 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from trio_esdb._model import CaughtUp, Checkpoint, FellBehind, RecordedEvent
 
 
-@dataclass(slots=True)
-class Confirmation:
+class Confirmation(NamedTuple):
     """A subscription is in place."""
 
     subscription_id: str
 
 
-@dataclass(slots=True)
-class StreamNotFound:
+class StreamNotFound(NamedTuple):
     """There is no stream to be read."""
 
     stream_name: str
 
 
-@dataclass(slots=True)
-class LastStreamPosition:
+class LastStreamPosition(NamedTuple):
     """The number of a stream's last event, told after a read that asked for it."""
 
     stream_position: int
 
 
-@dataclass(slots=True)
-class Uninteresting:
-    """A message that says nothing an application wants, or one of a kind that does not exist yet."""
-
-
-@dataclass(slots=True)
-class WrongRevision:
+class WrongRevision(NamedTuple):
     """An append was refused; ``actual`` is the number of the stream's last event, None if it has none."""
 
     actual: int | None
 
 
 ReadResponse = (
-    RecordedEvent
-    | Checkpoint
-    | CaughtUp
-    | FellBehind
-    | Confirmation
-    | StreamNotFound
-    | LastStreamPosition
-    | Uninteresting
+    RecordedEvent | Checkpoint | CaughtUp | FellBehind | Confirmation | StreamNotFound | LastStreamPosition | None
 )
+"""None for a message that says nothing an application wants, or one of a kind that does not exist yet."""

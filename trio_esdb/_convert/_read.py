@@ -30,6 +30,8 @@ _MEMORABLE = 256
 _ID = b"\x0a\x26\x12\x24"
 _CREATED = b"\x32\x1c\x0a\x07created\x12\x11"
 _CREATED_SIZE = 13
+_TYPE_AND_CREATED_SIZE = 2 + _CREATED_SIZE
+"""An entry of the map with the beginning of the next, without the text whose length is in its second byte."""
 _TICKS_SIZE = 17
 _LEAST_TICKS = 10**16
 """What is less has not as many digits, but a sign, a space or a leading zero among them."""
@@ -42,7 +44,8 @@ _names: dict[bytes, str] = {}
 _types: dict[bytes, str] = {}
 _content_types: dict[bytes, str] = {}
 _upper: tuple[bytes, int, int] = b"no position", 0, 0
-"""The encoded position read last without its two lowest bytes, what to add to those two as they stand, and its size."""
+"""Of the position read last: as it was encoded, without the two lowest bytes but with the tag behind it; what to add to
+those two bytes as they stand; its size."""
 
 _Value = TypeVar("_Value")
 
@@ -65,17 +68,11 @@ def read_responses(messages: Iterable[bytes]) -> list[ReadResponse | ProtocolErr
                 raise _Unusual
             event = EventDraft()
             position = _record(event, raw, at, stop)
-            if raw[stop] == 0x12:
-                at, stop = _delimited(raw, stop + 1)
-                link = EventDraft()
-                position = _record(link, raw, at, stop)
-                link.__class__ = RecordedEvent
-                event.link = link  # type: ignore[assignment]  # mypy does not see the change of class
             # What is left is the position of the record that was read, which that record tells itself.
             if raw[stop] != 0x18 or raw[stop + 1 :] != position or not position:
-                _check_position(raw, stop)
+                _link_and_position(event, raw, stop)
             event.__class__ = RecordedEvent
-            found.append(event)  # type: ignore[arg-type]
+            found.append(event)  # type: ignore[arg-type]  # mypy does not see the change of class
         except (_Unusual, IndexError, ValueError, OverflowError):
             from ._read_fallback import read_response  # the messages are loaded when they are needed
 
@@ -122,33 +119,23 @@ def _record(event: EventDraft, raw: bytes, at: int, stop: int) -> bytes:
     event.stream_position = revision
 
     # prepare_position=4, commit_position=5: nearly always the same
-    prepare: int | None
     upper, base, size = _upper
     begin = at + 1
-    low, high = raw[begin], raw[at + 2]
-    if raw[at] == 0x20 and low > 127 and high > 127 and raw.startswith(upper, at + 3):
-        prepare = base + low + (high << 7)
-        at = begin + size
-        position = raw[begin:at]
-    else:
-        prepare, at = _new_position(raw, at)
-        position = raw[begin:at]
-        size = len(position)
-    begin = at + 1
     end = begin + size
-    if raw[at] == 0x28 and raw[begin:end] == position and size:
-        event.prepare_position = event.commit_position = prepare
+    low, high, position = raw[begin], raw[at + 2], raw[begin:end]
+    again = end + 1
+    end = again + size
+    if raw[at] == 0x20 and low > 127 and high > 127 and raw.startswith(upper, at + 3) and raw[again:end] == position:
+        event.prepare_position = event.commit_position = base + low + (high << 7)
         at = end
     else:
-        event.prepare_position = prepare
-        event.commit_position, at = _other_position(raw, at)
+        position, at = _positions(event, raw, at)
 
     # metadata=6, a map of texts: type, created, content-type
-    event.content_type = ""
-    end = at + 2 + raw[at + 1] + _CREATED_SIZE
+    end = at + _TYPE_AND_CREATED_SIZE + raw[at + 1]
     event_type = _types.get(raw[at:end])
     if event_type is None:
-        event.type = ""
+        event.type = event.content_type = ""
         event._ticks = 0
         at = _other_metadata(event, raw, at, stop)
     else:
@@ -157,14 +144,15 @@ def _record(event: EventDraft, raw: bytes, at: int, stop: int) -> bytes:
         event._ticks = ticks = int(raw[end:at])
         if ticks < _LEAST_TICKS:
             raise _Unusual
+        end = at + 2 + raw[at + 1]
+        content_type = _content_types.get(raw[at:end])
+        if content_type is None:
+            event.content_type = ""
+        else:
+            event.content_type = content_type
+            at = end
         if raw[at] == 0x32:
-            end = at + 2 + raw[at + 1]
-            content_type = _content_types.get(raw[at:end])
-            if content_type is not None:
-                event.content_type = content_type
-                at = end
-            if raw[at] == 0x32:
-                at = _other_metadata(event, raw, at, stop)
+            at = _other_metadata(event, raw, at, stop)
 
     # custom_metadata=7
     if raw[at] == 0x3A:
@@ -226,12 +214,21 @@ def _delimited(raw: bytes, at: int) -> tuple[int, int]:
     return at, end
 
 
-def _check_position(raw: bytes, at: int) -> None:
-    """What stands at the end, beside the records, must be a position or that there is none."""
+def _link_and_position(event: EventDraft, raw: bytes, at: int) -> None:
+    """Fill in the link, if there is one. At the end must be a position, or that there is none."""
+    position = b""
+    if raw[at] == 0x12:
+        at, stop = _delimited(raw, at + 1)
+        link = EventDraft()
+        position = _record(link, raw, at, stop)
+        link.__class__ = RecordedEvent
+        event.link = link  # type: ignore[assignment]
+        at = stop
     if raw[at] == 0x18:
-        _, last = read_varint(raw, at + 1)
-        if last + 1 != len(raw):
-            raise _Unusual
+        if raw[at + 1 :] != position or not position:
+            _, last = read_varint(raw, at + 1)
+            if last + 1 != len(raw):
+                raise _Unusual
     elif raw[at:] != b"\x22\x00":
         raise _Unusual
 
@@ -275,25 +272,26 @@ def _new_name(raw: bytes, at: int) -> tuple[str, int]:
     return name, end
 
 
-def _new_position(raw: bytes, at: int) -> tuple[int | None, int]:
-    """The prepare position at ``at``, and its end."""
+def _positions(event: EventDraft, raw: bytes, at: int) -> tuple[bytes, int]:
+    """Fill in positions of any kind; the first as it is encoded, empty if there is none, and the end of both."""
     global _upper
-    if raw[at] != 0x20:
-        return 0, at
-    begin = at + 1
-    value, at = read_varint(raw, begin)
-    at += 1
-    if 3 <= at - begin <= 9:
-        _upper = raw[begin + 2 : at], value - raw[begin] - (raw[begin + 1] << 7), at - begin
-    return (None if value == UNKNOWN_POSITION else value), at
-
-
-def _other_position(raw: bytes, at: int) -> tuple[int | None, int]:
-    """A commit position that is not the prepare position, and its end."""
-    if raw[at] != 0x28:
-        return 0, at
-    value, last = read_varint(raw, at + 1)
-    return (None if value == UNKNOWN_POSITION else value), last + 1
+    prepare = commit = 0
+    position = b""
+    if raw[at] == 0x20:
+        begin = at + 1
+        prepare, at = read_varint(raw, begin)
+        at += 1
+        position = raw[begin:at]
+    if raw[at] == 0x28:
+        if len(position) > 2 and prepare < 2**63:
+            _upper = position[2:] + b"\x28", prepare - position[0] - (position[1] << 7), len(position)
+        commit, at = read_varint(raw, at + 1)
+        at += 1
+    event.prepare_position = None if prepare == UNKNOWN_POSITION else prepare
+    event.commit_position = None if commit == UNKNOWN_POSITION else commit
+    if commit == prepare:
+        event.commit_position = event.prepare_position  # one object is enough
+    return position, at
 
 
 def _other_metadata(event: EventDraft, raw: bytes, at: int, stop: int) -> int:

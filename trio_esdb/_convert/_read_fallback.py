@@ -14,7 +14,7 @@ from trio_esdb_proto.event_store.client.streams import (
     ReadRespReadEventRecordedEvent,
 )
 
-from ._answers import Confirmation, LastStreamPosition, ReadResponse, StreamNotFound, Uninteresting
+from ._answers import Confirmation, LastStreamPosition, ReadResponse, StreamNotFound
 from ._messages import decode
 from ._varint import UNKNOWN_POSITION
 
@@ -47,7 +47,7 @@ def read_response(raw: bytes) -> ReadResponse:
         return CaughtUp()
     if message.fell_behind is not None:
         return FellBehind()
-    return Uninteresting()
+    return None
 
 
 def _event(resolved: ReadRespReadEvent) -> RecordedEvent:

@@ -16,6 +16,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _TICKS_PER_MICROSECOND = 10
 _MICROSECOND = timedelta(microseconds=1)
 _new = object.__new__
+_UUID = uuid.UUID
 _set_uuid_int = uuid.UUID.__dict__["int"].__set__
 _set_uuid_safety = uuid.UUID.__dict__["is_safe"].__set__
 _UNKNOWN_SAFETY = uuid.SafeUUID.unknown
@@ -173,7 +174,7 @@ class RecordedEvent(EventDraft):
     def id(self) -> uuid.UUID:
         """The id that the writer gave the event."""
         # The constructor would look at six arguments, which takes longer than all else that reading an id does.
-        made = _new(uuid.UUID)
+        made = _new(_UUID)
         _set_uuid_int(made, self._id)
         _set_uuid_safety(made, _UNKNOWN_SAFETY)
         return made

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from .._errors import InvalidArgumentError, InvalidTypeError
 
@@ -20,8 +20,7 @@ DEFAULT_EXCLUDE_FILTER = (ESDB_SYSTEM_EVENTS_REGEX,)
 _SYSTEM_EVENTS_PREFIX = "$"
 
 
-@dataclass(frozen=True, slots=True)
-class Filter:
+class Filter(NamedTuple):
     """A filter as the server takes it: a regular expression, or prefixes, over event types or stream names.
 
     ``window`` is how many records the server looks at before it considers sending a checkpoint, ``interval`` after how

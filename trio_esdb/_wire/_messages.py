@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 PREFIX_SIZE = 5
 _LARGE = 16 * 1024
@@ -17,8 +17,7 @@ _unpack_prefix = _prefix.unpack_from
 _from_bytes = int.from_bytes
 
 
-@dataclass(frozen=True, slots=True)
-class MessageError:
+class MessageError(NamedTuple):
     """The peer framed a message wrongly; ``too_large`` tells a size beyond the limit from plain nonsense."""
 
     text: str
