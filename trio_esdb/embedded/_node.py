@@ -51,19 +51,19 @@ class EmbeddedNode:
     ) -> None:
         self._clock = clock
         self._ids_made = 0
-        self._new_id = new_id or self._next_id
+        self._new_id = new_id
         self._started_at = 0.0
         self._has_run = False
         self._stopped = trio.Event()
         self._nursery: trio.Nursery | None = None
         self._lifetime: AbstractAsyncContextManager[None] | None = None
-        store = Store(self._new_id)
+        store = Store(self._next_id)
         self._kernel = Kernel(
             store=store,
             feed=Feed(store),
             now=self._now,
-            new_id=self._new_id,
-            instance=self._new_id(),
+            new_id=self._next_id,
+            instance=self._next_id(),
             address=_HERE,
             shut_down=self._stopped.set,
         )
@@ -171,6 +171,8 @@ class EmbeddedNode:
         passed = self._clock() - _EPOCH
         return (passed.days * 86_400 + passed.seconds) * TICKS + passed.microseconds * 10
 
-    def _next_id(self) -> uuid.UUID:
+    def _next_id(self) -> int:
+        if self._new_id is not None:
+            return self._new_id().int
         self._ids_made += 1
-        return uuid.UUID(int=self._ids_made, version=4)
+        return uuid.UUID(int=self._ids_made, version=4).int

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from uuid import UUID
 
 from trio_esdb.embedded._store import (
     ANY,
@@ -24,7 +23,7 @@ SECOND = 10_000_000
 
 def event(key: int = 0, *, type: str = "Happened", data: bytes = b"{}", is_json: bool = True) -> Proposal:
     """An event; the same key makes the same id."""
-    return Proposal(UUID(int=10**12 + key), type, data, b"", is_json)
+    return Proposal(10**12 + key, type, data, b"", is_json)
 
 
 def events(*keys: int) -> list[Proposal]:

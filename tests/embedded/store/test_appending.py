@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from uuid import UUID
 
 import pytest
 
@@ -253,15 +252,15 @@ def test_a_write_without_events(
 def test_records_hold_what_was_written() -> None:
     store = Store()
     proposals = [
-        Proposal(UUID(int=1), "Ü-✓", b"\x00\xff", b"meta", False),
-        Proposal(UUID(int=2), "T", b"", b"", True),
+        Proposal(1, "Ü-✓", b"\x00\xff", b"meta", False),
+        Proposal(2, "T", b"", b"", True),
     ]
     store.append("ströme", ANY, proposals, NOW + 5)
     first, second = everything(store)
     assert (first.stream, first.number, first.type, first.data, first.metadata, first.is_json, first.created) == (
         "ströme", 0, "Ü-✓", b"\x00\xff", b"meta", False, NOW + 5,
     )  # fmt: skip
-    assert (second.id, second.number, second.is_json) == (UUID(int=2), 1, True)
+    assert (second.id, second.number, second.is_json) == (2, 1, True)
 
 
 def test_positions_are_those_of_a_file_of_records() -> None:
@@ -269,7 +268,7 @@ def test_positions_are_those_of_a_file_of_records() -> None:
     assert store.last_position == -1
     start = store.end
     assert start > 0
-    store.append("abc", ANY, [Proposal(UUID(int=1), "Type", b"12345", b"12", True), event(2, type="é" * 100)], NOW)
+    store.append("abc", ANY, [Proposal(1, "Type", b"12345", b"12", True), event(2, type="é" * 100)], NOW)
     first, second = everything(store)
     assert first.position == start
     assert second.position == start + 88 + 1 + 3 + 1 + 4 + 5 + 2
@@ -324,12 +323,12 @@ def test_a_listener_may_stop_listening_while_it_is_called() -> None:
 
 def test_only_the_latest_ids_are_kept() -> None:
     ids = RecentIds()
-    records = [Record("x" * 50_000, n, n, UUID(int=n), "T", b"", b"", True, NOW) for n in range(100)]
+    records = [Record("x" * 50_000, n, n, n, "T", b"", b"", True, NOW) for n in range(100)]
     for record in records:
         ids.add(record)
     kept = [n for n, record in enumerate(records) if ids.get(record.id) is record]
     assert kept == list(range(100 - 83, 100))  # 83 times 100,028 bytes are no more than eight megabytes
-    assert ids.get(UUID(int=0)) is None
+    assert ids.get(0) is None
     ids.add(records[0])  # forgotten, so it is new again
     assert ids.get(records[0].id) is records[0]
     assert ids.get(records[17].id) is None

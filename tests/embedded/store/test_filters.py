@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from itertools import pairwise
-from uuid import UUID
 
 import pytest
 from hypothesis import given
@@ -17,7 +16,7 @@ from trio_esdb.embedded._store._filters import _REMEMBERED, Filter
 
 
 def record(stream: str = "s", type: str = "T") -> Record:
-    return Record(stream, 0, 1, UUID(int=1), type, b"", b"", True, NOW)
+    return Record(stream, 0, 1, 1, type, b"", b"", True, NOW)
 
 
 def test_what_a_filter_looks_at() -> None:

@@ -9,7 +9,6 @@ then the end. Replies are outstanding here while requests that are already there
 from __future__ import annotations
 
 import math
-import uuid
 from dataclasses import dataclass, field
 
 import trio
@@ -87,7 +86,7 @@ class _Batches:
     def __init__(self, kernel: Kernel, call: ServerCall) -> None:
         self._kernel = kernel
         self._call = call
-        self._batches: dict[uuid.UUID, _Batch] = {}
+        self._batches: dict[int, _Batch] = {}
         self._replies: list[_Reply] = []
         self._pending = 0
         """A node's own count, which knows when a half-closed call may end: writes submitted less replies sent."""

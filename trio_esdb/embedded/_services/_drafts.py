@@ -7,8 +7,8 @@ twice it is merged, which is to read both as one.
 
 from __future__ import annotations
 
-import uuid
 from dataclasses import dataclass
+from functools import lru_cache
 
 from .._store import Proposal
 from ._guids import NONE, BadGuid, from_halves, parse_guid
@@ -25,7 +25,7 @@ class WireId:
     text: str | None = None
     halves: tuple[int, int] | None = None
 
-    def value(self) -> uuid.UUID:
+    def value(self) -> int:
         """The id; BadGuid, with .NET's words, where it is none."""
         if self.text is not None:
             return parse_guid(self.text)
@@ -34,7 +34,7 @@ class WireId:
         raise BadGuid("Invalid argument: None (Parameter 'dto')")
 
 
-def id_of(wire: WireId | None) -> uuid.UUID:
+def id_of(wire: WireId | None) -> int:
     """The id that was sent; BadGuid, with .NET's words, where there is none."""
     if wire is None:
         raise BadGuid("Value cannot be null. (Parameter 'dto')")
@@ -69,6 +69,12 @@ class Draft:
         return Proposal(identity, self.type, self.data, self.metadata, self.content_type == _JSON)
 
 
+@lru_cache(maxsize=1024)
+def _text(raw: bytes) -> str:
+    """A type or content type: remembered, so that events of a type share the text."""
+    return raw.decode("utf-8", "replace")
+
+
 def read_draft(data: bytes, at: int, stop: int) -> Draft:
     """The proposed event in this part of a message. Malformed where it is no protobuf."""
     start = at
@@ -100,9 +106,9 @@ def read_draft(data: bytes, at: int, stop: int) -> Draft:
                     return _read_any(data, start, stop)
                 key = data[at + 2 : middle]
                 if key == b"type":
-                    kind = data[begin:end].decode("utf-8", "replace")
+                    kind = _text(data[begin:end])
                 elif key == b"content-type":
-                    content_type = data[begin:end].decode("utf-8", "replace")
+                    content_type = _text(data[begin:end])
             elif tag == 0x22:
                 body = data[at:end]
             elif tag == 0x1A:

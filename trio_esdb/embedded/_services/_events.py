@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from .._store import MalformedLink, Record
 from ._expectations import END
-from ._guids import to_halves
+from ._guids import guid_text, to_halves
 from ._protobuf import field, read_varint, varint
 
 _KEPT_SIZE = 4096
@@ -33,7 +33,7 @@ def event_message(record: Record) -> bytes:
         body = b"".join(
             (
                 b"\x0a\x26\x12\x24",
-                str(record.id).encode(),
+                guid_text(record.id),
                 field(0x12, field(0x1A, name)),
                 b"\x18" + varint(record.number) if record.number else b"",
                 b"\x20" + position + b"\x28" + position if record.position else b"",

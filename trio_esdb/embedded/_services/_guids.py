@@ -1,11 +1,13 @@
-"""Ids as a node reads them: whatever .NET's ``Guid.Parse`` takes, and two signed halves."""
+"""Ids as a node reads them: whatever .NET's ``Guid.Parse`` takes, and two signed halves.
+
+Inside the node an id is a number of 128 bits: a UUID would be one more object an event that the garbage collector visits.
+"""
 
 from __future__ import annotations
 
 import re
-import uuid
 
-NONE = uuid.UUID(int=0)
+NONE = 0
 """The id that is none: all zero."""
 
 _HYPHENS = re.compile("[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}").fullmatch
@@ -25,10 +27,10 @@ class BadGuid(ValueError):
     """A text that is no id; the message is .NET's."""
 
 
-def parse_guid(text: str) -> uuid.UUID:
+def parse_guid(text: str) -> int:
     """The id that a text means: digits with hyphens (bare, in braces, in parentheses), without, or in hex parts."""
     if _HYPHENS(text):
-        return uuid.UUID(int=int(text.replace("-", ""), 16))
+        return int(text.replace("-", ""), 16)
     text = text.strip()
     if not text:
         raise BadGuid(_UNRECOGNISED)
@@ -47,23 +49,29 @@ def parse_guid(text: str) -> uuid.UUID:
         raise BadGuid(_WRONG_LENGTH)
     elif not _HYPHENS(text):
         raise BadGuid(_WRONG_DASHES if {text[at] for at in (8, 13, 18, 23)} != {"-"} else _WRONG_CHARACTER)
-    return uuid.UUID(int=int(text.replace("-", ""), 16))
+    return int(text.replace("-", ""), 16)
 
 
-def _parse_parts(text: str) -> uuid.UUID:
+def _parse_parts(text: str) -> int:
     found = _PARTS("".join(text.split()).lower())
     if found is None:
         raise BadGuid(_UNRECOGNISED)
     digits = "".join(part.zfill(size) for part, size in zip(found.groups(), _PART_SIZES, strict=True))
-    return uuid.UUID(int=int(digits, 16))
+    return int(digits, 16)
 
 
-def from_halves(most: int, least: int) -> uuid.UUID:
+def from_halves(most: int, least: int) -> int:
     """The id of two halves, signed or not."""
-    return uuid.UUID(int=(most & 0xFFFF_FFFF_FFFF_FFFF) << 64 | least & 0xFFFF_FFFF_FFFF_FFFF)
+    return (most & 0xFFFF_FFFF_FFFF_FFFF) << 64 | least & 0xFFFF_FFFF_FFFF_FFFF
 
 
-def to_halves(value: uuid.UUID) -> tuple[int, int]:
+def to_halves(value: int) -> tuple[int, int]:
     """The two signed halves of an id, most significant first."""
-    most, least = value.int >> 64, value.int & 0xFFFF_FFFF_FFFF_FFFF
+    most, least = value >> 64, value & 0xFFFF_FFFF_FFFF_FFFF
     return most - (most >> 63 << 64), least - (least >> 63 << 64)
+
+
+def guid_text(value: int) -> bytes:
+    """An id as 32 digits in lower case, with hyphens."""
+    digits = b"%032x" % value
+    return b"-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -18,8 +17,8 @@ class Kernel:
     feed: Feed
     now: Callable[[], int]
     """Ticks (100 ns) since the Unix epoch."""
-    new_id: Callable[[], uuid.UUID]
-    instance: uuid.UUID
+    new_id: Callable[[], int]
+    instance: int
     """The node's own id."""
     address: tuple[str, int]
     """Host and port that the node tells its clients."""

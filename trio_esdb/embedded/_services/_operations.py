@@ -14,6 +14,7 @@ from trio_esdb_proto.event_store.client.operations import (
 )
 
 from ._failures import handler_failed, scavenge_not_found
+from ._guids import guid_text
 from ._kernel import Kernel
 from ._outlet import Outlet
 from ._unary import answered_by, only_request, parse
@@ -32,7 +33,11 @@ def start_scavenge_method(kernel: Kernel) -> Answer:
     def respond(request: bytes) -> bytes:
         if parse(StartScavengeReq, request).options is None:
             raise handler_failed()
-        return bytes(ScavengeResp(scavenge_id=str(kernel.new_id()), scavenge_result=ScavengeRespScavengeResult.Started))
+        return bytes(
+            ScavengeResp(
+                scavenge_id=guid_text(kernel.new_id()).decode(), scavenge_result=ScavengeRespScavengeResult.Started
+            )
+        )
 
     return answered_by(respond)
 

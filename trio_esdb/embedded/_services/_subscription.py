@@ -23,6 +23,7 @@ import trio
 
 from .._store import Record
 from ._events import CAUGHT_UP, DELETED_TYPE, EventEncoder, confirmation
+from ._guids import guid_text
 from ._kernel import Kernel
 from ._outlet import Outlet
 from ._read_requests import PAGE
@@ -76,7 +77,7 @@ class Subscription(ABC):
         last = self.last_place()
         stop = self.kernel.feed.follow(self.followed, self.written)
         try:
-            self.outlet.add(confirmation(str(self.kernel.new_id())))
+            self.outlet.add(confirmation(guid_text(self.kernel.new_id()).decode()))
             self.place = self.first_place(last)
             if self.place >= last:
                 await self._go_live()

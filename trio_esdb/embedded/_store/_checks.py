@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from uuid import UUID
 
 from ._ids import RecentIds
 from ._names import metastream_of
@@ -30,7 +29,7 @@ class Checks:
         self._streams = streams
         self._ids = ids
 
-    def check(self, name: str, expected: int, ids: Sequence[UUID], now: int) -> int | Written | WrongExpectation:
+    def check(self, name: str, expected: int, ids: Sequence[int], now: int) -> int | Written | WrongExpectation:
         """The number of the stream's last event, if these events may follow it.
 
         Else what the writer is told: that it had been written before, or that the expectation is wrong.
@@ -51,7 +50,7 @@ class Checks:
         return last if expected == last else WrongExpectation(expected, last)
 
     def _weakly(
-        self, name: str, expected: int, ids: Sequence[UUID], last: int, now: int
+        self, name: str, expected: int, ids: Sequence[int], last: int, now: int
     ) -> int | Written | WrongExpectation:
         """The stream's state is no matter, so only the ids written lately can tell a repeated write."""
         first_number = number = -1
@@ -70,7 +69,7 @@ class Checks:
         return self._known(name, number, now)
 
     def _strongly(
-        self, name: str, expected: int, ids: Sequence[UUID], last: int, now: int
+        self, name: str, expected: int, ids: Sequence[int], last: int, now: int
     ) -> int | Written | WrongExpectation:
         """The writer is behind the stream: either it says again what stands there, or it is wrong."""
         stream = self._streams.get(name)

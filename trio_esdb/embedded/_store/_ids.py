@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import deque
-from uuid import UUID
 
 from ._values import Record
 
@@ -25,13 +24,13 @@ class RecentIds:
         self._order: deque[Record] = deque()
         self._size = 0
 
-    def get(self, id: UUID) -> Record | None:
+    def get(self, id: int) -> Record | None:
         """The record that first had this id, unless that was too long ago."""
-        return self._places.get(id.int)
+        return self._places.get(id)
 
     def add(self, record: Record) -> None:
         """Remember a record just written. An id that is known keeps its first place."""
-        key = record.id.int
+        key = record.id
         if key in self._places:
             return
         self._places[key] = record
@@ -39,7 +38,7 @@ class RecentIds:
         self._size += _FIXED_SIZE + 2 * len(record.stream)
         while self._size > _LIMIT:
             oldest = self._order.popleft()
-            del self._places[oldest.id.int]
+            del self._places[oldest.id]
             self._size -= _FIXED_SIZE + 2 * len(oldest.stream)
 
     def clear(self) -> None:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from itertools import count as counter
-from uuid import UUID
+from itertools import count
 
 from ._checks import Checks
 from ._ids import RecentIds
@@ -42,12 +41,12 @@ class Store:
     writers' ids. Without it they are numbered.
     """
 
-    def __init__(self, make_id: Callable[[], UUID] | None = None) -> None:
+    def __init__(self, make_id: Callable[[], int] | None = None) -> None:
         self._log = Log()
         self._streams = Streams()
         self._ids = RecentIds()
         self._checks = Checks(self._streams, self._ids)
-        self._make_id = make_id or map(_numbered_id, counter(1)).__next__
+        self._make_id = make_id or count(1).__next__
         self._listeners: list[Listener] = []
         self._settings: tuple[Record, Settings] | None = None
 
@@ -201,7 +200,7 @@ class Store:
     # -- inside
 
     def _write(
-        self, target: Stream, number: int, id: UUID, type: str, data: bytes, metadata: bytes, is_json: bool, now: int
+        self, target: Stream, number: int, id: int, type: str, data: bytes, metadata: bytes, is_json: bool, now: int
     ) -> Record:
         record = Record(target.name, number, self._log.end, id, type, data, metadata, is_json, now)
         self._log.add(record, target.size + string_size(type) + len(data) + len(metadata))
@@ -234,7 +233,3 @@ class Store:
         if self._settings is None or self._settings[0] is not record:
             self._settings = record, parse_settings(record.data)
         return self._settings[1]
-
-
-def _numbered_id(number: int) -> UUID:
-    return UUID(int=number, version=4)

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
-
-if TYPE_CHECKING:
-    import uuid
+from typing import Literal
 
 ANY = -2
 """Expected revision: whatever the stream holds."""
@@ -24,7 +21,8 @@ TICKS = 10_000_000
 class Proposal:
     """An event that somebody wants to write."""
 
-    id: uuid.UUID
+    id: int
+    """A number of 128 bits."""
     type: str
     data: bytes
     metadata: bytes
@@ -39,7 +37,7 @@ class Record:
     number: int
     position: int
     """Where it stands in the log; commit and prepare position in one."""
-    id: uuid.UUID
+    id: int
     type: str
     data: bytes
     metadata: bytes
