@@ -1,6 +1,6 @@
 """Ids as a node reads them: whatever .NET's ``Guid.Parse`` takes, and two signed halves.
 
-Inside the node an id is a number of 128 bits: a UUID would be one more object an event that the garbage collector visits.
+Inside the node an id is a number of 128 bits. A UUID for each event would be one more object to keep and to visit.
 """
 
 from __future__ import annotations
