@@ -72,7 +72,7 @@ def _official_client() -> Path:
 
 def versions() -> dict[str, str]:
     """The versions of everything that has a say in the numbers."""
-    found = {"Python": sys.version.split()[0]}
+    found = {"Python": sys.version.split("[")[0].strip()}
     for name in ("trio-esdb", "trio", "h2", "hpack", "betterproto2", "kurrentdbclient", "grpcio", "protobuf"):
         try:
             found[name] = version(name)

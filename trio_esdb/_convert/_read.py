@@ -61,9 +61,10 @@ def read_responses(messages: Iterable[bytes]) -> list[ReadResponse | ProtocolErr
     a gap.
     """
     found: list[ReadResponse | ProtocolError] = []
+    put, known = found.append, _lengths.get
     for raw in messages:
         try:
-            at, stop, end = _lengths.get(raw[:_LENGTHS_SIZE]) or _new_lengths(raw)
+            at, stop, end = known(raw[:_LENGTHS_SIZE]) or _new_lengths(raw)
             if end != len(raw):
                 raise _Unusual
             event = EventDraft()
@@ -72,14 +73,14 @@ def read_responses(messages: Iterable[bytes]) -> list[ReadResponse | ProtocolErr
             if raw[stop] != 0x18 or raw[stop + 1 :] != position or not position:
                 _link_and_position(event, raw, stop)
             event.__class__ = RecordedEvent
-            found.append(event)  # type: ignore[arg-type]  # mypy does not see the change of class
+            put(event)  # type: ignore[arg-type]  # mypy does not see the change of class
         except (_Unusual, IndexError, ValueError, OverflowError):
             from ._read_fallback import read_response  # the messages are loaded when they are needed
 
             try:
-                found.append(read_response(raw))
+                put(read_response(raw))
             except ProtocolError as exc:
-                found.append(exc)
+                put(exc)
                 break
     return found
 
