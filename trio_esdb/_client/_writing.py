@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from trio_esdb._convert import append_options, delete_request, delete_response, proposed_message
 from trio_esdb._errors import ExpectedPositionError, InvalidTypeError, StreamNotFoundError, TooLargeError
@@ -41,17 +41,11 @@ class Writing(Area):
         check_stream_name(stream_name)
         check_timeout(timeout)
         expected = check_expected(expected_position)
-        messages = [append_options(stream_name, expected)]
-        for event in _new_events(events):
-            message = proposed_message(event)
-            if len(message) > MESSAGE_LIMIT:
-                raise TooLargeError(
-                    f"event {event.id} of type {event.type!r} takes {len(message)} bytes, a message holds at most "
-                    f"{MESSAGE_LIMIT}",
-                    limit=MESSAGE_LIMIT,
-                    size=len(message),
-                )
-            messages.append(message)
+        new_events = _new_events(events)
+        proposed = [proposed_message(event) for event in new_events]
+        if max(map(len, proposed), default=0) > MESSAGE_LIMIT:
+            raise _too_large(new_events, proposed)
+        messages = [append_options(stream_name, expected), *proposed]
         doing = f"appending to stream {stream_name!r}"
         reply = await self._unary(Method.APPEND, messages, timeout=timeout, doing=doing, stream_name=stream_name)
         return self._appended(
@@ -123,13 +117,24 @@ class Writing(Area):
         return -1 if position is None else position
 
 
-def _new_events(events: Iterable[NewEvent]) -> Iterable[NewEvent]:
+def _new_events(events: Iterable[NewEvent]) -> list[NewEvent]:
     """The events, each checked; taken out of the iterable before anything is sent."""
     if isinstance(events, NewEvent):
         raise InvalidTypeError("events must be an iterable of NewEvent; for a single one there is append_event()")
     if not isinstance(events, Iterable) or isinstance(events, str | bytes):
         raise InvalidTypeError(f"events must be an iterable of NewEvent, not {type(events).__name__}")
-    for event in events:
+    found = list(events)
+    for event in found:
         if not isinstance(event, NewEvent):
             raise InvalidTypeError(f"events must hold NewEvent, not {type(event).__name__}")
-        yield event
+    return found
+
+
+def _too_large(events: Sequence[NewEvent], messages: Sequence[bytes]) -> TooLargeError:
+    """The error for the first event that no message can hold."""
+    event, size = next((e, len(m)) for e, m in zip(events, messages, strict=True) if len(m) > MESSAGE_LIMIT)
+    return TooLargeError(
+        f"event {event.id} of type {event.type!r} takes {size} bytes, a message holds at most {MESSAGE_LIMIT}",
+        limit=MESSAGE_LIMIT,
+        size=size,
+    )
