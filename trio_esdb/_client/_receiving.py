@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import Generic, NamedTuple, NoReturn, TypeVar
@@ -48,8 +47,8 @@ class Call:
         self.subscription_id: str | None = None
         self.last_stream_position: int | None = None
         self.open_channels = 0
-        self.ready: deque[ReadResponse | ProtocolError] = deque()
-        """What was drawn from the call's memory channel in a batch, and is still to be handed over."""
+        self.ready: list[ReadResponse | ProtocolError] = []
+        """What was drawn from the memory channel and is still to be handed over: the next one last."""
         self.over = False
         """Nothing more is handed over: the call was closed here, or a response could not be."""
         self._error: Callable[[], Exception] | None = None
@@ -72,7 +71,9 @@ class Call:
         waited and has its turn only now.
         """
         self.call.drawn(batch)
-        self.ready.extendleft(reversed(read_responses(batch)))
+        responses = read_responses(batch)
+        responses.reverse()
+        self.ready += responses
 
     def message(self, response: ReadResponse | ProtocolError) -> Message | None:
         """What is to be handed over for this response; None if nothing is."""
@@ -190,7 +191,7 @@ class EventChannel(trio.abc.ReceiveChannel[T], Generic[T]):
                 if shared.over:
                     raise shared.ended()
                 shared.draw(batch)
-            response = ready.popleft()
+            response = ready.pop()
             if type(response) is not RecordedEvent:
                 response = shared.message(response)
                 if response is None:
@@ -215,8 +216,8 @@ class EventChannel(trio.abc.ReceiveChannel[T], Generic[T]):
         # A task switch costs as much as several events, so a batch is handed over without one.
         await trio.lowlevel.checkpoint_if_cancelled()
         ready = self._ready
-        if ready and type(ready[0]) is RecordedEvent:
-            return ready.popleft()  # type: ignore[return-value]
+        if ready and type(ready[-1]) is RecordedEvent:
+            return ready.pop()  # type: ignore[return-value]
         if self._shared.call.waiting:
             await trio.lowlevel.checkpoint()
         try:
@@ -280,7 +281,7 @@ class EventChannel(trio.abc.ReceiveChannel[T], Generic[T]):
         """Close this channel; the call is reset with the last of its clones. Never waits."""
         if not self._batches._closed:
             self._batches.close()
-            self._ready = deque()
+            self._ready = []
             self._shared.open_channels -= 1
             if not self._shared.open_channels:
                 self._shared.close()
@@ -343,6 +344,6 @@ async def _confirmation(shared: Call) -> None:
     if scope.cancelled_caught:
         raise shared.overdue()
     shared.draw(batch)
-    shared.message(shared.ready.popleft())
+    shared.message(shared.ready.pop())
     if shared.subscription_id is None:
         raise shared.unconfirmed("the server did not confirm the subscription first")
