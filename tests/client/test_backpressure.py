@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import AsyncIterator
 from functools import cache
 
@@ -20,7 +21,7 @@ from tests.client.scripted import (
     goes_on,
     says,
 )
-from trio_esdb import ESDBClient, NewEvent
+from trio_esdb import ESDBClient, EventChannel, NewEvent, RecordedEvent
 from trio_esdb._wire import Limits
 
 EVENT = NewEvent("Happened", b"{}")
@@ -91,6 +92,51 @@ async def test_a_consumer_that_takes_without_waiting_gives_credit_as_well(client
             except trio.WouldBlock:
                 assert taken - before > 200
     assert source.sent >= taken > 2000
+
+
+@pytest.mark.parametrize("wary", [False, True], ids=["tries", "looks first"])
+async def test_a_consumer_that_only_polls_gets_large_messages_as_well(
+    client: ESDBClient, server: Scripted, wary: bool
+) -> None:
+    """Larger than the window, and behind small ones whose credit is less than half of it."""
+    server.read = goes_on(confirmed(), *(event(n) for n in range(10)), event(10, data=bytes(1_000_000)))
+    got: list[int] = []
+    async with client.subscribe_all_events() as events:
+        with trio.fail_after(100):
+            while len(got) < 11:
+                await trio.sleep(1)
+                if not wary or events.statistics().current_buffer_used:
+                    with contextlib.suppress(trio.WouldBlock):
+                        got.append(events.receive_nowait().stream_position)
+    assert got == list(range(11))
+
+
+@pytest.mark.parametrize("leaves", [False, True], ids=["busy", "gone"])
+async def test_a_task_with_its_event_keeps_nothing_from_the_others(
+    client: ESDBClient, server: Scripted, leaves: bool
+) -> None:
+    """It does not ask for more, but another does, and what comes next is larger than the window."""
+
+    async def stream(seen: Seen) -> None:
+        await seen.send(confirmed())
+        await trio.sleep(1)
+        await seen.send(event(0))
+        await seen.give(event(1, data=bytes(1_000_000)))
+
+    server.read = stream
+    async with client.subscribe_all_events() as events, trio.open_nursery() as nursery:
+
+        async def take_one(channel: EventChannel[RecordedEvent]) -> None:
+            async with channel:
+                assert (await channel.receive()).stream_position == 0
+                if not leaves:
+                    await trio.sleep_forever()
+
+        nursery.start_soon(take_one, events.clone())
+        await trio.testing.wait_all_tasks_blocked()
+        with trio.fail_after(100):
+            assert (await events.receive()).stream_position == 1
+        nursery.cancel_scope.cancel()
 
 
 async def test_a_stopped_consumer_stops_nobody_else(client: ESDBClient, server: Scripted) -> None:

@@ -344,6 +344,18 @@ async def test_it_is_the_same_if_the_server_had_said_so_before(client: ESDBClien
         assert scope.cancelled_caught
 
 
+async def test_it_is_the_same_if_events_come_with_it(client: ESDBClient, server: Scripted) -> None:
+    async def late(seen: Seen) -> None:
+        await trio.sleep_until(seen.call.deadline - 0.2)
+        seen.call.post(event(0), event(1))
+        await fails(Status.DEADLINE_EXCEEDED, "Deadline Exceeded")(seen)
+
+    server.read = late
+    with trio.move_on_after(3) as scope:
+        await client.get_stream_events("s")
+    assert scope.cancelled_caught
+
+
 async def test_a_server_with_a_deadline_of_its_own(client: ESDBClient, server: Scripted) -> None:
     server.append = fails(Status.DEADLINE_EXCEEDED, "Deadline Exceeded")
     server.read = fails(Status.DEADLINE_EXCEEDED, "Deadline Exceeded", after=(event(0),))

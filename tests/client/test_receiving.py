@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
 from typing import Any
 
@@ -21,7 +22,7 @@ from tests.client.scripted import (
     says,
     silence,
 )
-from trio_esdb import ESDBClient, EventChannel, NewEvent, ProtocolError, RecordedEvent, ServerError
+from trio_esdb import ESDBClient, ESDBError, EventChannel, NewEvent, ProtocolError, RecordedEvent, ServerError
 from trio_esdb._wire import Status
 
 MALFORMED = b"\x0a\xff"
@@ -159,6 +160,49 @@ async def test_leaving_resets_the_call_at_once(client: ESDBClient, server: Scrip
         events.receive_nowait()
     with pytest.raises(trio.ClosedResourceError):
         events.clone()
+
+
+async def test_leaving_drops_what_had_come(client: ESDBClient, server: Scripted) -> None:
+    server.read = goes_on(*(event(n) for n in range(200)))
+    async with client.read_stream_events("s") as events:
+        await trio.testing.wait_all_tasks_blocked()
+        await events.receive()
+        assert events.statistics().current_buffer_used == 199
+    assert events.statistics().current_buffer_used == 0
+    assert not events._shared.call.batches.statistics().current_buffer_used
+
+
+async def test_a_read_that_came_to_its_end_has_ended_whatever_becomes_of_the_client(
+    client: ESDBClient, server: Scripted
+) -> None:
+    server.read = says(*(event(n) for n in range(3)))
+    async with client.read_stream_events("s") as events:
+        await trio.testing.wait_all_tasks_blocked()
+        await client.aclose()
+        assert [received.stream_position async for received in events] == [0, 1, 2]
+        with pytest.raises(trio.EndOfChannel):
+            await events.receive()
+
+
+async def test_two_tasks_that_open_the_same_read(client: ESDBClient, server: Scripted) -> None:
+    server.read = goes_on(event(0))
+    reading = client.read_stream_events("s")
+    refused = 0
+
+    async def use() -> None:
+        nonlocal refused
+        try:
+            async with reading as events:
+                await events.receive()
+        except ESDBError:
+            refused += 1
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(use)
+        nursery.start_soon(use)
+    assert refused == 1
+    await trio.testing.wait_all_tasks_blocked()
+    assert server.open_calls == 0
 
 
 async def test_leaving_before_anything_came(client: ESDBClient, server: Scripted) -> None:
@@ -328,6 +372,30 @@ async def test_a_task_that_waited_does_not_disturb_the_order_of_the_others(
         assert waited == [0]
         assert [events.receive_nowait().stream_position for _ in range(2)] == [2, 3]
         assert events.statistics().current_buffer_used == 0
+
+
+async def test_a_clone_closed_as_it_is_woken_keeps_what_it_was_given(
+    client: ESDBClient, server: Scripted, nursery: trio.Nursery
+) -> None:
+    """Nobody else would be woken for it, and those who took later events must not be given an earlier one."""
+    server.read = goes_on(confirmed())
+    got: list[list[int]] = [[], []]
+
+    async def work(task: int, channel: EventChannel[RecordedEvent]) -> None:
+        with contextlib.suppress(trio.ClosedResourceError):
+            async for received in channel:
+                got[task].append(received.stream_position)
+
+    async with client.subscribe_all_events() as events:
+        clones = events.clone(), events.clone()
+        for task, clone in enumerate(clones):
+            nursery.start_soon(work, task, clone)
+            await trio.testing.wait_all_tasks_blocked()
+        call = events._shared.call
+        call.on_messages(next(iter(call._link.core.streams.values())), [event(n) for n in range(4)])
+        clones[0].close()
+        await trio.testing.wait_all_tasks_blocked()
+        assert got == [[0], [1, 2, 3]]
 
 
 async def test_the_call_lives_as_long_as_one_clone(client: ESDBClient, server: Scripted) -> None:

@@ -36,8 +36,6 @@ class Consumer:
     async def receive(self) -> bytes:
         """The next message; trio.EndOfChannel at the end of the call."""
         if not self._ready:
-            if not self._call.waiting:
-                self._call.all_taken()
             batch = await self._call.batches.receive()
             self._call.drawn(batch)
             self._ready += batch

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import trio
 
 from trio_esdb._convert import read_all_request, read_stream_request
-from trio_esdb._errors import StreamNotFoundError
+from trio_esdb._errors import DeadlineExceededError, StreamNotFoundError
 from trio_esdb._model import DEFAULT_EXCLUDE_FILTER, RecordedEvent, make_filter
 
 from ._base import Area, check_limit, check_position, check_stream_name
@@ -159,7 +159,7 @@ async def _all_of(events: EventChannel[RecordedEvent]) -> list[RecordedEvent]:
             try:
                 for _ in range(_EVENTS_PER_TURN):
                     put(take())
-            except trio.WouldBlock:
-                pass
+            except (trio.WouldBlock, DeadlineExceededError):
+                pass  # receive() waits, or tells the error when the caller's own scope has had its say
     except trio.EndOfChannel:
         return found

@@ -102,6 +102,13 @@ class Call:
         """The error for a subscription that did not begin as one; the call is reset."""
         return self._failed(ProtocolError, text, "INTERNAL")
 
+    def never_began(self) -> Exception:
+        """The error for a subscription whose call has ended without a confirmation."""
+        error = self.ended()
+        if isinstance(error, trio.EndOfChannel):
+            return self.unconfirmed("the subscription ended before it began")
+        return error
+
     def _failed(self, kind: type[ServerError], text: str, status: str) -> Exception:
         """The error that this side found; from now on every receiver is told of it."""
 
@@ -121,15 +128,15 @@ class Call:
 
     def ended(self) -> Exception:
         """What a receiver is told after the last message."""
+        outcome = self.call.outcome
+        if not self.over and outcome is not None and outcome.ok:
+            return trio.EndOfChannel()
         if self._client_closed():
             return trio.ClosedResourceError("the client was closed")
         if self._error is not None:
             return self._error()
-        outcome = self.call.outcome
-        if self.over:
+        if self.over or outcome is None:
             return trio.ClosedResourceError("this read or subscription was closed")
-        if outcome is None or outcome.ok:
-            return trio.EndOfChannel()
         return error_from(outcome, address=self.call.address, doing=self._doing, stream_name=self._stream_name)
 
     async def let_the_scope_speak(self) -> None:
@@ -153,7 +160,7 @@ class EventChannel(trio.abc.ReceiveChannel[T], Generic[T]):
     """Receives the events of a read or subscription, in order, each once.
 
     Closing it, or leaving its ``async with`` block, resets the call at once. A consumer that stops taking events stops
-    the server: no more is kept here than the call's receive window, half a megabyte.
+    the server: what is kept here is the call's receive window, half a megabyte, and the rest of a batch.
 
     Besides what trio.EndOfChannel says (a read came to its end), receiving raises the errors of the call: a
     ``ServerError``, or trio.ClosedResourceError once the channel or its client is closed. A cancelled ``receive`` loses
@@ -239,7 +246,6 @@ class EventChannel(trio.abc.ReceiveChannel[T], Generic[T]):
         """Wait for the next event; nothing is there now."""
         shared = self._shared
         while True:
-            shared.call.all_taken()
             with trio.CancelScope(deadline=shared.deadline) as scope:
                 try:
                     batch = await self._batches.receive()
@@ -252,7 +258,9 @@ class EventChannel(trio.abc.ReceiveChannel[T], Generic[T]):
                 raise shared.ended()
             shared.draw(batch)
             try:
-                return self.receive_nowait()
+                # What this task was given is its own, even if the channel has been closed meanwhile.
+                message = shared.message(shared.ready.pop())
+                return self.receive_nowait() if message is None else message  # type: ignore[return-value]
             except trio.WouldBlock:
                 pass
             except DeadlineExceededError:
@@ -302,14 +310,16 @@ class Receiving(Generic[T]):
     def __init__(self, open_call: Callable[[], Awaitable[Call]], *, confirmed: bool) -> None:
         self._open_call = open_call
         self._confirmed = confirmed
+        self._opened = False
         self._shared: Call | None = None
 
     async def __aenter__(self) -> EventChannel[T]:
-        if self._shared is not None:
+        if self._opened:
             raise ESDBError("this read or subscription was opened before; make a new one")
+        self._opened = True
         self._shared = shared = await self._open_call()
         try:
-            channel: EventChannel[T] = EventChannel(shared, shared.call.batches)
+            channel: EventChannel[T] = EventChannel(shared, shared.call.batches.clone())
             if self._confirmed:
                 await _confirmation(shared)
         except BaseException:
@@ -337,10 +347,7 @@ async def _confirmation(shared: Call) -> None:
             batch = await shared.call.batches.receive()
         except trio.EndOfChannel:
             await shared.let_the_scope_speak()
-            error = shared.ended()
-            if isinstance(error, trio.EndOfChannel):
-                error = shared.unconfirmed("the subscription ended before it began")
-            raise error from None
+            raise shared.never_began() from None
     if scope.cancelled_caught:
         raise shared.overdue()
     shared.draw(batch)

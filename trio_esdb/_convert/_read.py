@@ -74,15 +74,23 @@ def read_responses(messages: Iterable[bytes]) -> list[ReadResponse | ProtocolErr
                 _link_and_position(event, raw, stop)
             event.__class__ = RecordedEvent
             put(event)  # type: ignore[arg-type]  # mypy does not see the change of class
+            continue
         except (_Unusual, IndexError, ValueError, OverflowError):
-            from ._read_fallback import read_response  # the messages are loaded when they are needed
-
-            try:
-                put(read_response(raw))
-            except ProtocolError as exc:
-                put(exc)
-                break
+            pass
+        response = _the_long_way(raw)
+        put(response)
+        if isinstance(response, ProtocolError):
+            break
     return found
+
+
+def _the_long_way(raw: bytes) -> ReadResponse | ProtocolError:
+    from ._read_fallback import read_response  # the messages are loaded when they are needed
+
+    try:
+        return read_response(raw)
+    except ProtocolError as exc:
+        return exc
 
 
 def _record(event: EventDraft, raw: bytes, at: int, stop: int) -> bytes:

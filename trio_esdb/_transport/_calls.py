@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from typing import TYPE_CHECKING
 
@@ -12,8 +13,6 @@ from trio_esdb._wire import PREFIX_SIZE, Outcome, Status, Stream
 if TYPE_CHECKING:
     from ._client import ClientLink
 
-_CREDIT_BATCH = 64 * 1024
-"""Bytes that a consumer takes before the core hears of it: one message more or less does not open a window."""
 _BATCH_SIZE = 64
 """Messages in a batch, at most: so many are handed over in one go."""
 
@@ -69,18 +68,16 @@ class StreamingCall:
     """A call with any number of responses, in a memory channel of batches, which are lists of messages.
 
     The channel itself has no limit, but no more gets into it than the call's receive window admits, and that opens
-    only as messages are taken: tell each batch with ``drawn``. Whoever waits for a batch is given a single message, so
-    that several who wait share what comes.
+    only as batches are drawn: tell each with ``drawn``. Whoever waits for a batch is given a single message, so that
+    several who wait share what comes.
     """
 
-    __slots__ = ("_drawn", "_incoming", "_link", "_stream", "_untold", "batches", "outcome", "waiting")
+    __slots__ = ("_incoming", "_link", "_stream", "batches", "outcome", "waiting")
 
     def __init__(self, link: ClientLink) -> None:
         self._incoming, self.batches = trio.open_memory_channel[list[bytes]](math.inf)
         self._link = link
         self._stream: Stream | None = None
-        self._drawn = 0
-        self._untold = 0
         self.waiting = 0
         """How many messages are in the channel."""
         self.outcome: Outcome | None = None
@@ -96,35 +93,25 @@ class StreamingCall:
         self._stream = stream
 
     def drawn(self, batch: list[bytes]) -> None:
-        """The consumer has this batch now: it took what was drawn before, and takes the first message of this.
+        """The consumer takes this batch now; the server may send as much again.
 
-        The server may send as much again.
+        A batch came with one read of the connection. So what its consumer has not seen when the server sends more is
+        no larger than that: a message that came in parts is the first of its batch.
         """
         self.waiting -= len(batch)
-        first = len(batch[0]) + PREFIX_SIZE
-        self._untold += self._drawn + first
-        self._drawn = sum(map(len, batch)) + PREFIX_SIZE * len(batch) - first
-        if self._untold >= _CREDIT_BATCH:
-            self._give_credit()
-
-    def all_taken(self) -> None:
-        """The consumer has taken all that was drawn; to be called before waiting for more."""
-        self._untold += self._drawn
-        self._drawn = 0
-        if self._untold:
-            self._give_credit()
-
-    def _give_credit(self) -> None:
         if self._stream is not None:
             core = self._link.core
-            core.take(self._stream, self._untold)
+            core.take(self._stream, sum(map(len, batch)) + PREFIX_SIZE * len(batch))
             if core.has_output:
                 self._link.wake()
-        self._untold = 0
 
     def close(self) -> None:
-        """End the call at once; a call that is still open is reset. Never waits."""
+        """End the call at once and drop what came; a call that is still open is reset. Never waits."""
         self._incoming.close()
+        with contextlib.suppress(trio.EndOfChannel):
+            while True:
+                self.batches.receive_nowait()
+        self.waiting = 0
         if self._stream is not None:
             self._link.reset(self._stream)
             self._stream = None

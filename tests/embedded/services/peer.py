@@ -60,10 +60,7 @@ class Call:
 
     async def raw(self) -> bytes:
         """The next message; trio.EndOfChannel at the end of the call."""
-        message = await self._consumer.receive()
-        if not self._call.waiting:
-            self._call.all_taken()
-        return message
+        return await self._consumer.receive()
 
     async def receive(self) -> dict[str, Any]:
         """The next message as nested dicts."""
