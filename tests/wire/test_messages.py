@@ -53,6 +53,17 @@ def test_one_byte_at_a_time_says_what_is_missing() -> None:
     assert missing == [4, 3, 2, 1, 3, 2, 1, 0]
 
 
+def test_nothing_is_kept_of_empty_portions() -> None:
+    """They cost a peer no window, so nothing else would bound them."""
+    deframer = Deframer(LIMIT)
+    raw = message(b"abc")
+    deframer.feed(raw, 0, 6)
+    for _ in range(1000):
+        assert deframer.feed(b"", 0, 0) == ([], 0)
+    assert len(deframer._parts) == 1
+    assert deframer.feed(raw, 6, 8) == ([b"abc"], 8)
+
+
 def test_only_the_given_range_counts() -> None:
     raw = b"xx" + message(b"abc") + b"yy"
     assert Deframer(LIMIT).feed(raw, 2, len(raw) - 2) == ([b"abc"], 8)

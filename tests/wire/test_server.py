@@ -502,3 +502,34 @@ def test_a_client_that_asks_and_never_reads() -> None:
     events = server.receive_data(ping * 100_010)
     assert [type(event) for event in events] == [ConnectionEnded]
     assert server.data_to_send().endswith(b"the peer wants answers and does not take them")
+
+
+def test_a_client_that_makes_room_for_very_many_small_responses_and_pings() -> None:
+    """It takes everything; that it was slow is no reason to give it up."""
+    client = BareClient(None, (4, 0))
+    event, *_ = client.open(1, end=True)
+    assert isinstance(event, CallReceived)
+    for _ in range(110_000):
+        client.core.respond(event.stream, [b"x" * 10])
+    ping = rig.frame(rig.PING, 0, 0, b"12345678")
+    assert client.feed(rig.window_update(0, 10**7), rig.window_update(1, 10**7), ping) == []
+    sent = client.sent()
+    assert sum(len(f.payload) for f in sent if f.kind == rig.DATA) == 110_000 * 15
+    assert sent[-1] == rig.Sent(rig.PING, rig.ACK, 0, b"12345678")
+
+
+def test_a_refused_request_after_the_answer() -> None:
+    """What waits of the answer is dropped, its good end as well: the client is told of the error at once."""
+    client = BareClient(None, (4, 10))
+    event, *_ = client.open(1)
+    assert isinstance(event, CallReceived)
+    client.core.respond(event.stream, [b"a" * 20, b"second"])
+    client.core.finish(event.stream, Status.OK)
+    client.sent()
+    client.feed(rig.data(1, rig.message(b"z", flag=1)))
+    trailers, reset = client.sent()
+    assert client.told(trailers.payload)["grpc-status"] == "13"
+    assert (reset.kind, reset.number) == (rig.RST_STREAM, 0)
+    assert not client.core.streams
+    client.feed(rig.window_update(0, 100))
+    assert client.sent() == []

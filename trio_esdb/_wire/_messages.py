@@ -77,7 +77,8 @@ class Deframer:
         if self.held:
             at = start + self._need - self.held
             if at > stop:
-                self._keep(self._need, data[start:stop])
+                if start < stop:
+                    self._keep(self._need, data[start:stop])
                 return messages, 0
             parts, need = self._parts, self._need
             self._parts, self._need, self.held = [], 0, 0

@@ -143,8 +143,11 @@ class Sender(ABC):
                 room -= size
                 pieces = stream.cut(size)
                 flags = frames.FLAG_END_STREAM if not stream.unsent and stream.ending == () else 0
-                self._out.append(frames.head(size, frames.DATA, flags, stream.id))
-                self._out += pieces
+                head = frames.head(size, frames.DATA, flags, stream.id)
+                if len(pieces) > 2:
+                    self._out.append(b"".join((head, *pieces)))
+                else:  # perhaps parts of something large
+                    self._out += (head, *pieces)
         if stream.unsent:
             self._blocked[stream.id] = stream
             return

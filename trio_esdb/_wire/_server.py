@@ -182,7 +182,9 @@ class ServerConnection(Connection):
         return CallReset(stream, outcome.message)
 
     def _refuse_message(self, stream: Stream, error: MessageError) -> None:
-        stream.drop_unsent()  # responses that the client has no room for must not hold up the bad news
+        # Responses that the client has no room for, and a better end behind them, must not hold up the bad news.
+        stream.drop_unsent()
+        stream.ending = None
         if error.too_large:
             text = "Received message exceeds the maximum configured message size."
             self.finish(stream, Status.RESOURCE_EXHAUSTED, text)
