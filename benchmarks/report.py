@@ -244,8 +244,8 @@ def _embedded(embedded: dict[str, Any]) -> str:
     if not found:
         return ""
     return (
-        "## The embedded node\n\nNode and client in one process, medians of three stores. For each step: appending, 500 "
-        "events a call, and reading the last 20 000.\n\n" + found
+        "## The embedded node\n\nNode and client in one process, medians of three stores. For each step: appending, 500"
+        " events a call, and reading the last 20 000.\n\n" + found
     )
 
 
