@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import trio
 
@@ -44,16 +44,14 @@ class Area:
             raise ESDBError("the client is not open: use it in `async with ESDBClient(...) as client:`")
         return self._open_session
 
-    def _unary(
+    async def _unary(
         self, method: Method, messages: Sequence[bytes], *, timeout: float | None, doing: str, stream_name: str
-    ) -> Coroutine[Any, Any, bytes]:
+    ) -> bytes:
         """The response of a call; DeadlineExceededError after ``timeout`` seconds, else what the server's end means."""
-        call = self._call(method, messages, doing, stream_name)
-        return call if timeout is None else self._within(timeout, call, doing)
-
-    async def _within(self, timeout: float, call: Coroutine[Any, Any, T], doing: str) -> T:
+        if timeout is None:
+            return await self._call(method, messages, doing, stream_name)
         with trio.move_on_after(timeout):
-            return await call
+            return await self._call(method, messages, doing, stream_name)
         raise overdue(doing, self._session.address)
 
     async def _call(self, method: Method, messages: Sequence[bytes], doing: str, stream_name: str) -> bytes:
@@ -70,16 +68,18 @@ class Area:
         await let_the_scope_speak(outcome)
         raise error_from(outcome, address=link.address, doing=doing, stream_name=stream_name)
 
-    def _appended(
+    async def _append(
         self,
-        reply: bytes,
+        messages: Sequence[bytes],
         expected_position: ExpectedPosition,
         *,
+        timeout: float | None,
         doing: str,
         stream_name: str,
         standing: Callable[[int | None], str],
     ) -> AppendResult:
         """What an append did; in ExpectedPositionError ``standing`` tells where the stream is, by its last number."""
+        reply = await self._unary(Method.APPEND, messages, timeout=timeout, doing=doing, stream_name=stream_name)
         result = self._understood(append_response, reply, doing)
         if isinstance(result, WrongRevision):
             address = self._session.address

@@ -16,7 +16,6 @@ from trio_esdb._model import (
     metadata_from_json,
     metadata_to_json,
 )
-from trio_esdb._rpc import Method
 
 from ._base import Area, ExpectedPosition, check_expected, check_stream_name, check_timeout
 from ._opening import opening
@@ -67,10 +66,10 @@ class Metadata(Area):
         event = NewEvent(type="$metadata", data=metadata_to_json(metadata))
         messages = [append_options("$$" + stream_name, expected), proposed_message(event)]
         doing = f"writing the metadata of stream {stream_name!r}"
-        reply = await self._unary(Method.APPEND, messages, timeout=timeout, doing=doing, stream_name=stream_name)
-        return self._appended(
-            reply,
+        return await self._append(
+            messages,
             expected_position,
+            timeout=timeout,
             doing=doing,
             stream_name=stream_name,
             standing=lambda version: "there is none" if version is None else f"its version is {version}",

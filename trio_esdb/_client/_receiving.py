@@ -59,9 +59,13 @@ class Call:
 
     def close(self) -> None:
         """Reset the call; every channel is closed."""
+        self._stop(None)
+
+    def _stop(self, error: Callable[[], Exception] | None) -> None:
+        """Hand over nothing more: what is ready is dropped, and receivers are told of the error from now on."""
         self.over = True
         self.ready.clear()
-        self._error = None
+        self._error = error
         self.call.close()
 
     def draw(self, batch: list[bytes]) -> None:
@@ -120,10 +124,7 @@ class Call:
             return made
 
         if not self.over:
-            self.over = True
-            self.ready.clear()
-            self._error = error
-            self.call.close()
+            self._stop(error)
         return self.ended()
 
     def ended(self) -> Exception:

@@ -47,10 +47,10 @@ class Writing(Area):
             raise _too_large(new_events, proposed)
         messages = [append_options(stream_name, expected), *proposed]
         doing = f"appending to stream {stream_name!r}"
-        reply = await self._unary(Method.APPEND, messages, timeout=timeout, doing=doing, stream_name=stream_name)
-        return self._appended(
-            reply,
+        return await self._append(
+            messages,
             expected_position,
+            timeout=timeout,
             doing=doing,
             stream_name=stream_name,
             standing=lambda last: "the stream has no events" if last is None else f"the stream is at {last}",
