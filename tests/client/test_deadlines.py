@@ -225,18 +225,6 @@ async def test_the_timeout_of_a_subscription(client: ESDBClient, server: Scripte
     assert trio.current_time() - began == pytest.approx(4)
 
 
-@reads
-async def test_the_scope_around_a_read_is_told_to_the_server(client: ESDBClient, server: Scripted, name: str) -> None:
-    server.read = goes_on(event(0))
-    began = trio.current_time()
-    with trio.move_on_after(4) as scope:
-        async with READS[name](client) as events:
-            async for _ in events:
-                pass
-    assert scope.cancelled_caught
-    assert server.seen[0].call.deadline == pytest.approx(began + 4, abs=0.002)
-
-
 @subscriptions
 async def test_a_scope_around_opening_does_not_end_the_subscription_later(
     client: ESDBClient, server: Scripted, name: str
@@ -279,7 +267,7 @@ async def test_the_timeout_of_a_read_is_told_to_all_who_share_it(client: ESDBCli
 
 
 @reads
-async def test_the_scope_around_a_read(client: ESDBClient, server: Scripted, name: str) -> None:
+async def test_the_scope_around_a_read_is_told_to_the_server(client: ESDBClient, server: Scripted, name: str) -> None:
     server.read = goes_on(event(0))
     began = trio.current_time()
     with trio.move_on_after(4) as scope:
