@@ -10,7 +10,8 @@ import trio.testing
 
 from trio_esdb import UnavailableError
 from trio_esdb._cluster import Session
-from trio_esdb._transport import ClientLink, Conversation, Failure, StreamingCall, serve_stream
+from trio_esdb._transport import ClientLink, StreamingCall
+from trio_esdb._transport._serving import Conversation, Failure, serve_stream
 from trio_esdb._wire import Limits, Status
 
 HEADERS = (

@@ -12,7 +12,8 @@ from trio.testing import MemoryReceiveStream, MemorySendStream, memory_stream_pa
 
 from tests.wire import rig
 from tests.wire.rig import Sent
-from trio_esdb._transport import ClientLink, Failure, Method, StreamingCall, serve_stream
+from trio_esdb._transport import ClientLink, StreamingCall
+from trio_esdb._transport._serving import Failure, Method, serve_stream
 from trio_esdb._wire import Limits, Status
 
 Headers = tuple[tuple[str, str], ...]

@@ -14,7 +14,8 @@ from h2.connection import H2Connection
 from trio.testing import MockClock, lockstep_stream_pair, memory_stream_pair
 
 from tests.wire import rig
-from trio_esdb._transport import ClientLink, serve_stream
+from trio_esdb._transport import ClientLink
+from trio_esdb._transport._serving import serve_stream
 from trio_esdb._wire import Outcome, Status
 
 from .rig import Consumer, headers, unknown

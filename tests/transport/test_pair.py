@@ -13,15 +13,8 @@ import trio
 from trio.testing import MockClock, lockstep_stream_pair, memory_stream_pair, wait_all_tasks_blocked
 
 from tests.wire import rig
-from trio_esdb._transport import (
-    ClientLink,
-    Conversation,
-    Method,
-    ServerCall,
-    dial_tcp,
-    serve_stream,
-    serve_tcp,
-)
+from trio_esdb._transport import ClientLink, dial_tcp, serve_tcp
+from trio_esdb._transport._serving import Conversation, Method, ServerCall, serve_stream
 from trio_esdb._wire import Limits, Status
 
 from .rig import Consumer, headers, linked, unknown

@@ -12,7 +12,7 @@ import trio
 from trio.testing import MockClock, lockstep_stream_pair, memory_stream_pair, wait_all_tasks_blocked
 
 from tests.wire import rig
-from trio_esdb._transport import Answer, Conversation, Failure, Method, ServerCall, serve_stream
+from trio_esdb._transport._serving import Answer, Conversation, Failure, Method, ServerCall, serve_stream
 from trio_esdb._wire import Code, Status
 
 from .rig import Hand, headers, server_by_hand, unknown

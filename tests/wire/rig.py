@@ -19,9 +19,9 @@ from trio_esdb._wire import (
     Limits,
     MessagesReceived,
     RequestsEnded,
-    ServerConnection,
     Stream,
 )
+from trio_esdb._wire._server_connection import ServerConnection
 
 DATA, HEADERS, PRIORITY, RST_STREAM, SETTINGS, PUSH_PROMISE, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION = range(10)
 END_STREAM, ACK, END_HEADERS, PADDED, PRIO = 0x1, 0x1, 0x4, 0x8, 0x20

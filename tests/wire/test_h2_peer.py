@@ -23,10 +23,10 @@ from trio_esdb._wire import (
     MessagesReceived,
     Outcome,
     RequestsEnded,
-    ServerConnection,
     Status,
     Stream,
 )
+from trio_esdb._wire._server_connection import ServerConnection
 
 from . import rig
 from .rig import check_books, message

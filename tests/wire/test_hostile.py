@@ -20,10 +20,10 @@ from trio_esdb._wire import (
     MessagesReceived,
     RequestsEnded,
     RoomChanged,
-    ServerConnection,
     Status,
     Stream,
 )
+from trio_esdb._wire._server_connection import ServerConnection
 
 from . import rig
 

@@ -21,16 +21,8 @@ from hpack import Encoder
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trio_esdb._wire import (
-    CallReceived,
-    ClientConnection,
-    ConnectionEnded,
-    Limits,
-    MessagesReceived,
-    ServerConnection,
-    Status,
-    Stream,
-)
+from trio_esdb._wire import CallReceived, ClientConnection, ConnectionEnded, Limits, MessagesReceived, Status, Stream
+from trio_esdb._wire._server_connection import ServerConnection
 
 from . import rig
 from .rig import data, message

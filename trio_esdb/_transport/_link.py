@@ -16,7 +16,8 @@ import trio
 from trio_esdb._wire import ConnectionEnded, Event
 
 if TYPE_CHECKING:
-    from trio_esdb._wire import ClientConnection, ServerConnection
+    from trio_esdb._wire import ClientConnection
+    from trio_esdb._wire._server_connection import ServerConnection
 
 Core = TypeVar("Core", "ClientConnection", "ServerConnection")
 

@@ -20,10 +20,10 @@ from trio_esdb._wire import (
     MessagesReceived,
     Metadata,
     RequestsEnded,
-    ServerConnection,
     Status,
     Stream,
 )
+from trio_esdb._wire._server_connection import ServerConnection
 
 from ._link import Link
 

@@ -1,10 +1,11 @@
-"""HTTP/2 and gRPC without I/O: bytes in, events out, in both roles."""
+"""HTTP/2 and gRPC without I/O: bytes in, events out, in both roles.
+
+The server's role is imported from ``_server_connection`` itself: most programs never load it.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
-from ._client import ClientConnection
+from ._client_connection import ClientConnection
 from ._events import (
     CallEnded,
     CallReceived,
@@ -24,9 +25,6 @@ from ._messages import PREFIX_SIZE
 from ._outcome import Outcome
 from ._stream import Stream
 
-if TYPE_CHECKING:
-    from ._server import ServerConnection
-
 __all__ = [
     "PREFIX_SIZE",
     "CallEnded",
@@ -44,18 +42,8 @@ __all__ = [
     "Outcome",
     "RequestsEnded",
     "RoomChanged",
-    "ServerConnection",
     "Status",
     "Stream",
     "encode_deadline",
     "encode_headers",
 ]
-
-
-def __getattr__(name: str) -> Any:
-    """The server's role is loaded when it is asked for; most programs never do."""
-    if name == "ServerConnection":
-        from ._server import ServerConnection
-
-        return ServerConnection
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

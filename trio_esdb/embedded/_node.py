@@ -12,7 +12,8 @@ from typing import Self
 import trio
 
 from trio_esdb._nursery import background_tasks
-from trio_esdb._transport import serve_stream, serve_tcp
+from trio_esdb._transport import serve_tcp
+from trio_esdb._transport._serving import serve_stream
 from trio_esdb._wire import Limits
 
 from ._memory import memory_streams

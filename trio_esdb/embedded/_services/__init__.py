@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from trio_esdb._transport import Answer, Failure, Method
+from trio_esdb._transport._serving import Answer, Failure, Method
 
 from ._appending import append_method
 from ._batches import batch_append_method

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 
-from trio_esdb._transport import Answer, ServerCall
+from trio_esdb._transport._serving import Answer, ServerCall
 from trio_esdb_proto.event_store.client import Empty
 from trio_esdb_proto.event_store.client.streams import AppendResp, AppendRespWrongExpectedVersion
 

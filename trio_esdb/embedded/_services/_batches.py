@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 import trio
 
-from trio_esdb._transport import Conversation, ServerCall
+from trio_esdb._transport._serving import Conversation, ServerCall
 from trio_esdb_proto.event_store.client import Status, StreamIdentifier, Uuid, UuidStructured
 from trio_esdb_proto.event_store.client.streams import BatchAppendResp
 

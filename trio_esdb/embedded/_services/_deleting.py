@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from trio_esdb._transport import Answer
+from trio_esdb._transport._serving import Answer
 
 from .._store import NeverAnswered, StreamDeleted, Written, WrongExpectation
 from ._appending import NO_NAMES

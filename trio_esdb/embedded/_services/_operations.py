@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import trio
 
-from trio_esdb._transport import Answer, Conversation, ServerCall
+from trio_esdb._transport._serving import Answer, Conversation, ServerCall
 from trio_esdb_proto.event_store.client.monitoring import StatsReq, StatsResp
 from trio_esdb_proto.event_store.client.operations import (
     ScavengeResp,

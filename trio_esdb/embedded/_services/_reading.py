@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from trio_esdb._transport import Conversation, Failure, ServerCall
+from trio_esdb._transport._serving import Conversation, Failure, ServerCall
 
 from .._store import AllPage, BeyondEnd, InvalidPosition, Record, StreamDeleted, StreamPage
 from ._events import EventEncoder, first_stream_position, last_stream_position, stream_not_found

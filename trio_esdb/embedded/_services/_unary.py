@@ -8,7 +8,7 @@ from typing import TypeVar
 import betterproto2
 import trio
 
-from trio_esdb._transport import Answer, ServerCall
+from trio_esdb._transport._serving import Answer, ServerCall
 
 from ._failures import additional_data, handler_failed, incomplete_message, message_too_large
 
