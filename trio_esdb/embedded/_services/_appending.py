@@ -8,6 +8,7 @@ from trio_esdb._transport._serving import Answer, ServerCall
 from trio_esdb_proto.event_store.client import Empty
 from trio_esdb_proto.event_store.client.streams import AppendResp, AppendRespWrongExpectedVersion
 
+from .._dotnet._guids import BadGuid
 from .._store import ANY, STREAM_EXISTS, NeverAnswered, Proposal, StreamDeleted, Written, WrongExpectation
 from ._drafts import Draft, read_draft
 from ._expectations import END, OutOfRange, WriteOptions, read_write_options
@@ -19,7 +20,6 @@ from ._failures import (
     nothing_chosen,
     stream_deleted,
 )
-from ._guids import BadGuid
 from ._kernel import Kernel
 from ._protobuf import LENGTH, Malformed, field, read_fields, read_varint, varint
 

@@ -17,6 +17,7 @@ from trio_esdb._transport._serving import Conversation, ServerCall
 from trio_esdb_proto.event_store.client import Status, StreamIdentifier, Uuid, UuidStructured
 from trio_esdb_proto.event_store.client.streams import BatchAppendResp
 
+from .._dotnet._guids import BadGuid, to_halves
 from .._store import NeverAnswered, Proposal, StreamDeleted, WrongExpectation
 from ._appending import MAX_APPEND_SIZE, NO_NAMES, success
 from ._batch_messages import (
@@ -34,7 +35,6 @@ from ._deadlines import BadTime, requested_seconds
 from ._drafts import id_of, read_draft
 from ._expectations import OutOfRange
 from ._failures import NOBODY_LISTENS, handler_failed
-from ._guids import BadGuid, to_halves
 from ._kernel import Kernel
 from ._protobuf import Malformed
 from ._protobuf import field as encoded_field

@@ -10,8 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 
+from .._dotnet._guids import NONE, BadGuid, from_halves, parse_guid
 from .._store import Proposal
-from ._guids import NONE, BadGuid, from_halves, parse_guid
 from ._protobuf import LENGTH, VARINT, Malformed, read_fields, read_varint
 
 _JSON = "application/json"

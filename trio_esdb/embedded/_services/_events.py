@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from .._dotnet._guids import guid_text, to_halves
 from .._store import MalformedLink, Record
 from ._expectations import END
-from ._guids import guid_text, to_halves
 from ._protobuf import field, read_varint, varint
 
 _KEPT_SIZE = 4096

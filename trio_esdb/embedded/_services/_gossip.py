@@ -9,7 +9,7 @@ from trio_esdb_proto.event_store.client import Uuid, UuidStructured
 from trio_esdb_proto.event_store.client.gossip import ClusterInfo, EndPoint, MemberInfo, MemberInfoVNodeState
 from trio_esdb_proto.event_store.client.server_features import SupportedMethod, SupportedMethods
 
-from ._guids import to_halves
+from .._dotnet._guids import to_halves
 from ._kernel import Kernel
 from ._unary import answered_by
 

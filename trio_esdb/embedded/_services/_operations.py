@@ -13,8 +13,8 @@ from trio_esdb_proto.event_store.client.operations import (
     StopScavengeReq,
 )
 
+from .._dotnet._guids import guid_text
 from ._failures import handler_failed, scavenge_not_found
-from ._guids import guid_text
 from ._kernel import Kernel
 from ._outlet import Outlet
 from ._unary import answered_by, only_request, parse

@@ -21,9 +21,9 @@ from collections.abc import Sequence
 
 import trio
 
+from .._dotnet._guids import guid_text
 from .._store import Record
 from ._events import CAUGHT_UP, DELETED_TYPE, EventEncoder, confirmation
-from ._guids import guid_text
 from ._kernel import Kernel
 from ._outlet import Outlet
 from ._read_requests import PAGE

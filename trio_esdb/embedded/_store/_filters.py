@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Literal
 
-from ._dotnet import utf16_units
-from ._pattern_chars import BadPattern
-from ._patterns import compile_pattern
+from .._dotnet._pattern_chars import BadPattern
+from .._dotnet._patterns import compile_pattern
+from .._dotnet._texts import utf16_units
 from ._values import Record
 
 __all__ = ["BadPattern", "Filter", "Target", "prefix_filter", "regex_filter"]

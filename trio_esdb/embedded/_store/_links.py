@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ._dotnet import parse_int64
+from .._dotnet._texts import parse_int64
 from ._values import MalformedLink
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from ._dotnet import INT64_MAX, INT64_MIN
-from ._json import BadJson, Kind, Token, tokens
-from ._json_values import dump, load_object, load_value
+from .._dotnet._json import BadJson, Kind, Token, tokens
+from .._dotnet._json_values import dump, load_object, load_value
+from .._dotnet._texts import INT64_MAX, INT64_MIN
 from ._values import LAST_NUMBER, TICKS
 
 DELETING = b'{"$tb":%d}' % LAST_NUMBER

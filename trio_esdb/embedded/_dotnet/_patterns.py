@@ -12,8 +12,8 @@ import re
 from dataclasses import dataclass, field, replace
 
 from ._charsets import as_class, boundary_set, is_name_char
-from ._dotnet import utf16_units
 from ._pattern_chars import DIGITS, BadPattern, CharScanner, Options
+from ._texts import utf16_units
 
 _BLANKS = frozenset("\t\n\f\r ")
 _REPETITION = re.compile(r"\{[0-9]+(,[0-9]*)?\}")

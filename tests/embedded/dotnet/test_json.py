@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trio_esdb.embedded._store._dotnet import format_double, parse_int64, utf16_units, wrap_int64
-from trio_esdb.embedded._store._json import MAX_DEPTH, BadJson, Kind, tokens
-from trio_esdb.embedded._store._json_values import dump, load_object
+from trio_esdb.embedded._dotnet._json import MAX_DEPTH, BadJson, Kind, tokens
+from trio_esdb.embedded._dotnet._json_values import dump, load_object
+from trio_esdb.embedded._dotnet._texts import format_double, parse_int64, utf16_units, wrap_int64
 
 BAD = [
     "{",

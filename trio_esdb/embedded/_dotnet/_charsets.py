@@ -6,7 +6,7 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from functools import cache
 
-from ._dotnet import WHITE_SPACE
+from ._texts import WHITE_SPACE
 
 Ranges = Sequence[tuple[int, int]]
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from enum import Enum, auto
 
-from ._dotnet import INT64_MAX, WHITE_SPACE, wrap_int64
+from ._texts import INT64_MAX, WHITE_SPACE, wrap_int64
 
 MAX_DEPTH = 64
 _MAX_DIGITS = 380

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from ._dotnet import format_double
 from ._json import BadJson, Kind, Token, tokens
+from ._texts import format_double
 
 
 @dataclass(frozen=True, slots=True)
