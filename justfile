@@ -49,6 +49,10 @@ bench *options: _bench
 bench-quick *options: _bench
     {{ python }} -m benchmarks --quick "$@"
 
+# Compare this tree with another checkout of the project, which has an environment of its own in .venv
+bench-versus checkout *options: _bench
+    {{ python }} -m benchmarks.versus "$@"
+
 # Run the documentation's examples and follow its links
 docs-check: _dev
     {{ pytest }} -q tests/repo/test_examples.py tests/repo/test_links.py

@@ -14,17 +14,12 @@ from typing import Any
 
 from . import footprint, peers, plots, preparation, report
 from .alternation import alternate, middle, ratios
-from .processes import Client, Failed, Node, cores
+from .processes import Client, Failed, Node, certificates, cores
 from .targets import findings
-from .works import LONG_READ, Work, works
+from .works import EMBEDDED, LONG_READ, Work, works
 
 _FOLDER = Path(__file__).parent
 _QUICK_SHARE = 0.4
-_EMBEDDED = {
-    "start": {"count": 20},
-    "append": {"count": 60, "parallel": 90},
-    "read": {"count": 40_000},
-}
 _STORES = 3
 """So many stores are grown; of each step the middle one counts, since some have a garbage collection in them."""
 _STORE_SIZES = tuple(range(100_000, 1_000_001, 100_000))
@@ -109,13 +104,9 @@ def _one(
 ) -> dict[str, Any]:
     if not work.tls:
         return alternate(work, node, core, rounds, share, "", print)
-    import trustme
-
-    authority = trustme.CA()
-    authority.cert_pem.write_to_path(folder / "ca.pem")
-    authority.issue_cert("localhost").private_key_and_cert_chain_pem.write_to_path(folder / "node.pem")
-    with Node(node_core, certificate=str(folder / "node.pem")) as secure:
-        return alternate(work, secure, core, rounds, share, str(folder / "ca.pem"), print)
+    certificate, authority = certificates(folder)
+    with Node(node_core, certificate=certificate) as secure:
+        return alternate(work, secure, core, rounds, share, authority, print)
 
 
 def _summary(work: dict[str, Any]) -> str:
@@ -135,7 +126,7 @@ def embedded(core: int | None, rounds: int, store_sizes: tuple[int, ...]) -> dic
     """Figures of the embedded node, each sample by a process of its own."""
     found: dict[str, Any] = {"errors": {}}
     with Node(None, address="none") as nobody:
-        for kind, what in _EMBEDDED.items():
+        for kind, what in EMBEDDED.items():
             try:
                 found[kind] = [_embedded_sample({"kind": kind, **what}, core, nobody) for _ in range(rounds)]
             except Failed as exc:

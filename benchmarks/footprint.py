@@ -59,11 +59,17 @@ def imports(address: str, core: int | None, rounds: int) -> dict[str, dict[str, 
     return found
 
 
-def _run(code: str, core: int | None) -> dict[str, float]:
+def import_of(root: Path, python: str, core: int | None) -> dict[str, float]:
+    """What the import of trio_esdb costs in another checkout, in a process of its own."""
+    return _run(_IMPORTS["ours"], core, root, python)
+
+
+def _run(code: str, core: int | None, root: Path = ROOT, python: str = sys.executable) -> dict[str, float]:
     program = _PROGRAM.format(core=core, code=code)
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-    command = [sys.executable, "-c", program]
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [python, "-c", program], cwd=root, env=environment, capture_output=True, text=True, check=False
+    )
     if done.returncode:
         raise Failed(done.stderr.strip().splitlines()[-1][:300])
     sample: dict[str, float] = json.loads(done.stdout)

@@ -30,6 +30,17 @@ def cores() -> tuple[int | None, int | None]:
     return (found[0], found[-1]) if len(found) > 1 else (None, None)
 
 
+def certificates(folder: Path) -> tuple[str, str]:
+    """Paths of a certificate for localhost, with its key, and of the certificate of the authority that signed it."""
+    import trustme
+
+    authority, node = folder / "ca.pem", folder / "node.pem"
+    made = trustme.CA()
+    made.cert_pem.write_to_path(authority)
+    made.issue_cert("localhost").private_key_and_cert_chain_pem.write_to_path(node)
+    return str(node), str(authority)
+
+
 class Node(AbstractContextManager["Node"]):
     """A replay node, or a node that somebody else runs at ``address``."""
 
@@ -70,13 +81,13 @@ class Node(AbstractContextManager["Node"]):
 
 
 class Client(AbstractContextManager["Client"]):
-    """A client's program."""
+    """A client's program, run in the checkout ``root``."""
 
-    def __init__(self, command: list[str]) -> None:
+    def __init__(self, command: list[str], root: Path = ROOT) -> None:
         self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115  # closed by __exit__
         self._process = subprocess.Popen(
             command,
-            cwd=ROOT,
+            cwd=root,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,

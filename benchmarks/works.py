@@ -21,6 +21,12 @@ TASKS = (1, 10, 90, 500)
 EVENTS_A_CALL = (1, 10, 100, 1000)
 SUBSCRIPTIONS = (1, 10, 100, 1000)
 LONG_READ = 1_000_000
+EMBEDDED: dict[str, dict[str, Any]] = {
+    "start": {"count": 20},
+    "append": {"count": 60, "parallel": 90},
+    "read": {"count": 40_000},
+}
+"""What the embedded node is asked to do, a job for each kind of work."""
 
 
 @dataclass(frozen=True, slots=True)
