@@ -10,6 +10,8 @@ from hypothesis import HealthCheck, settings
 
 ROOT = Path(__file__).resolve().parent.parent
 
+pytest.register_assert_rewrite("tests.support")  # a failed assert of a helper says its values, as a test's does
+
 # Nothing here depends on how fast a machine is, and every run is the same. TRIO_ESDB_EXPLORE=1 lets property tests look
 # for new examples instead.
 settings.register_profile(

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import trio
 
-from tests.client.clock import let_time_jump
-from tests.client.scripted import URI, Scripted
+from tests.support.clock import let_time_jump
+from tests.support.scripted import URI, Scripted
 from trio_esdb import ESDBClient
 
 

@@ -9,7 +9,7 @@ import pytest
 import trio
 import trio.testing
 
-from tests.client.scripted import URI, Scripted
+from tests.support.scripted import URI, Scripted
 from trio_esdb import (
     Checkpoint,
     ESDBClient,

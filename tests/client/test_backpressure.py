@@ -10,8 +10,8 @@ import pytest
 import trio
 import trio.testing
 
-from tests.client.books import assert_nothing_is_left
-from tests.client.scripted import (
+from tests.support.books import assert_nothing_is_left
+from tests.support.scripted import (
     URI,
     Scripted,
     Seen,

@@ -9,7 +9,7 @@ import pytest
 import trio
 import trio.testing
 
-from tests.client.scripted import (
+from tests.support.scripted import (
     URI,
     Scripted,
     Seen,

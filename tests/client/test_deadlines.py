@@ -11,8 +11,8 @@ import pytest
 import trio
 import trio.testing
 
-from tests.client.books import assert_nothing_is_left
-from tests.client.scripted import (
+from tests.support.books import assert_nothing_is_left
+from tests.support.scripted import (
     Scripted,
     Seen,
     appended,

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.client.scripted import Scripted, deleted, fails, says
+from tests.support.scripted import Scripted, deleted, fails, says
 from trio_esdb import (
     ESDBClient,
     ExpectedPositionError,

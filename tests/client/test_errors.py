@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 import trio_esdb as e
-from tests.client.scripted import STREAMS, URI, Scripted, Seen, appended, confirmed, event, fails, says
+from tests.support.scripted import STREAMS, URI, Scripted, Seen, appended, confirmed, event, fails, says
 from trio_esdb import ESDBClient, NewEvent, ServerError
 from trio_esdb._transport._serving import Failure
 from trio_esdb._wire import Status

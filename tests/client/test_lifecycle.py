@@ -8,7 +8,7 @@ import pytest
 import trio
 import trio.testing
 
-from tests.client.scripted import URI, Door, Scripted, appended, confirmed, event, goes_on, says, silence
+from tests.support.scripted import URI, Door, Scripted, appended, confirmed, event, goes_on, says, silence
 from trio_esdb import ESDBClient, ESDBError, NewEvent, UnavailableError
 
 EVENT = NewEvent("Happened", b"{}")

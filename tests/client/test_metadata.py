@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.client.scripted import Scripted, appended, event, fails, not_found, says, wrong_version
+from tests.support.scripted import Scripted, appended, event, fails, not_found, says, wrong_version
 from trio_esdb import (
     ESDBClient,
     ExpectedPositionError,

@@ -10,7 +10,7 @@ import pytest
 import trio
 import trio.testing
 
-from tests.client.scripted import (
+from tests.support.scripted import (
     UNKNOWN,
     Scripted,
     appended,

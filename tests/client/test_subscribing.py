@@ -8,7 +8,7 @@ import pytest
 import trio
 import trio.testing
 
-from tests.client.scripted import (
+from tests.support.scripted import (
     UNKNOWN,
     Scripted,
     Seen,

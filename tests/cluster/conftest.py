@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.client.clock import let_time_jump
+from tests.support.clock import let_time_jump
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -17,8 +17,9 @@ import time
 from contextlib import ExitStack
 from pathlib import Path
 
+from tests.support.nodes import Nodes
+
 from . import driver
-from .nodes import Nodes
 from .records import expected, golden, scenarios, schema
 
 

@@ -13,8 +13,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from tests.support.nodes import Nodes
+
 from . import driver
-from .nodes import Nodes
 from .records import NOT_OFFERED, expected, golden, scenarios, schema
 from .run import lines
 

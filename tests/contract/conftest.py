@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import trio
 
-from tests.client.clock import let_time_jump
+from tests.support.clock import let_time_jump
 from trio_esdb import ESDBClient
 
 EMBEDDED = "esdb://embedded"

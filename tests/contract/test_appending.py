@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import trio
 
-from tests.contract.events import ANY, ids, numbers, some, written
+from tests.support.events import ANY, ids, numbers, some, written
 from trio_esdb import (
     AppendResult,
     ESDBClient,

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.contract.events import ANY, all_events, numbers, some
+from tests.support.events import ANY, all_events, numbers, some
 from trio_esdb import ESDBClient, ExpectedPositionError, StreamDeletedError, StreamNotFoundError, StreamState
 
 

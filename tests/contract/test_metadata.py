@@ -6,7 +6,7 @@ import pytest
 import trio
 import trio.testing
 
-from tests.contract.events import ANY, all_events, numbers, some
+from tests.support.events import ANY, all_events, numbers, some
 from trio_esdb import ESDBClient, ExpectedPositionError, InvalidMetadataError, NewEvent, StreamMetadata, StreamState
 
 

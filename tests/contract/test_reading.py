@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import trio
 
-from tests.contract.events import ANY, all_events, ids, numbers, some, written
+from tests.support.events import ANY, all_events, ids, numbers, some, written
 from trio_esdb import (
     DEFAULT_EXCLUDE_FILTER,
     ESDBClient,

@@ -9,7 +9,7 @@ import pytest
 import trio
 import trio.testing
 
-from tests.contract.events import ANY, ids, numbers, some, take, written
+from tests.support.events import ANY, ids, numbers, some, take, written
 from trio_esdb import (
     CaughtUp,
     Checkpoint,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.convert.makers import forget
+from tests.support.makers import forget
 
 
 @pytest.fixture(autouse=True)

@@ -7,8 +7,8 @@ import datetime
 import pytest
 from google.protobuf.descriptor import FieldDescriptor
 
-from tests.convert import oracle
-from tests.convert.makers import block, number, varint
+from tests.support import oracle
+from tests.support.makers import block, number, varint
 from trio_esdb._convert._messages import decode
 from trio_esdb_proto.event_store.client import WrongExpectedVersion
 from trio_esdb_proto.event_store.client.gossip import ClusterInfo, MemberInfo, MemberInfoVNodeState

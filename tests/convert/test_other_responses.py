@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.convert import oracle
-from tests.convert.makers import block, number, read_response, varint
+from tests.support import oracle
+from tests.support.makers import block, number, read_response, varint
 from trio_esdb._convert import (
     Confirmation,
     LastStreamPosition,

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from tests.convert import oracle
-from tests.convert.makers import (
+from tests.support import oracle
+from tests.support.makers import (
     BROKEN,
     MEMORIES,
     MISPLACED,

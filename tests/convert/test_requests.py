@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.convert import oracle
+from tests.support import oracle
 from trio_esdb._convert import (
     ANY,
     EXISTS,

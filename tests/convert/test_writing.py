@@ -8,8 +8,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.convert import oracle
-from tests.convert.makers import append_responses, block, damaged, delete_responses, number
+from tests.support import oracle
+from tests.support.makers import append_responses, block, damaged, delete_responses, number
 from trio_esdb._convert import (
     ANY,
     EXISTS,

@@ -12,11 +12,10 @@ from collections.abc import Callable
 import pytest
 import trio
 
+from tests.support.canned import CannedServer, event, frame, live, message, packed
+from tests.support.counting import counted_calls, counted_steps, objects_alive
 from trio_esdb import ESDBClient, NewEvent, StreamState
 from trio_esdb_proto.event_store.client import streams as pb
-
-from .canned import CannedServer, event, frame, live, message, packed
-from .counting import counted_calls, counted_steps, objects_alive
 
 EVENTS = 1000
 MESSAGES = [event(number) for number in range(EVENTS)]

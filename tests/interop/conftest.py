@@ -10,10 +10,9 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 import trio
 
-from tests.sockets.processes import PATIENCE, serving
+from tests.support.foreign import Foreign
+from tests.support.processes import PATIENCE, serving
 from trio_esdb import ESDBClient
-
-from .foreign import Foreign
 
 
 @pytest.fixture(scope="module")

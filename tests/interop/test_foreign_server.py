@@ -16,7 +16,9 @@ import trio
 
 from tests.conformance import driver
 from tests.conformance.records import schema
-from tests.sockets.processes import PATIENCE
+from tests.support.foreign import Foreign, Reply
+from tests.support.processes import PATIENCE
+from tests.support.recorded import NOWHERE, TICKS, WHEN, steps
 from trio_esdb import (
     AppendResult,
     CaughtUp,
@@ -31,9 +33,6 @@ from trio_esdb import (
     UnavailableError,
     UnimplementedError,
 )
-
-from .foreign import Foreign, Reply
-from .recorded import NOWHERE, TICKS, WHEN, steps
 
 FORK = """
 syntax = "proto3";

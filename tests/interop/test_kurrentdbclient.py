@@ -20,7 +20,7 @@ from kurrentdbclient.exceptions import (
     WrongCurrentVersionError,
 )
 
-from .bridge import Bridged
+from tests.support.bridge import Bridged
 
 
 @pytest.fixture(scope="module")

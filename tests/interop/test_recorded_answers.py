@@ -14,6 +14,8 @@ import pytest
 import trio
 
 from tests.conformance.records import schema
+from tests.support.foreign import Foreign, Reply
+from tests.support.recorded import VERSIONS, Said, public, said, scenarios
 from trio_esdb import (
     AppendResult,
     Checkpoint,
@@ -31,9 +33,6 @@ from trio_esdb import (
     StreamNotFoundError,
     StreamState,
 )
-
-from .foreign import Foreign, Reply
-from .recorded import VERSIONS, Said, public, said, scenarios
 
 NEVER_ASKED = {
     "append/bad-metadata": "c1 c2 c3 c4 c5 c6 c7 c8 c9",

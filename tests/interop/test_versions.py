@@ -9,6 +9,8 @@ import pytest
 import trio
 
 from tests.conformance.records import schema
+from tests.support.foreign import Foreign, Reply
+from tests.support.recorded import Said, said
 from trio_esdb import (
     AbortedError,
     CaughtUp,
@@ -22,9 +24,6 @@ from trio_esdb import (
     StreamDeletedError,
     StreamState,
 )
-
-from .foreign import Foreign, Reply
-from .recorded import Said, said
 
 OLD, IMITATED, NEW = "23.10.6", "24.10.4", "26.1.0"
 EVERYTHING: dict[str, Any] = {"include_caught_up": True, "include_fell_behind": True}

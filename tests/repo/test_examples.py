@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from .documents import PAGES, ROOT, Block, blocks
-from .programs import run_all
+from tests.support.documents import PAGES, ROOT, Block, blocks
+from tests.support.programs import run_all
 
 EXAMPLES = sorted((ROOT / "examples").rglob("*.py"))
 

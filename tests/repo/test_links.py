@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from .documents import PAGES, ROOT, anchors, blocks, links
+from tests.support.documents import PAGES, ROOT, anchors, blocks, links
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())

@@ -10,9 +10,8 @@ import grpc
 import pytest
 import trio
 
+from tests.support.processes import COMMAND, Program, loopbacks, serving
 from trio_esdb import CaughtUp, ESDBClient, NewEvent, StreamState, UnavailableError
-
-from .processes import COMMAND, Program, loopbacks, serving
 
 WITHOUT_RICH = """\
 import signal, sys

@@ -11,10 +11,9 @@ from typing import Any
 import pytest
 import trio
 
+from tests.support.processes import PATIENCE, loopbacks
 from trio_esdb import CaughtUp, ESDBClient, NewEvent, StreamState, UnavailableError
 from trio_esdb.embedded import EmbeddedNode
-
-from .processes import PATIENCE, loopbacks
 
 Serving = Callable[[trio.SocketStream], Awaitable[None]]
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import trio
 
-from tests.client.clock import let_time_jump
-from tests.sweep.world import World, watched
+from tests.support.clock import let_time_jump
+from tests.support.world import World, watched
 from trio_esdb.embedded import EmbeddedNode
 
 

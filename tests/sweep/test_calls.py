@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.sweep.world import Moment, World, every_moment
+from tests.support.world import Moment, World, every_moment
 from trio_esdb import ESDBClient, NewEvent, StreamNotFoundError, StreamState
 
 ANY = StreamState.ANY

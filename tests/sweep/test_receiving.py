@@ -9,8 +9,8 @@ import pytest
 import trio
 import trio.testing
 
-from tests.client.books import links_of
-from tests.sweep.world import Moment, World, every_moment, sweep
+from tests.support.books import links_of
+from tests.support.world import Moment, World, every_moment, sweep
 from trio_esdb import ESDBClient, EventChannel, NewEvent
 
 OPENINGS: dict[str, Callable[[ESDBClient], Any]] = {

@@ -9,8 +9,8 @@ import pytest
 import trio
 import trio.testing
 
-from tests.client.books import assert_nothing_is_left, links_of
-from tests.sweep.world import World
+from tests.support.books import assert_nothing_is_left, links_of
+from tests.support.world import World
 from trio_esdb import ExpectedPositionError, NewEvent, StreamNotFoundError, UnavailableError
 
 TASKS, ROUNDS = 40, 15

@@ -9,12 +9,11 @@ import pytest
 import trio
 from trio.testing import lockstep_stream_pair, memory_stream_pair, wait_all_tasks_blocked
 
-from tests.wire import rig
+from tests.support import http2 as rig
+from tests.support.links import Consumer, Hand, client_by_hand
 from trio_esdb._transport import ClientLink
 from trio_esdb._transport._calls import UnaryCall
 from trio_esdb._wire import Code, HeadersTooLarge, Limits, Outcome, Status
-
-from .rig import Consumer, Hand, client_by_hand
 
 OK = Outcome(Status.OK)
 

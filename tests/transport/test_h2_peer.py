@@ -13,12 +13,12 @@ from h2.config import H2Configuration
 from h2.connection import H2Connection
 from trio.testing import MockClock, lockstep_stream_pair, memory_stream_pair
 
-from tests.wire import rig
+from tests.support import http2 as rig
+from tests.support.links import Consumer, headers, unknown
 from trio_esdb._transport import ClientLink
 from trio_esdb._transport._serving import serve_stream
 from trio_esdb._wire import Outcome, Status
 
-from .rig import Consumer, headers, unknown
 from .test_serving import METHODS
 
 

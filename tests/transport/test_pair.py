@@ -12,12 +12,12 @@ import pytest
 import trio
 from trio.testing import MockClock, lockstep_stream_pair, memory_stream_pair, wait_all_tasks_blocked
 
-from tests.wire import rig
+from tests.support import http2 as rig
+from tests.support.links import Consumer, headers, linked, unknown
 from trio_esdb._transport import ClientLink, dial_tcp, serve_tcp
 from trio_esdb._transport._serving import Conversation, Method, ServerCall, serve_stream
 from trio_esdb._wire import Limits, Status
 
-from .rig import Consumer, headers, linked, unknown
 from .test_serving import METHODS
 
 

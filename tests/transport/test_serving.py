@@ -11,11 +11,10 @@ import pytest
 import trio
 from trio.testing import MockClock, lockstep_stream_pair, memory_stream_pair, wait_all_tasks_blocked
 
-from tests.wire import rig
+from tests.support import http2 as rig
+from tests.support.links import Hand, headers, server_by_hand, unknown
 from trio_esdb._transport._serving import Answer, Conversation, Failure, Method, ServerCall, serve_stream
 from trio_esdb._wire import Code, Status
-
-from .rig import Hand, headers, server_by_hand, unknown
 
 Reply = Generator[None, bytes | None, bytes]
 

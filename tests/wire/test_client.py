@@ -6,6 +6,8 @@ import struct
 
 import pytest
 
+from tests.support import http2 as rig
+from tests.support.http2 import BareServer, Sent, data, end, ends, message, messages, reason
 from trio_esdb._wire import (
     CallEnded,
     ClientConnection,
@@ -19,9 +21,6 @@ from trio_esdb._wire import (
     RoomChanged,
     Status,
 )
-
-from . import rig
-from .rig import BareServer, Sent, data, end, ends, message, messages, reason
 
 DONE = Outcome(Status.OK)
 

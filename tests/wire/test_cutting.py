@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.support import http2 as rig
+from tests.support.http2 import check_books, story
 from trio_esdb._wire import (
     CallEnded,
     CallReceived,
@@ -23,9 +25,6 @@ from trio_esdb._wire import (
     Stream,
 )
 from trio_esdb._wire._server_connection import ServerConnection
-
-from . import rig
-from .rig import check_books, story
 
 NARROW = Limits(receive_message=200_000, stream_window=3000, connection_window=rig.DEFAULT_WINDOW)
 

@@ -12,6 +12,8 @@ from h2.settings import SettingCodes
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.support import http2 as rig
+from tests.support.http2 import check_books, message
 from trio_esdb._wire import (
     CallEnded,
     CallReceived,
@@ -27,9 +29,6 @@ from trio_esdb._wire import (
     Stream,
 )
 from trio_esdb._wire._server_connection import ServerConnection
-
-from . import rig
-from .rig import check_books, message
 
 CLIENT_LIMITS = Limits(receive_message=10**6, stream_window=2000, connection_window=rig.DEFAULT_WINDOW)
 SERVER_LIMITS = Limits(10**6, rig.DEFAULT_WINDOW, rig.DEFAULT_WINDOW, concurrent_streams=30)

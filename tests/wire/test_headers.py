@@ -9,6 +9,7 @@ from hpack import Decoder, Encoder
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.support import http2 as rig
 from trio_esdb._wire import Code
 from trio_esdb._wire._headers import (
     REQUEST,
@@ -23,8 +24,6 @@ from trio_esdb._wire._headers import (
     list_size,
     literal,
 )
-
-from . import rig
 
 NAMES = ["accept", "x", "content-type", "authorization", "grpc-status", "a-long-name-for-a-header"]
 lists_ = st.lists(

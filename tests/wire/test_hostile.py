@@ -8,6 +8,7 @@ from hpack import Encoder
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from tests.support import http2 as rig
 from trio_esdb._wire import (
     CallEnded,
     CallReceived,
@@ -24,8 +25,6 @@ from trio_esdb._wire import (
     Stream,
 )
 from trio_esdb._wire._server_connection import ServerConnection
-
-from . import rig
 
 LIMITS = Limits(receive_message=1000, stream_window=rig.DEFAULT_WINDOW, connection_window=rig.DEFAULT_WINDOW)
 

@@ -21,11 +21,11 @@ from hpack import Encoder
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.support import http2 as rig
+from tests.support.http2 import data, message
 from trio_esdb._wire import CallReceived, ClientConnection, ConnectionEnded, Limits, MessagesReceived, Status, Stream
 from trio_esdb._wire._server_connection import ServerConnection
 
-from . import rig
-from .rig import data, message
 from .test_hostile import frames
 
 LIMITS = Limits(receive_message=10**9, stream_window=rig.DEFAULT_WINDOW, connection_window=rig.DEFAULT_WINDOW)

@@ -6,9 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.support.http2 import message
 from trio_esdb._wire._messages import PREFIX_SIZE, Deframer, frame_messages
-
-from .rig import message
 
 LIMIT = 100
 

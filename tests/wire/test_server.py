@@ -9,6 +9,8 @@ import sys
 
 import pytest
 
+from tests.support import http2 as rig
+from tests.support.http2 import BareClient, Sent, data, message, reason
 from trio_esdb._wire import (
     CallReceived,
     CallReset,
@@ -22,9 +24,6 @@ from trio_esdb._wire import (
 )
 from trio_esdb._wire import _frames as frames
 from trio_esdb._wire._server_connection import ServerConnection
-
-from . import rig
-from .rig import BareClient, Sent, data, message, reason
 
 
 def test_the_greeting() -> None:

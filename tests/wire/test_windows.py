@@ -6,10 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.support import http2 as rig
+from tests.support.http2 import BareClient, BareServer, Sent, check_books, data, end, message, messages
 from trio_esdb._wire import CallReceived, Drained, Limits, Status, Stream
-
-from . import rig
-from .rig import BareClient, BareServer, Sent, check_books, data, end, message, messages
 
 WINDOW = 1000
 LIMITS = Limits(receive_message=20_000, stream_window=WINDOW, connection_window=rig.DEFAULT_WINDOW)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import trio
 
-from tests.embedded.services.peer import MAX, STREAMS, UNKNOWN, Call, Peer, expectation
+from tests.support.peer import MAX, STREAMS, UNKNOWN, Call, Peer, expectation
 from trio_esdb._wire import Status
 
 A, B = ({"string": f"00000000-0000-4000-a000-00000000000{n}"} for n in (1, 2))

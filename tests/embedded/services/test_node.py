@@ -9,7 +9,7 @@ import pytest
 import trio
 import trio.testing
 
-from tests.embedded.services.peer import OPERATIONS, STREAMS, Peer, connected, read_request
+from tests.support.peer import OPERATIONS, STREAMS, Peer, connected, read_request
 from trio_esdb._transport import ClientLink, dial_tcp
 from trio_esdb._wire import Status
 from trio_esdb.embedded import EmbeddedNode

@@ -6,7 +6,7 @@ import tracemalloc
 
 import pytest
 
-from tests.embedded.services.peer import MAX, STREAMS, UNKNOWN, Peer, connected, kinds, read_request, types
+from tests.support.peer import MAX, STREAMS, UNKNOWN, Peer, connected, kinds, read_request, types
 from trio_esdb._wire import Limits, Status
 from trio_esdb.embedded import EmbeddedNode
 

@@ -7,7 +7,7 @@ from itertools import pairwise
 import pytest
 import trio
 
-from tests.embedded.services.peer import OPERATIONS, UNKNOWN, Peer
+from tests.support.peer import OPERATIONS, UNKNOWN, Peer
 from trio_esdb._wire import Status
 from trio_esdb.embedded import EmbeddedNode
 

@@ -9,7 +9,7 @@ import pytest
 import trio
 import trio.testing
 
-from tests.embedded.services.peer import MAX, STREAMS, UNKNOWN, Call, Peer, connected, kinds, number_of, types
+from tests.support.peer import MAX, STREAMS, UNKNOWN, Call, Peer, connected, kinds, number_of, types
 from trio_esdb._wire import Limits, Status
 from trio_esdb.embedded import EmbeddedNode
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.embedded.services.peer import MAX, STREAMS, UNKNOWN, Peer, read_request
+from tests.support.peer import MAX, STREAMS, UNKNOWN, Peer, read_request
 from trio_esdb._wire import Outcome, Status
 
 APPEND = STREAMS + "Append"

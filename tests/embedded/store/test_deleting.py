@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.embedded.store.helpers import (
+from tests.support.stores import (
     DELETED,
     NOW,
     event,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.embedded.store.helpers import NOW
+from tests.support.stores import NOW
 from trio_esdb.embedded._store import Record, prefix_filter, regex_filter
 from trio_esdb.embedded._store._filters import _REMEMBERED, Filter
 

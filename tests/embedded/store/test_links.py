@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.embedded.store.helpers import NOW, SECOND, event, everything, set_metadata, store_with
+from tests.support.stores import NOW, SECOND, event, everything, set_metadata, store_with
 from trio_esdb.embedded._store import ANY, LAST_NUMBER, LINK_TYPE, MalformedLink, Record, Store
 
 

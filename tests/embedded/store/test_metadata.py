@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.embedded.store.helpers import NOW, SECOND, event, set_metadata, store_with, visible
+from tests.support.stores import NOW, SECOND, event, set_metadata, store_with, visible
 from trio_esdb.embedded._store import ANY, Acl, Store, StreamMetadata
 from trio_esdb.embedded._store._metadata import (
     NO_METADATA,

@@ -10,7 +10,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from tests.embedded.store.helpers import NOW, events, numbers, read_whole
+from tests.support.stores import NOW, events, numbers, read_whole
 from trio_esdb.embedded._store import (
     ANY,
     LAST_NUMBER,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.embedded.store.helpers import (
+from tests.support.stores import (
     NOW,
     SECOND,
     event,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.embedded.store.helpers import NOW, event, events, everything, many, names, store_with
+from tests.support.stores import NOW, event, events, everything, many, names, store_with
 from trio_esdb.embedded._store import ANY, BeyondEnd, InvalidPosition, Record, Store, is_hidden_from_all
 
 

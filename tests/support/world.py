@@ -12,7 +12,7 @@ import pytest
 import trio
 import trio.testing
 
-from tests.client.books import assert_nothing_is_left, links_of
+from tests.support.books import assert_nothing_is_left, links_of
 from trio_esdb import ESDBClient, NewEvent
 from trio_esdb._transport import ClientLink
 from trio_esdb._transport._serving import ServerLink

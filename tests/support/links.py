@@ -10,8 +10,8 @@ import trio
 from hpack import Decoder, Encoder
 from trio.testing import MemoryReceiveStream, MemorySendStream, memory_stream_pair, wait_all_tasks_blocked
 
-from tests.wire import rig
-from tests.wire.rig import Sent
+from tests.support import http2 as rig
+from tests.support.http2 import Sent
 from trio_esdb._transport import ClientLink, StreamingCall
 from trio_esdb._transport._serving import Failure, Method, serve_stream
 from trio_esdb._wire import Limits, Status

@@ -10,7 +10,7 @@ import trio
 
 from tests.conformance import driver
 from tests.conformance.records import schema
-from tests.transport.rig import Consumer
+from tests.support.links import Consumer
 from trio_esdb._transport import ClientLink, StreamingCall
 from trio_esdb._wire import Limits, Outcome
 from trio_esdb.embedded import EmbeddedNode
