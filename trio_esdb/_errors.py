@@ -1,9 +1,9 @@
 """Every exception that trio_esdb raises on purpose.
 
-All are ``ESDBError``. Those that a server's answer caused are ``ServerError`` and keep what the server said: status,
-details, trailers and the node's address. Bad arguments are refused before anything is sent, by ``InvalidArgumentError``
-(also a ``ValueError``) and ``InvalidTypeError`` (also a ``TypeError``). What trio itself raises stays as it is:
-``trio.Cancelled`` when the caller's scope is cancelled, ``trio.ClosedResourceError`` after closing,
+The base class is ``ESDBError``. A call that failed raises a ``ServerError``, which keeps what the server sent: status,
+details, trailers and the address of the node. Invalid arguments raise ``InvalidArgumentError`` (also a ``ValueError``)
+or ``InvalidTypeError`` (also a ``TypeError``) before anything is sent. The exceptions of trio are not wrapped:
+``trio.Cancelled`` when the caller's cancel scope is cancelled, ``trio.ClosedResourceError`` after closing,
 ``trio.EndOfChannel`` at the end of a read.
 """
 
@@ -16,22 +16,26 @@ import trio
 
 
 class ESDBError(Exception):
-    """Base of all errors of this library. They can be copied and pickled, as test runners do with them."""
+    """The base class of all errors of this library. They can be copied and pickled."""
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild, (type(self), self.args, self.__dict__)
 
 
 class InvalidArgumentError(ESDBError, ValueError):
-    """An argument cannot be used; nothing was sent. The message names the argument and what is wrong with it."""
+    """The value of an argument is not valid. Nothing was sent. The message names the argument and the reason."""
 
 
 class InvalidTypeError(InvalidArgumentError, TypeError):
-    """An argument has the wrong type; nothing was sent."""
+    """The type of an argument is not valid. Nothing was sent."""
 
 
 class InvalidMetadataError(ESDBError):
-    """The metadata of a stream is not a JSON object; ``data`` holds the bytes that are there instead."""
+    """The metadata of a stream was read, and it is not a JSON object.
+
+    Attributes:
+        data (bytes): The metadata as it is stored.
+    """
 
     def __init__(self, message: str, *, data: bytes) -> None:
         super().__init__(message)
@@ -39,11 +43,14 @@ class InvalidMetadataError(ESDBError):
 
 
 class TooLargeError(ESDBError):
-    """Events are too large to be appended; nothing was written.
+    """The events of an append are too large. Nothing was written.
 
-    ``limit`` is the size in bytes that was exceeded and ``size`` what was too large, where they are known. Raised
-    before anything is sent for what cannot fit one message, and for a server's own limit on an append or an event
-    (then it is a ``ServerTooLargeError``, which also keeps what the server said).
+    This class itself means that an event is larger than a message can be, and that nothing was sent. If a limit of the
+    server was exceeded, you get the subclass ``ServerTooLargeError``.
+
+    Attributes:
+        limit (int | None): The limit in bytes, or None if it is not known.
+        size (int | None): The size in bytes that exceeded the limit, or None if it is not known.
     """
 
     def __init__(self, message: str, *, limit: int | None = None, size: int | None = None) -> None:
@@ -55,9 +62,14 @@ class TooLargeError(ESDBError):
 class ServerError(ESDBError):
     """A call failed.
 
-    ``status`` is the gRPC status code's name (``"FAILED_PRECONDITION"``), ``details`` the server's text, ``trailers``
-    the metadata that came with it (text, or bytes for keys that end in ``-bin``), ``address`` the node's address.
-    You get this class itself for a status that no class below stands for.
+    You get this class itself for a status that has no class of its own.
+
+    Attributes:
+        status (str): The name of the gRPC status, such as ``"FAILED_PRECONDITION"``.
+        details (str): The text that the server sent. It is empty if the error was found by the client.
+        trailers (Mapping[str, str | bytes]): The metadata that the server sent with the status. Values are bytes for
+            keys that end in ``-bin``, else strings.
+        address (str): The address of the node, as ``host:port``.
     """
 
     def __init__(
@@ -77,10 +89,12 @@ class ServerError(ESDBError):
 
 
 class ExpectedPositionError(ServerError):
-    """The stream is not where ``expected_position`` said; nothing was written or deleted.
+    """The last event of the stream is not at ``expected_position``. Nothing was written or deleted.
 
-    ``stream_name``; ``expected`` as it was given (``None``, a number or a ``StreamState``); ``actual`` is the number of
-    the stream's last event, None if the stream has none.
+    Attributes:
+        stream_name (str): The name of the stream.
+        expected (int | StreamState | None): The ``expected_position`` of the call.
+        actual (int | None): The stream position of the last event, or None if the stream has no events.
     """
 
     def __init__(
@@ -102,88 +116,107 @@ class ExpectedPositionError(ServerError):
 
 
 class StreamNotFoundError(ServerError):
-    """There is no such stream: never written, or deleted and not written since. ``stream_name`` names it."""
+    """The stream has no events: it was never written, or it was deleted and not written again since.
+
+    Attributes:
+        stream_name (str): The name of the stream.
+    """
 
     stream_name: str = ""
 
 
 class StreamDeletedError(ServerError):
-    """The stream was tombstoned; it can never be read or written again. ``stream_name`` names it.
+    """The stream was tombstoned. It can never be read or written again.
 
-    A server also says this to ``StreamState.EXISTS`` on a stream that is deleted but not tombstoned.
+    An append with ``StreamState.EXISTS`` to a stream that was deleted, but not tombstoned, gets the same error from the
+    server.
+
+    Attributes:
+        stream_name (str): The name of the stream.
     """
 
     stream_name: str = ""
 
 
 class ServerTooLargeError(ServerError, TooLargeError):
-    """An append is larger than the server takes; nothing was written. ``limit`` is the server's, in bytes."""
+    """An append exceeds a limit of the server. Nothing was written.
+
+    Attributes:
+        limit (int | None): The limit of the server in bytes, or None if the server did not tell it.
+        size (int | None): The size in bytes that exceeded the limit, or None if the server did not tell it.
+    """
 
     limit: int | None = None
     size: int | None = None
 
 
 class InvalidPositionError(ServerError):
-    """A commit position that is not the place of an event, or lies beyond the end of the log."""
+    """The commit position of a read or subscription is not the position of an event."""
 
 
 class InvalidRequestError(ServerError):
-    """The server refused the request itself (INVALID_ARGUMENT, or it failed on it)."""
+    """The server could not handle the request, for example because of a regular expression that it cannot parse."""
 
 
 class AccessDeniedError(ServerError):
-    """The credentials do not give the right to do this."""
+    """The user has no right to do this."""
 
 
 class UnauthenticatedError(ServerError):
-    """The credentials are not valid."""
+    """The user name or password is not valid."""
 
 
 class NotLeaderError(ServerError):
-    """The node is not the leader, and the call needs it.
+    """The call needs the leader of the cluster, and this node is not the leader.
 
-    ``leader`` is the leader's ``(host, port)``, None where the node does not know it.
+    Attributes:
+        leader (tuple[str, int] | None): Host and port of the leader, or None if the node does not know them.
     """
 
     leader: tuple[str, int] | None = None
 
 
 class UnavailableError(ServerError):
-    """The node cannot be reached, the connection broke, or the node is not ready.
+    """The node cannot be reached, the connection was lost, or the node is not ready.
 
-    If the connection broke during a call that writes, it is not known whether the server did it; an append can be
-    repeated with the same events (same ids) without writing them twice.
+    If the connection was lost during a call that writes, the server may or may not have written. It is safe to repeat
+    an append with the same events, because the server recognises their ids.
     """
 
 
 class DeadlineExceededError(ServerError, trio.TooSlowError):
-    """The ``timeout`` of the call passed, or the server says that its deadline did. Also a ``trio.TooSlowError``.
+    """The ``timeout`` of the call expired, or the server reports that a deadline expired. Also a ``trio.TooSlowError``.
 
-    You do *not* get this when your own cancel scope's deadline passes: that scope cancels the call as it would any
-    other, and ``trio.fail_after`` raises its own ``trio.TooSlowError``.
+    You do *not* get this error when the deadline of your own cancel scope expires. In that case the scope cancels the
+    call, as it would cancel anything else, and ``trio.fail_after`` raises its own ``trio.TooSlowError``.
     """
 
 
 class ResourceExhaustedError(ServerError):
-    """A limit was reached: a message larger than this client takes (``max_message_size``), or a server's patience."""
+    """A limit was exceeded: a message is larger than ``max_message_size``, or the server refuses more calls."""
 
 
 class AbortedError(ServerError):
-    """The server gave the call up, as for a write that its cluster did not confirm in time."""
+    """The server gave up the call, for example because its cluster did not confirm a write in time.
+
+    A write that failed with this error may still have been done.
+    """
 
 
 class ConsumerTooSlowError(AbortedError):
-    """A server of 23.10 or older ended a subscription whose consumer did not keep up; subscribe again from the last
-    position that you handled. Newer servers catch up by themselves.
+    """The server ended a subscription because its consumer was too slow.
+
+    Subscribe again from the last position that you handled. Only servers before version 24.2 do this; newer ones wait
+    for the consumer.
     """
 
 
 class UnimplementedError(ServerError):
-    """The server does not have this call: it is too old, too new, or the feature is switched off."""
+    """The server does not know this call: its version does not have it, or the feature is switched off."""
 
 
 class ProtocolError(ServerError):
-    """The peer does not speak gRPC over HTTP/2 as it should, or sent a message that cannot be understood."""
+    """The peer violated HTTP/2 or gRPC, or it sent a message that cannot be decoded."""
 
 
 def _rebuild(kind: type[ESDBError], args: tuple[Any, ...], state: dict[str, Any]) -> ESDBError:

@@ -1,4 +1,4 @@
-"""Connection strings: what ``ESDBClient("esdb://...")`` means."""
+"""Connection strings: the ``uri`` of an ``ESDBClient``."""
 
 from __future__ import annotations
 
@@ -18,34 +18,34 @@ _PORT = re.compile("[0-9]{1,5}")
 
 
 class Settings(NamedTuple):
-    """Where to connect to. ``host`` is None for a node inside the process."""
+    """The content of a connection string. ``host`` is None for a node inside the process."""
 
     host: str | None
     port: int = DEFAULT_PORT
 
     @property
     def address(self) -> str:
-        """``host:port``, as errors tell it and as the HTTP/2 ``:authority`` says it."""
+        """The address as ``host:port``, for error messages and the HTTP/2 ``:authority``."""
         if self.host is None:
             return "embedded"
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
 def parse(uri: str) -> Settings:
-    """Read a connection string; InvalidArgumentError names the part that cannot be used.
+    """Parse a connection string.
 
-    Nothing in it is ever ignored: an option that is not known here is refused.
+    Nothing in it is ignored: a part or an option that is not supported raises InvalidArgumentError, which names it.
     """
     if not isinstance(uri, str):
         raise InvalidTypeError(f"uri must be a str such as {_EXAMPLE}, not {type(uri).__name__}")
-    shown = repr(uri) if "@" not in uri else "it is not repeated here, since it may hold a password"
+    shown = repr(uri) if "@" not in uri else "not shown, because it may contain a password"
     scheme, separator, rest = uri.partition("://")
     if not separator or scheme.lower() != "esdb":
         raise InvalidArgumentError(f"uri must begin with esdb://, as in {_EXAMPLE} ({shown})")
     if "@" in rest:
-        raise InvalidArgumentError("uri: credentials are not supported yet; an insecure node takes none")
+        raise InvalidArgumentError("uri: credentials are not supported yet; an insecure node does not use them")
     parts = _PARTS.fullmatch(rest)
-    assert parts is not None  # anything is an address, a path, options and a fragment
+    assert parts is not None  # every part may be empty, so any string matches
     address = parts["address"]
     if "," in address:
         raise InvalidArgumentError(f"uri: several nodes are not supported yet; name one ({shown})")
@@ -58,12 +58,12 @@ def parse(uri: str) -> Settings:
 
 
 def _read_address(address: str, shown: str) -> tuple[str, int | None]:
-    """Host, in lower case, and port."""
+    """The host in lower case, and the port if there is one."""
     found = _ADDRESS.fullmatch(address)
     host = None if found is None else _host(found)
     if found is None or host is None:
         raise InvalidArgumentError(
-            f"uri: the address {address!r} cannot be used: it is not a host name, nor an IPv4 address or an IPv6 "
+            f"uri: the address {address!r} is not valid: it must be a host name, an IPv4 address or an IPv6 "
             f"address in brackets, with or without a port ({shown})"
         )
     port = found["port"]
@@ -71,7 +71,7 @@ def _read_address(address: str, shown: str) -> tuple[str, int | None]:
         return host, None
     if not _PORT.fullmatch(port) or not 1 <= int(port) <= 65535:
         raise InvalidArgumentError(
-            f"uri: the address {address!r} cannot be used: the port must be a number from 1 to 65535 ({shown})"
+            f"uri: the address {address!r} is not valid: the port must be a number from 1 to 65535 ({shown})"
         )
     return host, int(port)
 

@@ -164,10 +164,10 @@ BAD: list[tuple[Any, type[ESDBError], str]] = [
     (b"Order", InvalidTypeError, "must be a sequence of str, such as a tuple, not bytes"),
     (None, InvalidTypeError, "must be a sequence of str, such as a tuple, not NoneType"),
     ({"Order"}, InvalidTypeError, "must be a sequence of str, such as a tuple, not set"),
-    (["Order", None], InvalidTypeError, "must hold str, not NoneType"),
-    ([b"Order"], InvalidTypeError, "must hold str, not bytes"),
-    ([re.compile("Order")], InvalidTypeError, "must hold str, not Pattern"),
-    (["Order", ""], InvalidArgumentError, "must not hold an empty text"),
+    (["Order", None], InvalidTypeError, "must contain str, not NoneType"),
+    ([b"Order"], InvalidTypeError, "must contain str, not bytes"),
+    ([re.compile("Order")], InvalidTypeError, "must contain str, not Pattern"),
+    (["Order", ""], InvalidArgumentError, "must not contain an empty string"),
     (["\ud800"], InvalidArgumentError, "must be encodable as UTF-8"),
 ]
 

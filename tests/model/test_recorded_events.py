@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import pickle
 import uuid
 from datetime import UTC, datetime, timedelta, timezone
@@ -194,7 +195,7 @@ BAD: list[tuple[dict[str, Any], type[ESDBError], str]] = [
     ({"commit_position": -5}, InvalidArgumentError, "a recorded event's commit_position must not be negative"),
     ({"prepare_position": "5"}, InvalidTypeError, "a recorded event's prepare_position must be an int, not str"),
     ({"recorded_at": 0}, InvalidTypeError, "a recorded event's recorded_at must be datetime, not int"),
-    ({"recorded_at": datetime(2025, 1, 1)}, InvalidArgumentError, "recorded_at must know its time zone"),
+    ({"recorded_at": datetime(2025, 1, 1)}, InvalidArgumentError, "recorded_at must have a time zone"),
     ({"link": ID}, InvalidTypeError, "a recorded event's link must be a RecordedEvent or None, not UUID"),
 ]
 
@@ -204,6 +205,46 @@ def test_bad_arguments_are_named(bad: dict[str, Any], kind: type[ESDBError], com
     with pytest.raises(kind, match=complaint) as caught:
         made(**bad)
     assert type(caught.value) is kind
+
+
+# Copies with changes
+
+
+@pytest.mark.parametrize("change", CHANGES, ids=lambda change: next(iter(change)))
+def test_replacing_a_field(change: dict[str, Any]) -> None:
+    event = made(link=made(type="$>"), recorded_at=datetime(2024, 5, 6, tzinfo=UTC))
+    changed = event.replace(**change)
+    ((name, value),) = change.items()
+    assert getattr(changed, name) == value
+    others = [other for other in event.asdict() if other != name]
+    assert [getattr(changed, other) for other in others] == [getattr(event, other) for other in others]
+    assert type(changed).__replace__(event, **change) == changed
+
+
+def test_replacing_keeps_the_exact_time() -> None:
+    event = made()
+    object.__setattr__(event, "_ticks", 17_590_123_456_789_019)
+    assert event.replace() == event
+    assert event.replace(type="OrderDeleted").created_ticks == 17_590_123_456_789_019
+    moment = datetime(2025, 1, 1, tzinfo=UTC)
+    assert event.replace(recorded_at=moment).created_ticks == ticks_of(moment)
+
+
+def test_replacing_checks_values_and_names() -> None:
+    with pytest.raises(InvalidTypeError, match="a recorded event's data must be bytes, not str"):
+        made().replace(data="text")
+    with pytest.raises(TypeError, match="revision"):
+        made().replace(revision=5)
+
+
+def test_as_a_dict() -> None:
+    event = made(link=LINK, prepare_position=511, recorded_at=datetime(2025, 1, 1, tzinfo=UTC))
+    fields = event.asdict()
+    assert fields["link"] == LINK.asdict()
+    assert fields["link"]["link"] is None
+    assert RecordedEvent(**{**fields, "link": RecordedEvent(**fields["link"])}) == event
+    assert RecordedEvent(**made().asdict()) == made()
+    assert list(fields) == list(inspect.signature(RecordedEvent).parameters)
 
 
 # Messages beside events

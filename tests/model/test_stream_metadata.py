@@ -15,6 +15,9 @@ import pytest
 from trio_esdb import ESDBError, InvalidArgumentError, InvalidMetadataError, InvalidTypeError, StreamMetadata
 from trio_esdb._model import metadata_from_json, metadata_to_json
 
+MAX_AGE = 63_871_286_400
+"""Seconds from the year 1 to 2025: a server that subtracts more from the present time leaves its calendar."""
+
 
 def test_names_for_keys() -> None:
     metadata = StreamMetadata({"mine": [1, 2]})
@@ -71,6 +74,14 @@ def test_an_age_beyond_all_time() -> None:
         assert age == timedelta.max - timedelta(microseconds=999_999)
 
 
+def test_the_largest_age() -> None:
+    metadata = StreamMetadata()
+    metadata.max_age = timedelta(seconds=MAX_AGE)
+    assert metadata == {"$maxAge": MAX_AGE}
+    assert json.loads(metadata_to_json(metadata)) == metadata
+    assert metadata.max_age == timedelta(seconds=MAX_AGE)
+
+
 def test_copies() -> None:
     metadata = StreamMetadata({"$maxCount": 5, "mine": {"a": 1}})
     for other in (copy.copy(metadata), copy.deepcopy(metadata), pickle.loads(pickle.dumps(metadata))):
@@ -84,6 +95,8 @@ BAD: list[tuple[str, Any, type[ESDBError], str]] = [
     ("max_age", timedelta(0), InvalidArgumentError, "max_age must be a whole number of seconds and at least 1"),
     ("max_age", timedelta(seconds=-5), InvalidArgumentError, "max_age must be a whole number of seconds"),
     ("max_age", timedelta(seconds=1.5), InvalidArgumentError, "max_age must be a whole number of seconds"),
+    ("max_age", timedelta(seconds=MAX_AGE + 1), InvalidArgumentError, f"must be at most {MAX_AGE} seconds, not"),
+    ("max_age", timedelta.max - timedelta(microseconds=999_999), InvalidArgumentError, "servers fail on more"),
     ("cache_control", "5", InvalidTypeError, "cache_control must be a datetime.timedelta, not str"),
     ("cache_control", timedelta(0), InvalidArgumentError, "cache_control must be a whole number"),
     ("max_count", 0, InvalidArgumentError, f"max_count must be from 1 to {2**63 - 1}, not 0"),
@@ -161,6 +174,7 @@ BAD_METADATA: list[tuple[Any, type[ESDBError], str]] = [
     ({"$maxCount": 0}, InvalidArgumentError, r"metadata\['\$maxCount'\] must be from 1 to"),
     ({"$maxAge": 1.5}, InvalidTypeError, r"metadata\['\$maxAge'\] must be an int, not float"),
     ({"$maxAge": 0}, InvalidArgumentError, r"metadata\['\$maxAge'\] must be from 1 to"),
+    ({"$maxAge": MAX_AGE + 1}, InvalidArgumentError, rf"metadata\['\$maxAge'\] must be from 1 to {MAX_AGE}, not"),
     ({"$tb": -1}, InvalidArgumentError, r"metadata\['\$tb'\] must be from 0 to"),
     ({"$cacheControl": True}, InvalidTypeError, r"metadata\['\$cacheControl'\] must be an int, not bool"),
     ({"$acl": ["$all"]}, InvalidTypeError, "acl must be a mapping, not list"),

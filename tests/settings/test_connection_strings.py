@@ -49,7 +49,7 @@ def test_good(uri: str, meaning: Settings, address: str) -> None:
     assert parse(f"esdb://{address}?Tls=false") == meaning
 
 
-NO_HOST = "is not a host name, nor an IPv4 address or an IPv6 address in brackets"
+NO_HOST = "it must be a host name, an IPv4 address or an IPv6 address in brackets"
 NO_PORT = "the port must be a number from 1 to 65535"
 NO_TLS = "TLS, which is the default, is not supported yet; add .Tls=false"
 

@@ -1,4 +1,4 @@
-"""Values that users see."""
+"""The values of the public API: events, messages, filters and stream metadata."""
 
 from ._events import (
     AppendResult,

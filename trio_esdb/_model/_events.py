@@ -1,4 +1,4 @@
-"""Events as users write and read them."""
+"""Events to append, recorded events, and the other messages of a subscription."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any, Literal, NoReturn, final
 from .._errors import InvalidArgumentError, InvalidTypeError
 
 ContentType = Literal["application/json", "application/octet-stream"]
+"""The content types of an event: JSON, or anything else."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _TICKS_PER_MICROSECOND = 10
@@ -23,26 +24,33 @@ _UNKNOWN_SAFETY = uuid.SafeUUID.unknown
 
 
 class StreamState(Enum):
-    """What ``expected_position`` may say of a stream besides a number."""
+    """The values of ``expected_position`` that are not a stream position."""
 
     ANY = "any"
-    """Whatever the stream holds; no check is made."""
+    """The server does not check the stream."""
     NO_STREAM = "no_stream"
-    """The stream has no events; the same as None."""
+    """The stream must have no events. None means the same."""
     EXISTS = "exists"
-    """The stream has been written, whatever its last event is."""
+    """The stream must have at least one event, at any position."""
 
 
 @final
 @dataclass(frozen=True, slots=True)
 class NewEvent:
-    """An event to be appended.
+    """An event to append.
 
-    ``type`` is a non-empty text, ``data`` and ``metadata`` are bytes; ``content_type`` says whether ``data`` is JSON
-    (the server does not look). ``id`` makes repeating an append safe: the server recognises the ids that it has already
-    written to the stream.
+    Args:
+        type: The event type, a non-empty string.
+        data: The content of the event.
+        metadata: The metadata of the event, by convention JSON.
+        content_type: ``"application/json"`` if ``data`` is JSON, else ``"application/octet-stream"``. The server does
+            not check that ``data`` is valid JSON.
+        id: The id of the event, a random UUID by default. The server remembers the ids of a stream, so it writes the
+            event only once when the same append is repeated.
 
-    InvalidTypeError and InvalidArgumentError are raised here, where the event is made.
+    Raises:
+        InvalidTypeError: An argument has the wrong type.
+        InvalidArgumentError: The type is empty or not valid Unicode, the content type is unknown, or the id is zero.
     """
 
     type: str
@@ -55,7 +63,7 @@ class NewEvent:
         if type(self.type) is not str:
             if not isinstance(self.type, str):
                 raise InvalidTypeError(f"an event's type must be a str, not {_kind(self.type)}")
-            object.__setattr__(self, "type", str.__str__(self.type))  # the text of a StrEnum's member
+            object.__setattr__(self, "type", str.__str__(self.type))  # a member of a StrEnum becomes a plain str
         if not self.type:
             raise InvalidArgumentError("an event's type must not be empty")
         try:
@@ -78,10 +86,10 @@ class NewEvent:
 
 
 class EventDraft:
-    """The fields of a RecordedEvent while it is being put together.
+    """The fields of a RecordedEvent, still writable.
 
-    To fill an object that cannot be changed takes a call for each field. Plain stores and one change of the finished
-    draft's class take half the time that reading an event did.
+    Setting a field of an immutable object takes one function call. The decoder therefore fills an EventDraft by plain
+    assignments and then changes its class to RecordedEvent, which halves the time that reading an event takes.
     """
 
     __slots__ = (
@@ -113,13 +121,27 @@ class EventDraft:
 
 @final
 class RecordedEvent(EventDraft):
-    """An event as the server recorded it. Immutable; equal if all of it is equal.
+    """An event as the server recorded it.
 
-    ``stream_position`` counts the events of a stream from 0. ``commit_position`` and ``prepare_position`` are its place
-    in the log of all events, None where the server does not tell (21.10 does not when reading a stream).
+    Recorded events are immutable. Two of them are equal if all their fields are equal. ``replace()`` makes a changed
+    copy.
 
-    If links are resolved, this is the event that a link points to, and ``link`` is the link, itself a RecordedEvent.
-    A link whose target is gone is delivered as it is: then ``is_link_event`` is true.
+    With ``resolve_links=True`` a link is replaced by the event that it points to. Then this object describes the
+    target, and ``link`` describes the link. A link whose target does not exist any more is delivered unresolved:
+    ``is_link_event`` is true and ``link`` is None.
+
+    Attributes:
+        type (str): The event type.
+        data (bytes): The content of the event.
+        metadata (bytes): The metadata of the event.
+        content_type (str): The content type that the writer gave.
+        stream_name (str): The name of the stream that holds the event.
+        stream_position (int): The position of the event in its stream. The first event has position 0.
+        commit_position (int | None): The position of the event in the log of all streams. None if the server does not
+            send it: servers of version 21.10 do not send it when a single stream is read or subscribed to.
+        prepare_position (int | None): The second half of the position in the log. It equals ``commit_position`` unless
+            the event was written in an explicit transaction of the old TCP protocol.
+        link (RecordedEvent | None): The link through which this event was read, or None.
     """
 
     __slots__ = ()
@@ -138,7 +160,25 @@ class RecordedEvent(EventDraft):
         recorded_at: datetime | None = None,
         link: RecordedEvent | None = None,
     ) -> None:
-        """Make one, as tests of an application do; ``recorded_at`` must know its time zone."""
+        """Make a recorded event, for example in the tests of an application.
+
+        Args:
+            type: The event type.
+            data: The content of the event.
+            metadata: The metadata of the event.
+            content_type: The content type.
+            id: The id of the event.
+            stream_name: The name of the stream.
+            stream_position: The position in the stream, at least 0.
+            commit_position: The position in the log of all streams, at least 0, or None.
+            prepare_position: The second half of that position. None means the same as ``commit_position``.
+            recorded_at: When the event was recorded, with a time zone. None means 1970-01-01.
+            link: The link that was resolved to this event.
+
+        Raises:
+            InvalidTypeError: An argument has the wrong type.
+            InvalidArgumentError: A position is negative, or ``recorded_at`` has no time zone.
+        """
         moment = _EPOCH if recorded_at is None else recorded_at
         for name, value, kind in (
             ("type", type, str),
@@ -172,8 +212,8 @@ class RecordedEvent(EventDraft):
 
     @property
     def id(self) -> uuid.UUID:
-        """The id that the writer gave the event."""
-        # The constructor would look at six arguments, which takes longer than all else that reading an id does.
+        """The id of the event, chosen by its writer."""
+        # uuid.UUID() checks six arguments, which takes longer than everything else here.
         made = _new(_UUID)
         _set_uuid_int(made, self._id)
         _set_uuid_safety(made, _UNKNOWN_SAFETY)
@@ -181,40 +221,89 @@ class RecordedEvent(EventDraft):
 
     @property
     def recorded_at(self) -> datetime:
-        """When the server wrote the event, in UTC, to the microsecond; ``created_ticks`` is exact."""
+        """When the server recorded the event, in UTC, rounded down to a microsecond."""
         return _EPOCH + _MICROSECOND * (self._ticks // _TICKS_PER_MICROSECOND)
 
     @property
     def created_ticks(self) -> int:
-        """When the server wrote the event, in units of 100 nanoseconds since 1970-01-01, as the server tells it."""
+        """When the server recorded the event, exactly as sent: in units of 100 nanoseconds since 1970-01-01 UTC."""
         return self._ticks
 
     @property
     def revision(self) -> int:
-        """Another name of ``stream_position``, as other clients call it."""
+        """The same as ``stream_position``. Other clients call it the revision of an event."""
         return self.stream_position
 
     @property
     def original(self) -> RecordedEvent:
-        """The record that was read: the link if there is one, else the event itself. Its place is the one to go on
-        from, and its id the one that a persistent subscription wants acknowledged.
+        """The event that was read from the stream: the link if there is one, else the event itself.
+
+        Use the positions of the original event to continue reading or to subscribe again.
         """
         return self.link or self
 
     @property
     def is_system_event(self) -> bool:
-        """Whether the server wrote this event for itself: its type begins with ``$``."""
+        """Whether this is an event of the server: its type begins with ``$``."""
         return self.type.startswith("$")
 
     @property
     def is_link_event(self) -> bool:
-        """Whether this is a link that was not resolved."""
+        """Whether this is an unresolved link."""
         return self.type == "$>"
 
     @property
     def is_resolved_event(self) -> bool:
-        """Whether a link led here."""
+        """Whether this event was read through a link."""
         return self.link is not None
+
+    def asdict(self) -> dict[str, Any]:
+        """Return the fields of the event as a dict.
+
+        Returns:
+            The arguments of ``RecordedEvent`` that make an equal event, by name. A link becomes a dict as well.
+            ``recorded_at`` is rounded down to a microsecond.
+        """
+        fields = self._arguments()
+        if self.link is not None:
+            fields["link"] = self.link.asdict()
+        return fields
+
+    def replace(self, **changes: Any) -> RecordedEvent:
+        """Return a copy of the event with some fields changed; ``copy.replace()`` of Python 3.13 does the same.
+
+        Args:
+            **changes: New values of fields, with the names that ``RecordedEvent`` takes.
+
+        Returns:
+            The changed copy. Fields without a new value are the same, ``created_ticks`` included.
+
+        Raises:
+            InvalidTypeError: A value has the wrong type.
+            InvalidArgumentError: A position is negative, or ``recorded_at`` has no time zone.
+            TypeError: There is no field of this name.
+        """
+        copy = RecordedEvent(**{**self._arguments(), **changes})
+        if "recorded_at" not in changes:
+            object.__setattr__(copy, "_ticks", self._ticks)
+        return copy
+
+    __replace__ = replace
+
+    def _arguments(self) -> dict[str, Any]:
+        return {
+            "type": self.type,
+            "data": self.data,
+            "metadata": self.metadata,
+            "content_type": self.content_type,
+            "id": self.id,
+            "stream_name": self.stream_name,
+            "stream_position": self.stream_position,
+            "commit_position": self.commit_position,
+            "prepare_position": self.prepare_position,
+            "recorded_at": self.recorded_at,
+            "link": self.link,
+        }
 
     def __setattr__(self, name: str, value: object) -> NoReturn:
         raise AttributeError(f"a RecordedEvent cannot be changed (setting {name!r})")
@@ -248,7 +337,14 @@ class RecordedEvent(EventDraft):
 @final
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """A filtered subscription has come this far, whether anything matched or not; subscribe from here to go on."""
+    """How far a filtered subscription has read, whether or not an event matched the filter.
+
+    To continue after this position, give the checkpoint to ``subscribe_all_events`` as ``commit_position``.
+
+    Args:
+        commit_position: The position in the log of all streams.
+        prepare_position: The second half of that position.
+    """
 
     commit_position: int
     prepare_position: int
@@ -257,30 +353,47 @@ class Checkpoint:
 @final
 @dataclass(frozen=True, slots=True)
 class CaughtUp:
-    """All that was recorded has been given; what follows is new. A subscription may say it several times."""
+    """The subscription has delivered every event that was recorded before; the events that follow are new.
+
+    It can come several times, for example after the consumer was slow. Servers before version 23.10 never send it.
+    """
 
 
 @final
 @dataclass(frozen=True, slots=True)
 class FellBehind:
-    """The subscription reads recorded events again before it goes on live; only some servers say so."""
+    """The subscription was live and now reads recorded events again. A ``CaughtUp`` follows when it is live again.
+
+    Versions of EventStoreDB and KurrentDB up to 26.1 never send it. Some compatible servers do.
+    """
 
 
 @final
 class AppendResult(int):
-    """What an append did: an int, the commit position of its last event, that also knows the stream's new revision.
+    """The result of an append: an int, the commit position of the last event, with the stream position beside it.
 
-    Repeating an append that was already done gives the result of the first time. Where a server no longer knows the
-    commit position the int is -1 and ``commit_position`` is None.
+    Repeating a successful append gives the same result again. If the server does not know the commit position any more,
+    the int is -1 and ``commit_position`` is None.
+
+    The int is a position in the log of all streams. It is not a stream position, and arguments that take a stream
+    position refuse it; give them ``result.stream_position``.
     """
 
     commit_position: int | None
-    """The place of the last event in the log of all events."""
+    """The position of the last event in the log of all streams, or None if the server did not tell it."""
     stream_position: int | None
-    """The number of the last event in its stream; None after an append of nothing to a stream that does not exist."""
+    """The position of the last event in its stream. None if no events were appended and the stream does not exist."""
 
     def __new__(cls, commit_position: int | None, stream_position: int | None) -> AppendResult:
-        """Make one, as tests of an application do."""
+        """Make a result, for example in the tests of an application.
+
+        Args:
+            commit_position: The position of the last event in the log of all streams, or None.
+            stream_position: The position of the last event in its stream, or None.
+
+        Raises:
+            InvalidTypeError: An argument is not an int or None.
+        """
         if type(commit_position) is not int or type(stream_position) is not int:
             for name, value in (("commit_position", commit_position), ("stream_position", stream_position)):
                 if value is not None and (not isinstance(value, int) or isinstance(value, bool)):
@@ -293,7 +406,7 @@ class AppendResult(int):
 
     @property
     def revision(self) -> int | None:
-        """Another name of ``stream_position``, as other clients call it."""
+        """The same as ``stream_position``. Other clients call it the revision of a stream."""
         return self.stream_position
 
     def __setattr__(self, name: str, value: object) -> NoReturn:
@@ -306,16 +419,16 @@ class AppendResult(int):
         return AppendResult, (self.commit_position, self.stream_position)
 
     def __str__(self) -> str:
-        return int.__repr__(self)  # a position is printed and stored as the number that it is
+        return int.__repr__(self)  # print and store it as a plain number
 
     def __repr__(self) -> str:
         return f"AppendResult(commit_position={self.commit_position}, stream_position={self.stream_position})"
 
 
 def ticks_of(moment: datetime) -> int:
-    """A time as units of 100 nanoseconds since 1970-01-01T00:00:00Z."""
+    """Convert a time to units of 100 nanoseconds since 1970-01-01T00:00:00Z."""
     if moment.tzinfo is None:
-        raise InvalidArgumentError("recorded_at must know its time zone")
+        raise InvalidArgumentError("a recorded event's recorded_at must have a time zone")
     return (moment - _EPOCH) // _MICROSECOND * _TICKS_PER_MICROSECOND
 
 

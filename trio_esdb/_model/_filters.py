@@ -1,4 +1,4 @@
-"""Filters over all events, from the sequences of texts that users give."""
+"""Filters of the events of all streams, made from the arguments of a read or subscription."""
 
 from __future__ import annotations
 
@@ -9,22 +9,21 @@ from typing import NamedTuple
 from .._errors import InvalidArgumentError, InvalidTypeError
 
 ESDB_SYSTEM_EVENTS_REGEX = r"\$.+"
-"""Types of the events that a server writes for itself."""
+"""A pattern for the event types of a server's own events."""
 
 ESDB_PERSISTENT_CONFIG_EVENTS_REGEX = r"PersistentConfig\d+"
-"""Types of the events in which servers up to 22.10 keep the settings of persistent subscriptions."""
+"""A pattern for the event type under which servers up to 22.10 keep the settings of persistent subscriptions."""
 
 DEFAULT_EXCLUDE_FILTER = (ESDB_SYSTEM_EVENTS_REGEX,)
-"""What ``filter_exclude`` is unless it is given: system events, and nothing that an application could have written."""
+"""The default of ``filter_exclude``: it excludes system events, and no event that an application may have written."""
 
 _SYSTEM_EVENTS_PREFIX = "$"
 
 
 class Filter(NamedTuple):
-    """A filter as the server takes it: a regular expression, or prefixes, over event types or stream names.
+    """A filter as it is sent to the server: a regular expression or prefixes, for event types or stream names.
 
-    ``window`` is how many records the server looks at before it considers sending a checkpoint, ``interval`` after how
-    many such windows it sends one.
+    The server sends a checkpoint each time it has read ``interval`` windows of ``window`` records.
     """
 
     by_stream_name: bool
@@ -43,12 +42,12 @@ def make_filter(
     window: int = 32,
     interval: int = 1,
 ) -> Filter | None:
-    """The filter that these arguments mean; None if they let everything pass.
+    """Make the filter for these arguments, or None if every event passes.
 
-    ``include`` wins over ``exclude``. Each text is a regular expression that must match the whole type (or stream
-    name), or with ``by_prefix`` the beginning of it; there ``ESDB_SYSTEM_EVENTS_REGEX`` in ``exclude``, which is the
-    default, stands for the prefix ``$``. The expressions are the server's (.NET's), which is why they are
-    not compiled here: what the server cannot parse comes back as an InvalidRequestError.
+    If ``include`` has patterns, ``exclude`` is ignored. A pattern is a regular expression that must match the whole
+    event type or stream name. With ``by_prefix`` it is a plain prefix instead; there ``ESDB_SYSTEM_EVENTS_REGEX`` in
+    ``exclude``, which is the default, means the prefix ``$``. Regular expressions are not compiled here, because the
+    server reads them by the rules of .NET. It answers a pattern that it cannot parse with an error.
     """
     included, excluded = _texts("filter_include", include), _texts("filter_exclude", exclude)
     if by_prefix:
@@ -67,7 +66,7 @@ def make_filter(
 
 
 def _alternatives(patterns: tuple[str, ...]) -> str:
-    """One expression that matches what any of these does. Each is grouped: it may hold alternatives of its own."""
+    """Join patterns to one. Each is put into a group, because it may contain alternatives itself."""
     return patterns[0] if len(patterns) == 1 else "|".join(f"(?:{pattern})" for pattern in patterns)
 
 
@@ -76,9 +75,9 @@ def _texts(name: str, values: Sequence[str]) -> tuple[str, ...]:
         raise InvalidTypeError(f"{name} must be a sequence of str, such as a tuple, not {type(values).__name__}")
     for value in values:
         if not isinstance(value, str):
-            raise InvalidTypeError(f"{name} must hold str, not {type(value).__name__}")
+            raise InvalidTypeError(f"{name} must contain str, not {type(value).__name__}")
         if not value:
-            raise InvalidArgumentError(f"{name} must not hold an empty text")
+            raise InvalidArgumentError(f"{name} must not contain an empty string")
         try:
             value.encode()
         except UnicodeEncodeError:

@@ -1,57 +1,73 @@
-"""Stream metadata: a JSON object with a few keys that the server acts on."""
+"""Stream metadata: a JSON object of which a few keys have a meaning for the server."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, final
 
 from .._errors import InvalidArgumentError, InvalidMetadataError, InvalidTypeError
 
 _MAX_INT64 = 2**63 - 1
-_MOST_SECONDS = timedelta.max // timedelta(seconds=1)
-"""As many as a timedelta holds, almost three million years."""
+_MAX_TIMEDELTA = timedelta.max // timedelta(seconds=1)
+"""The largest number of seconds that a timedelta can hold."""
+_MAX_AGE = (datetime(2025, 1, 1) - datetime.min) // timedelta(seconds=1)
+"""The largest max age in seconds.
+
+A server subtracts the max age from the present time. Where the result lies before the year 1, it fails on every read of
+the stream, and on a repeated append it shuts itself down. From 2025 on this limit is safe for every server.
+"""
+_RANGES = {
+    "$maxAge": (1, _MAX_AGE),
+    "$maxCount": (1, _MAX_INT64),
+    "$tb": (0, _MAX_INT64),
+    "$cacheControl": (1, _MAX_INT64),
+}
+"""The smallest and the largest value of each number that has a meaning for the server."""
 
 
 @final
 class StreamMetadata(dict[str, Any]):
-    """The metadata of a stream: a dict of what its JSON holds, with names for the keys that the server acts on.
+    """The metadata of a stream: a dict with properties for the keys that have a meaning for the server.
 
-    The properties read and write the keys ``$maxAge``, ``$maxCount``, ``$tb``, ``$cacheControl`` and ``$acl``; setting
-    one to None removes its key. They are None for what a server does not act on, such as a count of 0. All other keys
-    are the application's own, and are kept.
+    The properties read and write the keys ``$maxAge``, ``$maxCount``, ``$tb``, ``$cacheControl`` and ``$acl``. Setting
+    a property to None removes its key. A property is None if its key is missing, and also if its value is one that
+    servers ignore, such as a count of 0. All other keys belong to the application and are kept.
+
+    Setting a property raises ``InvalidTypeError`` for a wrong type, and ``InvalidArgumentError`` for a value that
+    servers would ignore or could not handle.
     """
 
     @property
     def max_age(self) -> timedelta | None:
-        """Events older than this are hidden (whole seconds)."""
+        """Older events are hidden: a whole number of seconds, at least 1 and at most 2024 years."""
         return _seconds(self.get("$maxAge"))
 
     @max_age.setter
     def max_age(self, value: timedelta | None) -> None:
-        self._put("$maxAge", None if value is None else _whole_seconds("max_age", value))
+        self._put("$maxAge", None if value is None else _whole_seconds("max_age", value, _MAX_AGE))
 
     @property
     def max_count(self) -> int | None:
-        """Only this many events, the last ones, are shown."""
+        """Only this number of events is shown, counted from the end of the stream: at least 1."""
         return _integer(self.get("$maxCount"), 1)
 
     @max_count.setter
     def max_count(self, value: int | None) -> None:
-        self._put("$maxCount", _at_least("max_count", value, 1))
+        self._put("$maxCount", _in_range("max_count", value, *_RANGES["$maxCount"]))
 
     @property
     def truncate_before(self) -> int | None:
-        """Events before this stream position are hidden."""
+        """Events before this stream position are hidden: at least 0."""
         return _integer(self.get("$tb"), 0)
 
     @truncate_before.setter
     def truncate_before(self, value: int | None) -> None:
-        self._put("$tb", _at_least("truncate_before", value, 0))
+        self._put("$tb", _in_range("truncate_before", value, *_RANGES["$tb"]))
 
     @property
     def cache_control(self) -> timedelta | None:
-        """How long HTTP caches may keep the stream's head (whole seconds)."""
+        """How long HTTP caches may keep the first page of the stream: a whole number of seconds, at least 1."""
         return _seconds(self.get("$cacheControl"))
 
     @cache_control.setter
@@ -60,7 +76,11 @@ class StreamMetadata(dict[str, Any]):
 
     @property
     def acl(self) -> dict[str, Any] | None:
-        """The access list: keys ``$r``, ``$w``, ``$d``, ``$mr``, ``$mw``, each a name or a list of names."""
+        """The access list: a dict of the names of users or groups.
+
+        The keys are ``$r`` (read), ``$w`` (write), ``$d`` (delete), ``$mr`` (read the metadata) and ``$mw`` (write the
+        metadata). Each value is a name or a list of names.
+        """
         value = self.get("$acl")
         return value if isinstance(value, dict) else None
 
@@ -85,8 +105,8 @@ class StreamMetadata(dict[str, Any]):
 
 
 def metadata_from_json(data: bytes, stream_name: str) -> StreamMetadata:
-    """The metadata in an event's data; InvalidMetadataError if that is not a JSON object."""
-    import json  # loaded when it is needed: many programs never look at metadata
+    """Read metadata from the data of an event; InvalidMetadataError if it is not a JSON object."""
+    import json  # imported here, because many programs never use metadata
 
     try:
         value = json.loads(data)
@@ -98,18 +118,18 @@ def metadata_from_json(data: bytes, stream_name: str) -> StreamMetadata:
 
 
 def metadata_to_json(metadata: Mapping[str, Any]) -> bytes:
-    """Metadata as JSON; an error for what JSON cannot say and for values of the server's keys that it would ignore."""
+    """Write metadata as JSON, and refuse the same values of the server's keys that StreamMetadata refuses."""
     if not isinstance(metadata, Mapping):
         raise InvalidTypeError(f"metadata must be a mapping, not {type(metadata).__name__}")
     for key in metadata:
         if not isinstance(key, str):
             raise InvalidTypeError(f"metadata: keys must be str, not {key!r}")
-    for key, least in (("$maxAge", 1), ("$maxCount", 1), ("$tb", 0), ("$cacheControl", 1)):
+    for key, (least, most) in _RANGES.items():
         if key in metadata:
-            _at_least(f"metadata[{key!r}]", metadata[key], least)
+            _in_range(f"metadata[{key!r}]", metadata[key], least, most)
     if "$acl" in metadata:
         StreamMetadata().acl = metadata["$acl"]
-    import json  # as above
+    import json  # imported here, for the same reason
 
     try:
         return json.dumps(dict(metadata), allow_nan=False, separators=(",", ":")).encode()
@@ -123,23 +143,25 @@ def _integer(value: object, least: int) -> int | None:
 
 def _seconds(value: object) -> timedelta | None:
     seconds = _integer(value, 1)
-    return None if seconds is None else timedelta(seconds=min(seconds, _MOST_SECONDS))
+    return None if seconds is None else timedelta(seconds=min(seconds, _MAX_TIMEDELTA))
 
 
-def _whole_seconds(name: str, value: timedelta) -> int:
+def _whole_seconds(name: str, value: timedelta, most: int = _MAX_INT64) -> int:
     if not isinstance(value, timedelta):
         raise InvalidTypeError(f"{name} must be a datetime.timedelta, not {type(value).__name__}")
     seconds, rest = divmod(value, timedelta(seconds=1))
     if seconds < 1 or rest:
         raise InvalidArgumentError(f"{name} must be a whole number of seconds and at least 1, not {value}")
+    if seconds > most:
+        raise InvalidArgumentError(f"{name} must be at most {most} seconds, not {seconds}; servers fail on more")
     return seconds
 
 
-def _at_least(name: str, value: int | None, least: int) -> int | None:
+def _in_range(name: str, value: int | None, least: int, most: int) -> int | None:
     if value is None:
         return None
     if not isinstance(value, int) or isinstance(value, bool):
         raise InvalidTypeError(f"{name} must be an int, not {type(value).__name__}")
-    if not least <= value <= _MAX_INT64:
-        raise InvalidArgumentError(f"{name} must be from {least} to {_MAX_INT64}, not {value}")
+    if not least <= value <= most:
+        raise InvalidArgumentError(f"{name} must be from {least} to {most}, not {value}")
     return value
