@@ -6,8 +6,8 @@ from typing import Any
 
 from benchmarks.clients import ours
 from benchmarks.clients._harness import Job, Meter, run
-from trio_esdb._client import _receiving, _writing
-from trio_esdb._convert import _read_fallback
+from trio_esdb._client import _writing
+from trio_esdb._convert import ReadDecoder, _read_fallback
 from trio_esdb._model import NewEvent
 from trio_esdb_proto.event_store import client as shared
 from trio_esdb_proto.event_store.client import streams as messages
@@ -15,7 +15,7 @@ from trio_esdb_proto.event_store.client import streams as messages
 _used = {"read": 0, "append": 0}
 
 
-def _read_responses(messages: list[bytes]) -> Any:
+def _read_responses(_decoder: ReadDecoder, messages: list[bytes]) -> Any:
     _used["read"] += len(messages)
     return [_read_fallback.read_response(message) for message in messages]
 
@@ -40,6 +40,6 @@ def perform(job: Job, meter: Meter) -> None:
 
 
 if __name__ == "__main__":
-    vars(_receiving)["read_responses"] = _read_responses
+    ReadDecoder.read_responses = _read_responses  # type: ignore[method-assign]
     vars(_writing)["proposed_message"] = _proposed_message
     run(perform)

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from tests.support import oracle
 from tests.support.makers import (
     BROKEN,
-    MEMORIES,
     MISPLACED,
     ODD_CREATED,
     ODD_UUIDS,
@@ -21,7 +20,6 @@ from tests.support.makers import (
     block,
     damaged,
     event,
-    forget,
     number,
     pair,
     read_response,
@@ -29,7 +27,7 @@ from tests.support.makers import (
     responses,
     varint,
 )
-from trio_esdb._convert import ReadResponse, _read, read_responses
+from trio_esdb._convert import ReadDecoder, ReadResponse, _read
 from trio_esdb._convert._messages import decode
 from trio_esdb._convert._read_fallback import read_response as the_long_way
 from trio_esdb._errors import ProtocolError
@@ -49,13 +47,24 @@ def outcome(read: Callable[[bytes], ReadResponse], raw: bytes) -> object:
         return REFUSED
 
 
-def agree(raw: bytes) -> object:
-    """Three readers say the same of these bytes; what they say."""
+def agree(raw: bytes, decoder: ReadDecoder | None = None) -> object:
+    """Three readers say the same of these bytes; what they say. It does not depend on what was read before."""
     hot = outcome(read_response, raw)
     assert hot == outcome(the_long_way, raw)
+    used = decoder or used_decoder()
+    for _ in range(2):
+        assert outcome(lambda raw: read_response(raw, used), raw) == hot
     with contextlib.suppress(oracle.Peculiar):
         assert hot == outcome(oracle.read_response, raw)
     return hot
+
+
+def used_decoder() -> ReadDecoder:
+    """A decoder that remembers something in each of its tables."""
+    decoder = ReadDecoder()
+    for raw in (event(), SMALL):
+        read_response(raw, decoder)
+    return decoder
 
 
 def goes_the_hot_way(raw: bytes, monkeypatch: pytest.MonkeyPatch) -> RecordedEvent:
@@ -347,19 +356,25 @@ def test_the_error_says_what_is_wrong() -> None:
 # What is remembered is bounded.
 
 
+def table_sizes(decoder: ReadDecoder) -> list[int]:
+    return [len(table) for table in (decoder._lengths, decoder._names, decoder._types, decoder._content_types)]
+
+
 def test_what_is_remembered_has_limits() -> None:
-    for n in range(_read._MEMORY + 5):
+    decoder = ReadDecoder()
+    for n in range(_read._MOST_ENTRIES + 5):
         name, kind, content = b"stream-%d" % n, b"Type%d" % n, b"text/%d" % n
         system = pair(b"type", kind) + pair(b"created", TICKS) + pair(b"content-type", content)
-        found = read_response(event(recorded(name=name, system=system, rest=block(8, b"d" * n))))
+        found = read_response(event(recorded(name=name, system=system, rest=block(8, b"d" * n))), decoder)
         assert isinstance(found, RecordedEvent)
         assert (found.stream_name, found.type, found.content_type) == (name.decode(), kind.decode(), content.decode())
         assert len(found.data) == n
-        assert all(0 < len(memory) <= _read._MEMORY for memory in MEMORIES)
-    forget()
+        assert all(0 < size <= _read._MOST_ENTRIES for size in table_sizes(decoder))
+    decoder = ReadDecoder()
     long = pair(b"type", b"T" * 300) + pair(b"created", TICKS) + pair(b"content-type", b"c" * 300)
-    agree(event(recorded(name=b"n" * 300, system=long)))
-    assert [len(memory) for memory in MEMORIES] == [1, 0, 0, 0]
+    agree(event(recorded(name=b"n" * 300, system=long)), decoder)
+    assert table_sizes(decoder) == [1, 0, 0, 0]
+    assert table_sizes(ReadDecoder()) == [0, 0, 0, 0]
 
 
 PLACES = st.integers(0, 2**21) | st.sampled_from(
@@ -372,14 +387,15 @@ PLACES = st.integers(0, 2**21) | st.sampled_from(
 def test_positions_one_after_another(places: list[tuple[int, int]], near: bool) -> None:
     """The upper bytes of the one before are remembered, and must not show in the next."""
     at = 2**30
+    decoder = ReadDecoder()
     for place, padding in places:
         at = min(U64MAX, at + place) if near else place
         same = number(3, 7) + number(4, at, padding) + number(5, at, padding)
-        found = agree(event(recorded(places=same), position=number(3, at, padding)))
+        found = agree(event(recorded(places=same), position=number(3, at, padding)), decoder)
         assert found != REFUSED or padding
-        agree(event(recorded(places=number(4, at) + number(5, at, 1)), position=number(3, at)))
-        agree(event(recorded(places=number(4, at)), position=b"\x18"))
-        agree(event(recorded(places=number(5, at)), position=number(3, at)))
+        agree(event(recorded(places=number(4, at) + number(5, at, 1)), position=number(3, at)), decoder)
+        agree(event(recorded(places=number(4, at)), position=b"\x18"), decoder)
+        agree(event(recorded(places=number(5, at)), position=number(3, at)), decoder)
 
 
 @given(st.lists(responses() | damaged(responses()), max_size=5))
@@ -387,5 +403,7 @@ def test_positions_one_after_another(places: list[tuple[int, int]], near: bool) 
 def test_several_messages(messages: list[bytes]) -> None:
     """Each means what it means alone, up to one that means nothing."""
     alone = [outcome(read_response, raw) for raw in messages]
-    together = [REFUSED if isinstance(found, ProtocolError) else found for found in read_responses(messages)]
+    together = [
+        REFUSED if isinstance(found, ProtocolError) else found for found in ReadDecoder().read_responses(messages)
+    ]
     assert together == alone[: alone.index(REFUSED) + 1 if REFUSED in alone else None]

@@ -6,25 +6,16 @@ from collections.abc import Callable
 
 from hypothesis import strategies as st
 
-from trio_esdb._convert import ReadResponse, _read, read_responses
+from trio_esdb._convert import ReadDecoder, ReadResponse
 from trio_esdb._errors import ProtocolError
 
-MEMORIES = (_read._lengths, _read._names, _read._types, _read._content_types)
-"""What the reader remembers of the messages that it has read."""
 NUMBERS = [0, 1, 127, 128, 300, 2**14, 2**31, 2**32, 10**9, 2**53, 2**63 - 1, 2**63, 2**64 - 2, 2**64 - 1]
 TICKS = b"17590123456789012"
 
 
-def forget() -> None:
-    """Let the reader begin anew."""
-    for memory in MEMORIES:
-        memory.clear()
-    _read._upper = b"no position", 0, 0
-
-
-def read_response(raw: bytes) -> ReadResponse:
-    """What one message is read as, when it comes alone."""
-    (found,) = read_responses([raw])
+def read_response(raw: bytes, decoder: ReadDecoder | None = None) -> ReadResponse:
+    """The value of one message; for a decoder that has seen no message before, unless there is one."""
+    (found,) = (decoder or ReadDecoder()).read_responses([raw])
     if isinstance(found, ProtocolError):
         raise found
     return found

@@ -32,6 +32,7 @@ def opening(
         call = await area._stream(Method.READ, request, deadline, doing, endless=confirmed)
         return Call(
             call,
+            session.decoder,
             doing=doing,
             stream_name=stream_name,
             deadline=deadline,

@@ -11,9 +11,9 @@ import trio
 from trio_esdb._convert import (
     Confirmation,
     LastStreamPosition,
+    ReadDecoder,
     ReadResponse,
     StreamNotFound,
-    read_responses,
 )
 from trio_esdb._errors import DeadlineExceededError, ESDBError, ProtocolError, ServerError, StreamNotFoundError
 from trio_esdb._model import CaughtUp, Checkpoint, FellBehind, RecordedEvent
@@ -35,6 +35,7 @@ class Call:
     def __init__(
         self,
         call: StreamingCall,
+        decoder: ReadDecoder,
         *,
         doing: str,
         stream_name: str,
@@ -51,6 +52,7 @@ class Call:
         """What was drawn from the memory channel and is still to be handed over: the next one last."""
         self.over = False
         """Nothing more is handed over: the call was closed here, or a response could not be."""
+        self._decoder = decoder
         self._error: Callable[[], Exception] | None = None
         self._doing = doing
         self._stream_name = stream_name
@@ -75,7 +77,7 @@ class Call:
         waited and has its turn only now.
         """
         self.call.drawn(batch)
-        responses = read_responses(batch)
+        responses = self._decoder.read_responses(batch)
         responses.reverse()
         self.ready += responses
 

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 
 import trio
 
+from trio_esdb._convert import ReadDecoder
 from trio_esdb._errors import UnavailableError
 from trio_esdb._transport import ClientLink
 from trio_esdb._wire import Limits
@@ -26,6 +27,8 @@ class Session:
     def __init__(self, nursery: trio.Nursery, connect: Connect, address: str, limits: Limits) -> None:
         self.address = address
         self.closed = False
+        self.decoder = ReadDecoder()
+        """Decodes what reads and subscriptions of this session receive."""
         self._nursery = nursery
         self._connect = connect
         self._limits = limits

@@ -8,7 +8,7 @@ from ._answers import (
     WrongRevision,
 )
 from ._append import ANY, EXISTS, NO_STREAM, append_options, proposed_message
-from ._read import read_responses
+from ._read import ReadDecoder
 from ._requests import NO_LIMIT, delete_request, read_all_request, read_stream_request
 from ._responses import append_response, delete_response
 
@@ -19,6 +19,7 @@ __all__ = [
     "NO_STREAM",
     "Confirmation",
     "LastStreamPosition",
+    "ReadDecoder",
     "ReadResponse",
     "StreamNotFound",
     "WrongRevision",
@@ -28,6 +29,5 @@ __all__ = [
     "delete_response",
     "proposed_message",
     "read_all_request",
-    "read_responses",
     "read_stream_request",
 ]

@@ -1,13 +1,16 @@
-"""Read responses, straight from bytes to values: the hot way of reading.
+"""Decodes read responses straight from bytes to values: the hot path of reading.
 
-An event of a ``ReadResp`` (``protos/streams.proto``) is gone through once, in the order in which servers write its
-fields, and becomes a RecordedEvent without a message in between. What it has in common with the events before it (the
-lengths around it, names, types, the upper bytes of a position) is recognised rather than decoded again. What does not
-look like that goes the long way, through betterproto2's messages (``_read_fallback``); tests hold both equal on random
-and hostile input.
+A server writes the fields of an event in the order of their numbers, and much of one event is the same in the next. So
+an event of a ``ReadResp`` (``protos/streams.proto``) is decoded in one pass, in that order, without a message object in
+between. The parts that events share (the lengths around them, stream names, types, the upper bytes of a position) are
+looked up by their encoded bytes and not decoded again; the memory for that belongs to the ``ReadDecoder``.
 
-No step asks whether it is still inside the record. One that left it does not end where the record does, and that is
-asked once, at the end.
+A message of any other form is valid too. The steps below raise ``_Unusual`` (or IndexError, ValueError, OverflowError)
+as soon as they meet something they do not expect, and the message is decoded again with the generated classes
+(``_read_fallback``). Tests hold both paths equal on random and hostile input.
+
+No step checks whether it is still inside the record. A step that left the record cannot end exactly where the record
+ends, and that is checked once, at the end.
 """
 
 from __future__ import annotations
@@ -22,70 +25,301 @@ from trio_esdb._model import EventDraft, RecordedEvent
 from ._answers import ReadResponse
 from ._varint import UNKNOWN_POSITION, read_varint
 
-_MEMORY = 4096
-"""So many of a kind are remembered,"""
-_MEMORABLE = 256
-"""none of them longer than this."""
+_MOST_ENTRIES = 4096
+"""A table that has so many entries is cleared before it takes another."""
+_LONGEST_KEY = 128
+"""The longest encoded text, in bytes, that is kept in a table."""
 
 _ID = b"\x0a\x26\x12\x24"
 _CREATED = b"\x32\x1c\x0a\x07created\x12\x11"
 _CREATED_SIZE = 13
 _TYPE_AND_CREATED_SIZE = 2 + _CREATED_SIZE
-"""An entry of the map with the beginning of the next, without the text whose length is in its second byte."""
+"""The size of a map entry and of the head of the next, without the text whose length is in the entry's second byte."""
 _TICKS_SIZE = 17
 _LEAST_TICKS = 10**16
-"""What is less has not as many digits, but a sign, a space or a leading zero among them."""
+"""Smaller values are not 17 plain digits; int() also takes signs, blanks and leading zeros."""
 _LENGTHS_SIZE = 8
-"""The tags and lengths around a record of up to 2 MiB are within so many bytes."""
+"""The tags and lengths in front of a record of up to 2 MiB fit into so many bytes."""
+_MOST_METADATA = 16
+"""The hot path reads at most so many entries of the metadata map; servers write three."""
 
 _from_bytes = int.from_bytes
-_lengths: dict[bytes, tuple[int, int, int]] = {}
-_names: dict[bytes, str] = {}
-_types: dict[bytes, str] = {}
-_content_types: dict[bytes, str] = {}
-_upper: tuple[bytes, int, int] = b"no position", 0, 0
-"""Of the position read last: as it was encoded, without the two lowest bytes but with the tag behind it; what to add to
-those two bytes as they stand; its size."""
 
 _Value = TypeVar("_Value")
 
 
 class _Unusual(Exception):
-    """Not in the order or form that servers write; the long way will tell."""
+    """The bytes are not in the order or form that servers write; the fallback decides what they mean."""
 
 
-def read_responses(messages: Iterable[bytes]) -> list[ReadResponse | ProtocolError]:
-    """What the messages of a read or subscription say.
+class ReadDecoder:
+    """Decodes the messages of reads and subscriptions.
 
-    One that cannot be understood is the last, and in its place is the ProtocolError: what comes after it would follow
-    a gap.
+    It remembers what the events of one server have in common, up to some megabytes. A decoder should therefore live as
+    long as the connection to a server, and should not be shared beyond it: it keeps names of streams and types.
     """
-    found: list[ReadResponse | ProtocolError] = []
-    put, known = found.append, _lengths.get
-    for raw in messages:
-        try:
-            at, stop, end = known(raw[:_LENGTHS_SIZE]) or _new_lengths(raw)
-            if end != len(raw):
+
+    __slots__ = ("_content_types", "_lengths", "_names", "_types", "_upper")
+
+    def __init__(self) -> None:
+        self._lengths: dict[bytes, tuple[int, int, int]] = {}
+        self._names: dict[bytes, str] = {}
+        self._types: dict[bytes, str] = {}
+        self._content_types: dict[bytes, str] = {}
+        # The last position that was decoded: the end of its encoding (without its two lowest bytes, with the tag that
+        # follows), the number to add to those two bytes as they are written, and the size of its encoding.
+        self._upper: tuple[bytes, int, int] = b"no position", 0, 0
+
+    def read_responses(self, messages: Iterable[bytes]) -> list[ReadResponse | ProtocolError]:
+        """Decode the messages of a read or subscription.
+
+        Args:
+            messages: The encoded ``ReadResp`` messages, in the order in which they came.
+
+        Returns:
+            One value for each message. If a message cannot be decoded, the list ends with a ProtocolError in its
+            place: whatever comes after it would follow a gap.
+        """
+        found: list[ReadResponse | ProtocolError] = []
+        put, known, record = found.append, self._lengths.get, self._record
+        for raw in messages:
+            try:
+                at, stop, end = known(raw[:_LENGTHS_SIZE]) or self._new_lengths(raw)
+                if end != len(raw):
+                    raise _Unusual
+                event = EventDraft()
+                position = record(event, raw, at, stop)
+                # The rest is the position of the record that was read, which the record itself tells too.
+                if raw[stop] != 0x18 or raw[stop + 1 :] != position or not position:
+                    self._link_and_position(event, raw, stop)
+                event.__class__ = RecordedEvent
+                put(event)  # type: ignore[arg-type]  # mypy does not see the change of class
+                continue
+            except (_Unusual, IndexError, ValueError, OverflowError):
+                pass
+            response = _decode_any(raw)
+            put(response)
+            if isinstance(response, ProtocolError):
+                break
+        return found
+
+    def _record(self, event: EventDraft, raw: bytes, at: int, stop: int) -> bytes:
+        """Fill an event from ``raw[at:stop]``. Returns its encoded position, empty if it has none."""
+        # id=1: a UUID as text
+        begin = at + 4
+        if raw[at:begin] != _ID:
+            raise _Unusual
+        at += 40
+        digits = raw[begin:at].replace(b"-", b"")
+        if len(digits) != 32:
+            raise _Unusual
+        event._id = _from_bytes(a2b_hex(digits))
+
+        # stream_identifier=2: one field, the name
+        end = at + 2 + raw[at + 1]
+        name = self._names.get(raw[at:end])
+        if name is None:
+            name, end = self._new_name(raw, at)
+        event.stream_name = name
+        at = end
+
+        # stream_revision=3
+        revision = 0
+        if raw[at] == 0x18:
+            revision = raw[at + 1]
+            if revision < 128:
+                at += 2
+            elif raw[at + 2] < 128:
+                revision += (raw[at + 2] << 7) - 128
+                at += 3
+            else:
+                revision, at = read_varint(raw, at + 1)
+                at += 1
+        event.stream_position = revision
+
+        # prepare_position=4, commit_position=5: nearly always the same
+        upper, base, size = self._upper
+        begin = at + 1
+        end = begin + size
+        low, high, position = raw[begin], raw[at + 2], raw[begin:end]
+        again = end + 1
+        end = again + size
+        if (
+            raw[at] == 0x20
+            and low > 127
+            and high > 127
+            and raw.startswith(upper, at + 3)
+            and raw[again:end] == position
+        ):
+            event.prepare_position = event.commit_position = base + low + (high << 7)
+            at = end
+        else:
+            position, at = self._positions(event, raw, at)
+
+        # metadata=6, a map of texts: type, created, content-type
+        end = at + _TYPE_AND_CREATED_SIZE + raw[at + 1]
+        event_type = self._types.get(raw[at:end])
+        if event_type is None:
+            event.type = event.content_type = ""
+            event._ticks = 0
+            at = self._other_metadata(event, raw, at, stop)
+        else:
+            event.type = event_type
+            at = end + _TICKS_SIZE
+            event._ticks = ticks = int(raw[end:at])
+            if ticks < _LEAST_TICKS:
                 raise _Unusual
-            event = EventDraft()
-            position = _record(event, raw, at, stop)
-            # What is left is the position of the record that was read, which that record tells itself.
-            if raw[stop] != 0x18 or raw[stop + 1 :] != position or not position:
-                _link_and_position(event, raw, stop)
-            event.__class__ = RecordedEvent
-            put(event)  # type: ignore[arg-type]  # mypy does not see the change of class
-            continue
-        except (_Unusual, IndexError, ValueError, OverflowError):
-            pass
-        response = _the_long_way(raw)
-        put(response)
-        if isinstance(response, ProtocolError):
-            break
-    return found
+            end = at + 2 + raw[at + 1]
+            content_type = self._content_types.get(raw[at:end])
+            if content_type is None:
+                event.content_type = ""
+            else:
+                event.content_type = content_type
+                at = end
+            if raw[at] == 0x32:
+                at = self._other_metadata(event, raw, at, stop)
+
+        # custom_metadata=7
+        if raw[at] == 0x3A:
+            size = raw[at + 1]
+            if size < 128:
+                at += 2
+                end = at + size
+            else:
+                at, end = _delimited(raw, at + 1)
+            event.metadata = raw[at:end]
+            at = end
+        else:
+            event.metadata = b""
+
+        # data=8, the last field
+        if raw[at] == 0x42:
+            size = raw[at + 1]
+            if size < 128:
+                at += 2
+            elif raw[at + 2] < 128:
+                size += (raw[at + 2] << 7) - 128
+                at += 3
+            else:
+                at, end = _delimited(raw, at + 1)
+                size = end - at
+            event.data = raw[at:stop]
+            at += size
+        else:
+            event.data = b""
+        if at != stop:
+            raise _Unusual
+        event.link = None
+        return position
+
+    def _link_and_position(self, event: EventDraft, raw: bytes, at: int) -> None:
+        """Fill in the link, if there is one. It must be followed by a position or by the note that there is none."""
+        position = b""
+        if raw[at] == 0x12:
+            at, stop = _delimited(raw, at + 1)
+            link = EventDraft()
+            position = self._record(link, raw, at, stop)
+            link.__class__ = RecordedEvent
+            event.link = link  # type: ignore[assignment]
+            at = stop
+        if raw[at] == 0x18:
+            if raw[at + 1 :] != position or not position:
+                _, last = read_varint(raw, at + 1)
+                if last + 1 != len(raw):
+                    raise _Unusual
+        elif raw[at:] != b"\x22\x00":
+            raise _Unusual
+
+    # -- what is not in the tables yet ------------------------------------------------------------------------------
+
+    def _new_lengths(self, raw: bytes) -> tuple[int, int, int]:
+        """Where the record of a message begins and ends, and where the message does."""
+        if raw[0] != 0x0A:
+            raise _Unusual
+        at, end = _delimited(raw, 1)
+        if raw[at] != 0x0A:
+            raise _Unusual
+        at, stop = _delimited(raw, at + 1)
+        found = at, stop, end
+        if at <= _LENGTHS_SIZE:
+            _remember(self._lengths, raw[:_LENGTHS_SIZE], found)
+        return found
+
+    def _new_name(self, raw: bytes, at: int) -> tuple[str, int]:
+        """The name in the stream identifier at ``at``, and where the identifier ends."""
+        if raw[at] != 0x12:
+            raise _Unusual
+        begin, end = _delimited(raw, at + 1)
+        if raw[begin] != 0x1A:
+            raise _Unusual
+        begin, stop = _delimited(raw, begin + 1)
+        if stop != end:
+            raise _Unusual
+        name = raw[begin:end].decode()
+        _remember(self._names, raw[at:end], name)
+        return name, end
+
+    def _positions(self, event: EventDraft, raw: bytes, at: int) -> tuple[bytes, int]:
+        """Fill in positions of any form.
+
+        Returns the encoded prepare position (empty if there is none) and where both positions end.
+        """
+        prepare = commit = 0
+        position = b""
+        if raw[at] == 0x20:
+            begin = at + 1
+            prepare, at = read_varint(raw, begin)
+            at += 1
+            position = raw[begin:at]
+        if raw[at] == 0x28:
+            if len(position) > 2 and prepare < 2**63:
+                self._upper = position[2:] + b"\x28", prepare - position[0] - (position[1] << 7), len(position)
+            commit, at = read_varint(raw, at + 1)
+            at += 1
+        event.prepare_position = None if prepare == UNKNOWN_POSITION else prepare
+        event.commit_position = None if commit == UNKNOWN_POSITION else commit
+        if commit == prepare:
+            event.commit_position = event.prepare_position  # one object is enough
+        return position, at
+
+    def _other_metadata(self, event: EventDraft, raw: bytes, at: int, stop: int) -> int:
+        """Read entries of the map in any order. Returns where the map ends."""
+        entries = 0
+        while at < stop and raw[at] == 0x32:
+            entries += 1
+            if entries > _MOST_METADATA:
+                raise _Unusual
+            begin = at
+            at, end = _delimited(raw, at + 1)
+            if raw[at] != 0x0A:
+                raise _Unusual
+            at, key_end = _delimited(raw, at + 1)
+            if raw[key_end] != 0x12:
+                raise _Unusual
+            key = raw[at:key_end].decode()
+            at, value_end = _delimited(raw, key_end + 1)
+            if value_end != end:
+                raise _Unusual
+            value = raw[at:end].decode()
+            if key == "type":
+                event.type = value
+                following = end + _CREATED_SIZE
+                if raw[end:following] == _CREATED:
+                    _remember(self._types, raw[begin:following], value)
+            elif key == "content-type":
+                event.content_type = value
+                _remember(self._content_types, raw[begin:end], value)
+            elif key == "created":
+                event._ticks = ticks = int(value)
+                if ticks < _LEAST_TICKS or end - at != _TICKS_SIZE:
+                    raise _Unusual
+            at = end
+        return at
 
 
-def _the_long_way(raw: bytes) -> ReadResponse | ProtocolError:
-    from ._read_fallback import read_response  # the messages are loaded when they are needed
+def _decode_any(raw: bytes) -> ReadResponse | ProtocolError:
+    """Decode a message of any form, or return the error."""
+    from ._read_fallback import read_response  # the generated classes are loaded when they are needed
 
     try:
         return read_response(raw)
@@ -93,112 +327,8 @@ def _the_long_way(raw: bytes) -> ReadResponse | ProtocolError:
         return exc
 
 
-def _record(event: EventDraft, raw: bytes, at: int, stop: int) -> bytes:
-    """Fill an event with the record in ``raw[at:stop]``; its position as it is encoded, empty if there is none."""
-    # id=1: a UUID as text
-    begin = at + 4
-    if raw[at:begin] != _ID:
-        raise _Unusual
-    at += 40
-    digits = raw[begin:at].replace(b"-", b"")
-    if len(digits) != 32:
-        raise _Unusual
-    event._id = _from_bytes(a2b_hex(digits))
-
-    # stream_identifier=2: one field, the name
-    end = at + 2 + raw[at + 1]
-    name = _names.get(raw[at:end])
-    if name is None:
-        name, end = _new_name(raw, at)
-    event.stream_name = name
-    at = end
-
-    # stream_revision=3
-    revision = 0
-    if raw[at] == 0x18:
-        revision = raw[at + 1]
-        if revision < 128:
-            at += 2
-        elif raw[at + 2] < 128:
-            revision += (raw[at + 2] << 7) - 128
-            at += 3
-        else:
-            revision, at = read_varint(raw, at + 1)
-            at += 1
-    event.stream_position = revision
-
-    # prepare_position=4, commit_position=5: nearly always the same
-    upper, base, size = _upper
-    begin = at + 1
-    end = begin + size
-    low, high, position = raw[begin], raw[at + 2], raw[begin:end]
-    again = end + 1
-    end = again + size
-    if raw[at] == 0x20 and low > 127 and high > 127 and raw.startswith(upper, at + 3) and raw[again:end] == position:
-        event.prepare_position = event.commit_position = base + low + (high << 7)
-        at = end
-    else:
-        position, at = _positions(event, raw, at)
-
-    # metadata=6, a map of texts: type, created, content-type
-    end = at + _TYPE_AND_CREATED_SIZE + raw[at + 1]
-    event_type = _types.get(raw[at:end])
-    if event_type is None:
-        event.type = event.content_type = ""
-        event._ticks = 0
-        at = _other_metadata(event, raw, at, stop)
-    else:
-        event.type = event_type
-        at = end + _TICKS_SIZE
-        event._ticks = ticks = int(raw[end:at])
-        if ticks < _LEAST_TICKS:
-            raise _Unusual
-        end = at + 2 + raw[at + 1]
-        content_type = _content_types.get(raw[at:end])
-        if content_type is None:
-            event.content_type = ""
-        else:
-            event.content_type = content_type
-            at = end
-        if raw[at] == 0x32:
-            at = _other_metadata(event, raw, at, stop)
-
-    # custom_metadata=7
-    if raw[at] == 0x3A:
-        size = raw[at + 1]
-        if size < 128:
-            at += 2
-            end = at + size
-        else:
-            at, end = _delimited(raw, at + 1)
-        event.metadata = raw[at:end]
-        at = end
-    else:
-        event.metadata = b""
-
-    # data=8, the last field
-    if raw[at] == 0x42:
-        size = raw[at + 1]
-        if size < 128:
-            at += 2
-        elif raw[at + 2] < 128:
-            size += (raw[at + 2] << 7) - 128
-            at += 3
-        else:
-            at, end = _delimited(raw, at + 1)
-            size = end - at
-        event.data = raw[at:stop]
-        at += size
-    else:
-        event.data = b""
-    if at != stop:
-        raise _Unusual
-    event.link = None
-    return position
-
-
 def _delimited(raw: bytes, at: int) -> tuple[int, int]:
-    """Begin and end of a payload whose length stands at ``at``."""
+    """Begin and end of a payload whose length is at ``at``."""
     size = raw[at]
     if size > 127:
         at += 1
@@ -223,112 +353,8 @@ def _delimited(raw: bytes, at: int) -> tuple[int, int]:
     return at, end
 
 
-def _link_and_position(event: EventDraft, raw: bytes, at: int) -> None:
-    """Fill in the link, if there is one. At the end must be a position, or that there is none."""
-    position = b""
-    if raw[at] == 0x12:
-        at, stop = _delimited(raw, at + 1)
-        link = EventDraft()
-        position = _record(link, raw, at, stop)
-        link.__class__ = RecordedEvent
-        event.link = link  # type: ignore[assignment]
-        at = stop
-    if raw[at] == 0x18:
-        if raw[at + 1 :] != position or not position:
-            _, last = read_varint(raw, at + 1)
-            if last + 1 != len(raw):
-                raise _Unusual
-    elif raw[at:] != b"\x22\x00":
-        raise _Unusual
-
-
-# -- what is remembered ----------------------------------------------------------------------------------------------
-
-
-def _remember(memory: dict[bytes, _Value], key: bytes, value: _Value) -> None:
-    if len(key) <= _MEMORABLE:
-        if len(memory) >= _MEMORY:
-            memory.clear()
-        memory[key] = value
-
-
-def _new_lengths(raw: bytes) -> tuple[int, int, int]:
-    """Where the record of a message begins and ends, and where the message does."""
-    if raw[0] != 0x0A:
-        raise _Unusual
-    at, end = _delimited(raw, 1)
-    if raw[at] != 0x0A:
-        raise _Unusual
-    at, stop = _delimited(raw, at + 1)
-    found = at, stop, end
-    if at <= _LENGTHS_SIZE:
-        _remember(_lengths, raw[:_LENGTHS_SIZE], found)
-    return found
-
-
-def _new_name(raw: bytes, at: int) -> tuple[str, int]:
-    """The name in the identifier at ``at``, and the end of that: the next event is likely of the same stream."""
-    if raw[at] != 0x12:
-        raise _Unusual
-    begin, end = _delimited(raw, at + 1)
-    if raw[begin] != 0x1A:
-        raise _Unusual
-    begin, stop = _delimited(raw, begin + 1)
-    if stop != end:
-        raise _Unusual
-    name = raw[begin:end].decode()
-    _remember(_names, raw[at:end], name)
-    return name, end
-
-
-def _positions(event: EventDraft, raw: bytes, at: int) -> tuple[bytes, int]:
-    """Fill in positions of any kind; the first as it is encoded, empty if there is none, and the end of both."""
-    global _upper
-    prepare = commit = 0
-    position = b""
-    if raw[at] == 0x20:
-        begin = at + 1
-        prepare, at = read_varint(raw, begin)
-        at += 1
-        position = raw[begin:at]
-    if raw[at] == 0x28:
-        if len(position) > 2 and prepare < 2**63:
-            _upper = position[2:] + b"\x28", prepare - position[0] - (position[1] << 7), len(position)
-        commit, at = read_varint(raw, at + 1)
-        at += 1
-    event.prepare_position = None if prepare == UNKNOWN_POSITION else prepare
-    event.commit_position = None if commit == UNKNOWN_POSITION else commit
-    if commit == prepare:
-        event.commit_position = event.prepare_position  # one object is enough
-    return position, at
-
-
-def _other_metadata(event: EventDraft, raw: bytes, at: int, stop: int) -> int:
-    """Entries of the map in any order, up to its end, which is returned."""
-    while at < stop and raw[at] == 0x32:
-        begin = at
-        at, end = _delimited(raw, at + 1)
-        if raw[at] != 0x0A:
-            raise _Unusual
-        at, key_end = _delimited(raw, at + 1)
-        if raw[key_end] != 0x12:
-            raise _Unusual
-        key = raw[at:key_end].decode()
-        at, value_end = _delimited(raw, key_end + 1)
-        if value_end != end:
-            raise _Unusual
-        value = raw[at:end].decode()
-        if key == "type":
-            event.type = value
-            following = end + _CREATED_SIZE
-            if raw[end:following] == _CREATED:
-                _remember(_types, raw[begin:following], value)
-        elif key == "content-type":
-            event.content_type = value
-            _remember(_content_types, raw[begin:end], value)
-        elif key == "created":
-            event._ticks = ticks = int(value)
-            if ticks < _LEAST_TICKS or end - at != _TICKS_SIZE:
-                raise _Unusual
-        at = end
-    return at
+def _remember(table: dict[bytes, _Value], key: bytes, value: _Value) -> None:
+    if len(key) <= _LONGEST_KEY:
+        if len(table) >= _MOST_ENTRIES:
+            table.clear()
+        table[key] = value
