@@ -231,10 +231,10 @@ async def test_an_answer_while_events_are_still_being_sent(client: ESDBClient, s
         await call.receive()
         await refuse(call)
 
-    from trio_esdb._transport._serving import Conversation
+    from trio_esdb._transport._serving import AsyncHandler
 
     path = "/event_store.client.streams.Streams/Append"
-    usual, server._methods[path] = server._methods[path], Conversation(early)
+    usual, server._methods[path] = server._methods[path], AsyncHandler(early)
     with pytest.raises(ServerTooLargeError, match="too much"):
         await client.append_events("s", None, [NewEvent("Happened", bytes(3_000_000)) for _ in range(5)])
     server._methods[path] = usual

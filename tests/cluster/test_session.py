@@ -11,7 +11,7 @@ import trio.testing
 from trio_esdb import UnavailableError
 from trio_esdb._cluster import Session
 from trio_esdb._transport import ClientLink, StreamingCall
-from trio_esdb._transport._serving import Conversation, Failure, serve_stream
+from trio_esdb._transport._serving import AsyncHandler, Failure, serve_stream
 from trio_esdb._wire import Limits, Status
 
 HEADERS = (
@@ -58,7 +58,7 @@ class Node:
 
     async def serve(self, stream: trio.StapledStream) -> None:
         """Speak HTTP/2, and let calls wait."""
-        methods = {"/service/Method": Conversation(lambda call: trio.sleep_forever())}
+        methods = {"/service/Method": AsyncHandler(lambda call: trio.sleep_forever())}
         await serve_stream(stream, methods, lambda path: Failure(Status.UNIMPLEMENTED, path), self.limits)
 
     def says(self, data: bytes) -> Callable[[trio.StapledStream], Awaitable[None]]:

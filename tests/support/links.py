@@ -13,7 +13,7 @@ from trio.testing import MemoryReceiveStream, MemorySendStream, memory_stream_pa
 from tests.support import http2 as rig
 from tests.support.http2 import Sent
 from trio_esdb._transport import ClientLink, StreamingCall
-from trio_esdb._transport._serving import Failure, Method, serve_stream
+from trio_esdb._transport._serving import Failure, Handler, serve_stream
 from trio_esdb._wire import Limits, Status
 
 Headers = tuple[tuple[str, str], ...]
@@ -115,7 +115,7 @@ async def client_by_hand(limits: Limits | None = None) -> AsyncIterator[tuple[Cl
 
 @asynccontextmanager
 async def server_by_hand(
-    methods: Mapping[str, Method], limits: Limits | None = None, *settings: tuple[int, int]
+    methods: Mapping[str, Handler], limits: Limits | None = None, *settings: tuple[int, int]
 ) -> AsyncIterator[Hand]:
     """A client made by hand of a server's link, after the greetings."""
     hand = Hand()
@@ -129,7 +129,7 @@ async def server_by_hand(
 
 @asynccontextmanager
 async def linked(
-    methods: Mapping[str, Method], limits: Limits | None = None, server_limits: Limits | None = None
+    methods: Mapping[str, Handler], limits: Limits | None = None, server_limits: Limits | None = None
 ) -> AsyncIterator[ClientLink]:
     """A client's link to a server's."""
     ours, theirs = memory_stream_pair()

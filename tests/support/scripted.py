@@ -14,7 +14,7 @@ from typing import Any
 import trio
 import trio.testing
 
-from trio_esdb._transport._serving import Conversation, Failure, ServerCall, ServerLink
+from trio_esdb._transport._serving import AsyncHandler, Failure, ServerCall, ServerLink
 from trio_esdb._wire import Limits, Status
 from trio_esdb_proto.event_store.client import Empty, StreamIdentifier, Uuid
 from trio_esdb_proto.event_store.client import streams as pb
@@ -84,7 +84,7 @@ class Scripted:
         self.script: dict[str, Script] = {}
         self._nursery = nursery
         self._limits = limits
-        self._methods = {STREAMS + name: Conversation(self._run) for name in ("Read", "Append", "Delete", "Tombstone")}
+        self._methods = {STREAMS + name: AsyncHandler(self._run) for name in ("Read", "Append", "Delete", "Tombstone")}
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name in ("read", "append", "delete", "tombstone"):

@@ -15,7 +15,7 @@ from trio.testing import MockClock, lockstep_stream_pair, memory_stream_pair, wa
 from tests.support import http2 as rig
 from tests.support.links import Consumer, headers, linked, unknown
 from trio_esdb._transport import ClientLink, dial_tcp, serve_tcp
-from trio_esdb._transport._serving import Conversation, Method, ServerCall, serve_stream
+from trio_esdb._transport._serving import AsyncHandler, Handler, ServerCall, serve_stream
 from trio_esdb._wire import Limits, Status
 
 from .test_serving import METHODS
@@ -28,7 +28,7 @@ async def count(call: ServerCall) -> None:
         await call.send(b"%08d" % n + bytes(size - 8))
 
 
-COUNT: dict[str, Method] = {"/count": Conversation(count)}
+COUNT: dict[str, Handler] = {"/count": AsyncHandler(count)}
 
 
 async def read(link: ClientLink, number: int, size: int, pause: float = 0) -> list[bytes]:
@@ -100,7 +100,7 @@ async def test_a_stopped_consumer_stops_the_server_and_the_others_go_on() -> Non
             sent += 1
 
     limits = Limits(stream_window=20_000)
-    async with linked({"/endless": Conversation(endless)} | COUNT, limits) as link:
+    async with linked({"/endless": AsyncHandler(endless)} | COUNT, limits) as link:
         call = link.stream(headers("/endless"), [], deadline=math.inf)
         await wait_all_tasks_blocked()
         assert call.waiting == 20, "no more than the window"
@@ -125,7 +125,7 @@ async def test_a_deadline_travels_with_the_call(autojump_clock: MockClock) -> No
         deadlines.append(call.deadline)
         await trio.sleep_forever()
 
-    async with linked({"/forever": Conversation(forever)}) as link:
+    async with linked({"/forever": AsyncHandler(forever)}) as link:
         with trio.move_on_after(7) as scope:
             await link.unary(headers("/forever"), [b""])
         assert scope.cancelled_caught
@@ -149,7 +149,7 @@ async def test_a_cancelled_call_cancels_the_method() -> None:
         finally:
             stopped.set()
 
-    async with linked({"/forever": Conversation(forever)} | METHODS) as link:
+    async with linked({"/forever": AsyncHandler(forever)} | METHODS) as link:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(link.unary, headers("/forever"), [b""])
             await running.wait()
@@ -225,7 +225,7 @@ async def test_more_calls_than_the_server_serves_at_once() -> None:
     async def forever(_: ServerCall) -> None:
         await trio.sleep_forever()
 
-    async with linked({"/forever": Conversation(forever)} | METHODS, None, Limits(concurrent_streams=3)) as link:
+    async with linked({"/forever": AsyncHandler(forever)} | METHODS, None, Limits(concurrent_streams=3)) as link:
         assert link.room == 3
         calls = [link.stream(headers("/forever"), [], deadline=math.inf) for _ in range(3)]
         assert link.room == 0

@@ -13,7 +13,7 @@ from trio.testing import MockClock, lockstep_stream_pair, memory_stream_pair, wa
 
 from tests.support import http2 as rig
 from tests.support.links import Hand, headers, server_by_hand, unknown
-from trio_esdb._transport._serving import Answer, Conversation, Failure, Method, ServerCall, serve_stream
+from trio_esdb._transport._serving import AsyncHandler, Failure, Handler, ServerCall, SyncHandler, serve_stream
 from trio_esdb._wire import Code, Status
 
 Reply = Generator[None, bytes | None, bytes]
@@ -37,7 +37,7 @@ async def echo(call: ServerCall) -> None:
         await call.send(message)
 
 
-METHODS: dict[str, Method] = {"/joined": Answer(joined), "/echo": Conversation(echo)}
+METHODS: dict[str, Handler] = {"/joined": SyncHandler(joined), "/echo": AsyncHandler(echo)}
 
 
 def ask(hand: Hand, stream_id: int, path: str, *messages: bytes, end: bool = True, timeout: str | None = None) -> None:
@@ -103,7 +103,7 @@ async def test_what_a_method_sees_of_the_call(autojump_clock: MockClock) -> None
     async def look(call: ServerCall) -> None:
         seen.append(call)
 
-    async with server_by_hand({"/look": Conversation(look)}) as hand:
+    async with server_by_hand({"/look": AsyncHandler(look)}) as hand:
         more = (("requires-leader", "true"), ("id-bin", "AAE"), ("grpc-timeout", "2S"))
         hand.put(hand.headers(1, headers("/look", *more), end=True), hand.headers(3, headers("/look"), end=True))
         await hand.heard()
@@ -124,7 +124,7 @@ async def test_an_answer_may_come_before_the_requests_end() -> None:
         return b"now"
         yield
 
-    async with server_by_hand({"/first": Answer(first), "/at-once": Answer(at_once)}) as hand:
+    async with server_by_hand({"/first": SyncHandler(first), "/at-once": SyncHandler(at_once)}) as hand:
         ask(hand, 1, "/first", b"a", b"b", end=False)
         assert await heard(hand) == [BEGIN, rig.message(b"a"), OK, Code.NO_ERROR]
         hand.put(rig.data(1, rig.message(b"late"), end=True))
@@ -137,7 +137,7 @@ async def test_a_conversation_may_end_before_the_requests() -> None:
     async def one(call: ServerCall) -> None:
         await call.send(await call.receive())
 
-    async with server_by_hand({"/one": Conversation(one)}) as hand:
+    async with server_by_hand({"/one": AsyncHandler(one)}) as hand:
         ask(hand, 1, "/one", b"a", b"b", end=False)
         assert await heard(hand) == [BEGIN, rig.message(b"a"), OK, Code.NO_ERROR]
 
@@ -155,7 +155,7 @@ async def test_an_answer_fails(moment: str) -> None:
         yield
         raise failure
 
-    async with server_by_hand({"/failing": Answer(failing)}) as hand:
+    async with server_by_hand({"/failing": SyncHandler(failing)}) as hand:
         ask(hand, 1, "/failing", b"a", end=moment == "end")
         told, *reset = await heard(hand)
         assert told == status(Status.NOT_FOUND, "gone", name="x") | {"id-bin": "AQ"}
@@ -169,7 +169,7 @@ async def test_a_conversation_fails(begun: bool) -> None:
             await call.send(b"a")
         raise Failure(Status.ABORTED, "too slow")
 
-    async with server_by_hand({"/failing": Conversation(failing)}) as hand:
+    async with server_by_hand({"/failing": AsyncHandler(failing)}) as hand:
         ask(hand, 1, "/failing")
         if begun:
             told = {"grpc-status": "10", "grpc-message": "too slow"}
@@ -189,7 +189,7 @@ async def test_trailers_that_are_no_headers(message: str, trailers: dict[str, st
             await call.send(b"a")
         raise Failure(Status.ABORTED, message, trailers)
 
-    async with server_by_hand({"/failing": Conversation(failing)} | METHODS) as hand:
+    async with server_by_hand({"/failing": AsyncHandler(failing)} | METHODS) as hand:
         ask(hand, 1, "/failing")
         if begun:
             assert await heard(hand) == [BEGIN, rig.message(b"a"), Code.INTERNAL_ERROR]
@@ -217,7 +217,7 @@ async def test_a_reset_cancels_the_method() -> None:
         finally:
             stopped.append("answer")
 
-    async with server_by_hand({"/waiting": Conversation(waiting), "/generator": Answer(generator)}) as hand:
+    async with server_by_hand({"/waiting": AsyncHandler(waiting), "/generator": SyncHandler(generator)}) as hand:
         ask(hand, 1, "/waiting", b"a", end=False)
         ask(hand, 3, "/generator", b"a", end=False, timeout="9S")
         await hand.heard()
@@ -266,15 +266,15 @@ async def wrong_type(call: ServerCall) -> None:
 @pytest.mark.parametrize(
     ("method", "text"),
     [
-        (Answer(crash), "KeyError('/bug')"),
-        (Answer(greedy), "RuntimeError('it asked for another request after the last')"),
-        (Answer(forgetful), "TypeError"),
-        (Conversation(collapse), "KeyError('/bug')"),
-        (Conversation(wrong_type), "TypeError"),
+        (SyncHandler(crash), "KeyError('/bug')"),
+        (SyncHandler(greedy), "RuntimeError('it asked for another request after the last')"),
+        (SyncHandler(forgetful), "TypeError"),
+        (AsyncHandler(collapse), "KeyError('/bug')"),
+        (AsyncHandler(wrong_type), "TypeError"),
     ],
 )
 async def test_a_bug_of_a_method_ends_its_call_alone(
-    method: Method, text: str, caplog: pytest.LogCaptureFixture
+    method: Handler, text: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with server_by_hand({"/bug": method} | METHODS) as hand:
         ask(hand, 1, "/echo", b"a", end=False)
@@ -296,7 +296,7 @@ async def test_a_bug_in_the_clean_up_of_an_answer(caplog: pytest.LogCaptureFixtu
         finally:
             raise KeyError("clean-up")
 
-    async with server_by_hand({"/stubborn": Answer(stubborn)} | METHODS) as hand:
+    async with server_by_hand({"/stubborn": SyncHandler(stubborn)} | METHODS) as hand:
         ask(hand, 1, "/stubborn", end=False)
         hand.put(rig.rst_stream(1, 8))
         ask(hand, 3, "/joined", b"on")
@@ -309,7 +309,7 @@ async def test_the_deadline(path: str, autojump_clock: MockClock) -> None:
     async def forever(call: ServerCall) -> None:
         await trio.sleep_forever()
 
-    async with server_by_hand({"/greedy": Answer(greedy), "/forever": Conversation(forever)}) as hand:
+    async with server_by_hand({"/greedy": SyncHandler(greedy), "/forever": AsyncHandler(forever)}) as hand:
         ask(hand, 1, path, b"a", end=False, timeout="2500m")
         await trio.sleep(2.499)
         assert await heard(hand) == []
@@ -323,7 +323,7 @@ async def test_a_deadline_in_the_middle_of_an_answer(autojump_clock: MockClock) 
             await call.send(b"tick")
             await trio.sleep(1)
 
-    async with server_by_hand({"/ticking": Conversation(ticking)}) as hand:
+    async with server_by_hand({"/ticking": AsyncHandler(ticking)}) as hand:
         ask(hand, 1, "/ticking", timeout="1500m")
         await trio.sleep(5)
         late = {"grpc-status": "4", "grpc-message": "Deadline Exceeded"}
@@ -364,7 +364,7 @@ async def test_a_client_that_does_not_take_stops_the_method() -> None:
 
         await stream_of(call, count)
 
-    async with server_by_hand({"/endless": Conversation(endless)}, None, (4, 10_000)) as hand:
+    async with server_by_hand({"/endless": AsyncHandler(endless)}, None, (4, 10_000)) as hand:
         ask(hand, 1, "/endless")
         await hand.heard()
         assert 10 + 64 <= sent <= 10 + 67, "the client's window, and a little more"
@@ -387,7 +387,7 @@ async def test_posting_needs_no_task() -> None:
         calls.append(call)
         await done.wait()
 
-    async with server_by_hand({"/posted": Conversation(posted_to)}, None, (4, 10)) as hand:
+    async with server_by_hand({"/posted": AsyncHandler(posted_to)}, None, (4, 10)) as hand:
         ask(hand, 1, "/posted")
         await hand.heard()
         (call,) = calls
@@ -415,7 +415,7 @@ async def test_two_tasks_of_a_method_wait_for_the_same_room() -> None:
             nursery.start_soon(one, 1)
             nursery.start_soon(one, 2)
 
-    async with server_by_hand({"/both": Conversation(both)}, None, (4, 0)) as hand:
+    async with server_by_hand({"/both": AsyncHandler(both)}, None, (4, 0)) as hand:
         ask(hand, 1, "/both")
         await hand.heard()
         assert not done
@@ -435,7 +435,7 @@ async def test_a_method_that_does_not_take_stops_the_client() -> None:
     def windows(frames: list[rig.Sent]) -> int:
         return sum(f.number for f in frames if f.kind == rig.WINDOW_UPDATE and f.stream_id == 1)
 
-    async with server_by_hand({"/slow": Conversation(slow)}, rig.SMALL) as hand:
+    async with server_by_hand({"/slow": AsyncHandler(slow)}, rig.SMALL) as hand:
         ask(hand, 1, "/slow", *[b"x" * 995] * 65, end=False)
         assert windows(await hand.heard()) == 0
         go_on.set()
@@ -459,7 +459,7 @@ async def test_the_end_of_the_connection_cancels_all_methods() -> None:
         return b""
 
     hand = Hand()
-    methods: dict[str, Method] = {"/waiting": Conversation(waiting), "/generator": Answer(generator)}
+    methods: dict[str, Handler] = {"/waiting": AsyncHandler(waiting), "/generator": SyncHandler(generator)}
     async with trio.open_nursery() as nursery:
         nursery.start_soon(serve_stream, hand.stream, methods, unknown)
         hand.put(rig.PREFACE, rig.settings())
@@ -515,7 +515,7 @@ async def test_a_method_that_refuses_to_be_cancelled_may_finish() -> None:
             await finished.wait()
             await call.send(b"to nobody")
 
-    async with server_by_hand({"/stubborn": Conversation(stubborn)} | METHODS) as hand:
+    async with server_by_hand({"/stubborn": AsyncHandler(stubborn)} | METHODS) as hand:
         ask(hand, 1, "/stubborn", b"a", end=False)
         hand.put(rig.data(1, rig.message(b"b")), rig.rst_stream(1, 8))
         await hand.heard()
@@ -532,7 +532,7 @@ async def burst(call: ServerCall) -> None:
 
 
 async def test_a_reset_after_the_end_of_a_method_that_still_sends() -> None:
-    async with server_by_hand({"/burst": Conversation(burst)} | METHODS, None, (4, 10)) as hand:
+    async with server_by_hand({"/burst": AsyncHandler(burst)} | METHODS, None, (4, 10)) as hand:
         ask(hand, 1, "/burst", end=False)
         assert await heard(hand) == [BEGIN, b"\0" + struct.pack(">I", 100_000) + b"xxxxx"]
         hand.put(rig.rst_stream(1, 8))
@@ -541,7 +541,7 @@ async def test_a_reset_after_the_end_of_a_method_that_still_sends() -> None:
 
 
 async def test_requests_after_the_end_of_a_method_that_still_sends() -> None:
-    async with server_by_hand({"/burst": Conversation(burst)}, None, (4, 10)) as hand:
+    async with server_by_hand({"/burst": AsyncHandler(burst)}, None, (4, 10)) as hand:
         ask(hand, 1, "/burst", end=False)
         await hand.heard()
         hand.put(rig.data(1, rig.message(b"late")), rig.data(1, b"", end=True))

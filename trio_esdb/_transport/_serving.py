@@ -44,7 +44,7 @@ class Failure(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class SyncHandler:
     """A method that never waits and so needs no task: a generator function.
 
     It is sent each request as it comes and None when the client has sent them all; it returns the response. It may
@@ -55,7 +55,7 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class Conversation:
+class AsyncHandler:
     """A method with a task of its own: returning ends the call with OK, raising Failure with its status.
 
     The task is cancelled when the client gives the call up, when the call's deadline passes and when the connection
@@ -65,7 +65,7 @@ class Conversation:
     run: Callable[[ServerCall], Awaitable[None]]
 
 
-Method = Answer | Conversation
+Handler = SyncHandler | AsyncHandler
 
 
 @dataclass(slots=True)
@@ -86,7 +86,7 @@ class ServerCall:
 
     async def receive(self) -> bytes:
         """The next request; trio.EndOfChannel when the client has sent them all."""
-        assert self._requests is not None, "an Answer is sent its requests"
+        assert self._requests is not None, "a SyncHandler is sent its requests"
         message = await self._requests.receive()
         self._link.take(self._stream, len(message) + PREFIX_SIZE)
         return message
@@ -130,7 +130,7 @@ class ServerLink(Link[ServerConnection]):
     def __init__(
         self,
         stream: trio.abc.Stream,
-        methods: Mapping[str, Method],
+        methods: Mapping[str, Handler],
         unknown: Callable[[str], Failure],
         limits: Limits | None = None,
     ) -> None:
@@ -181,7 +181,7 @@ class ServerLink(Link[ServerConnection]):
         deadline = math.inf if event.timeout == math.inf else trio.current_time() + event.timeout
         call = ServerCall(event.path, event.metadata, deadline, self, stream)
         running = stream.owner = _Running(call)
-        if isinstance(method, Answer):
+        if isinstance(method, SyncHandler):
             running.generator = method.run(call)
             self._step(stream, running, None)
             if deadline != math.inf and stream.owner is not None:
@@ -215,7 +215,7 @@ class ServerLink(Link[ServerConnection]):
             self._crashed(stream, running.call, RuntimeError("it asked for another request after the last"))
 
     def _step(self, stream: Stream, running: _Running, message: bytes | None) -> bool:
-        """Go on with an Answer; whether it wants more."""
+        """Go on with a SyncHandler; whether it wants more."""
         assert running.generator is not None
         try:
             running.generator.send(message)
@@ -243,7 +243,7 @@ class ServerLink(Link[ServerConnection]):
             self._drop(stream, running)
             self._fail(stream, Failure(Status.DEADLINE_EXCEEDED, "Deadline Exceeded"))
 
-    async def _converse(self, stream: Stream, running: _Running, method: Conversation, deadline: float) -> None:
+    async def _converse(self, stream: Stream, running: _Running, method: AsyncHandler, deadline: float) -> None:
         running.scope.deadline = deadline
         try:
             with running.scope:
@@ -269,7 +269,7 @@ class ServerLink(Link[ServerConnection]):
             running.scope.cancel()
 
     def _drop(self, stream: Stream, running: _Running) -> None:
-        """An Answer is over."""
+        """A SyncHandler is over."""
         stream.owner = None
         running.scope.cancel()
         assert running.generator is not None
@@ -296,7 +296,7 @@ class ServerLink(Link[ServerConnection]):
 
 async def serve_stream(
     stream: trio.abc.Stream,
-    methods: Mapping[str, Method],
+    methods: Mapping[str, Handler],
     unknown: Callable[[str], Failure],
     limits: Limits | None = None,
 ) -> None:

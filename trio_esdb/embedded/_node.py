@@ -17,7 +17,7 @@ from trio_esdb._transport._serving import serve_stream
 from trio_esdb._wire import Limits
 
 from ._memory import memory_streams
-from ._services import Feed, Kernel, methods_of, unknown_to
+from ._services import Feed, NodeContext, methods_of, unknown_to
 from ._store import TICKS, Store
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -59,7 +59,7 @@ class EmbeddedNode:
         self._nursery: trio.Nursery | None = None
         self._lifetime: AbstractAsyncContextManager[None] | None = None
         store = Store(self._next_id)
-        self._kernel = Kernel(
+        self._context = NodeContext(
             store=store,
             feed=Feed(store),
             now=self._now,
@@ -68,12 +68,12 @@ class EmbeddedNode:
             address=_HERE,
             shut_down=self._stopped.set,
         )
-        self._methods = methods_of(self._kernel)
+        self._methods = methods_of(self._context)
 
     @property
     def address(self) -> tuple[str, int]:
         """Host and port that the node tells its clients, as their gossip calls show; the one it listened on first."""
-        return self._kernel.address
+        return self._context.address
 
     async def __aenter__(self) -> Self:
         lifetime = self._alive()
@@ -147,8 +147,8 @@ class EmbeddedNode:
         self._running()
         async with background_tasks() as nursery:
             listening = await nursery.start(serve_tcp, self._serve, host, port)
-            if self._kernel.address is _HERE:
-                self._kernel.address = ("127.0.0.1" if host in _ANYWHERE else host, listening)
+            if self._context.address is _HERE:
+                self._context.address = ("127.0.0.1" if host in _ANYWHERE else host, listening)
             task_status.started(listening)
             await self._stopped.wait()
 

@@ -316,7 +316,7 @@ async def test_a_subscription_given_up_leaves_nothing(node: EmbeddedNode, peer: 
         for call in calls:
             call.cancel()
     await trio.testing.wait_all_tasks_blocked()
-    feed = node._kernel.feed
+    feed = node._context.feed
     assert not feed._of_all
     assert not feed._of_stream
 

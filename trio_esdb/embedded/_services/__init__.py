@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from trio_esdb._transport._serving import Answer, Failure, Method
+from trio_esdb._transport._serving import Failure, Handler, SyncHandler
 
 from ._appending import append_method
 from ._batches import batch_append_method
+from ._context import NodeContext
 from ._deleting import delete_method, tombstone_method
 from ._failures import no_users, unimplemented
 from ._feed import Feed
 from ._gossip import SERVER_VERSION, features_method, gossip_method
-from ._kernel import Kernel
 from ._operations import (
     done_at_once,
     shutdown_method,
@@ -23,7 +23,7 @@ from ._operations import (
 from ._reading import read_method
 from ._unary import answered_by
 
-__all__ = ["SERVER_VERSION", "Feed", "Kernel", "methods_of", "unknown_to"]
+__all__ = ["SERVER_VERSION", "Feed", "NodeContext", "methods_of", "unknown_to"]
 
 _CLIENT = "/event_store.client."
 _STREAMS = f"{_CLIENT}streams.Streams/"
@@ -42,36 +42,36 @@ _USER_METHODS = (
 _FEATURES = f"{_CLIENT}server_features.ServerFeatures/GetSupportedMethods"
 
 
-def methods_of(kernel: Kernel) -> dict[str, Method]:
+def methods_of(context: NodeContext) -> dict[str, Handler]:
     """All methods of the node by their paths, in the order in which a real node lists them."""
-    methods: dict[str, Method] = {_USERS + name: _without_users() for name in _USER_METHODS}
+    methods: dict[str, Handler] = {_USERS + name: _without_users() for name in _USER_METHODS}
     methods |= {
-        f"{_STREAMS}Read": read_method(kernel),
-        f"{_STREAMS}Append": append_method(kernel),
-        f"{_STREAMS}Delete": delete_method(kernel),
-        f"{_STREAMS}Tombstone": tombstone_method(kernel),
-        f"{_STREAMS}BatchAppend": batch_append_method(kernel),
-        f"{_OPERATIONS}StartScavenge": start_scavenge_method(kernel),
+        f"{_STREAMS}Read": read_method(context),
+        f"{_STREAMS}Append": append_method(context),
+        f"{_STREAMS}Delete": delete_method(context),
+        f"{_STREAMS}Tombstone": tombstone_method(context),
+        f"{_STREAMS}BatchAppend": batch_append_method(context),
+        f"{_OPERATIONS}StartScavenge": start_scavenge_method(context),
         f"{_OPERATIONS}StopScavenge": stop_scavenge_method(),
-        f"{_OPERATIONS}Shutdown": shutdown_method(kernel),
+        f"{_OPERATIONS}Shutdown": shutdown_method(context),
         f"{_OPERATIONS}MergeIndexes": done_at_once(),
         f"{_OPERATIONS}ResignNode": done_at_once(),
         f"{_OPERATIONS}SetNodePriority": done_at_once(),
         f"{_OPERATIONS}RestartPersistentSubscriptions": done_at_once(),
-        f"{_CLIENT}gossip.Gossip/Read": gossip_method(kernel),
-        f"{_CLIENT}monitoring.Monitoring/Stats": stats_method(kernel),
+        f"{_CLIENT}gossip.Gossip/Read": gossip_method(context),
+        f"{_CLIENT}monitoring.Monitoring/Stats": stats_method(context),
     }
     methods[_FEATURES] = features_method([*methods, _FEATURES])
     return methods
 
 
-def unknown_to(methods: Mapping[str, Method], path: str) -> Failure:
+def unknown_to(methods: Mapping[str, Handler], path: str) -> Failure:
     """What the node says to a call that it has no method for."""
     services = {known.rpartition("/")[0] for known in methods}
     return unimplemented("Method" if path.rpartition("/")[0] in services else "Service")
 
 
-def _without_users() -> Answer:
+def _without_users() -> SyncHandler:
     def respond(_: bytes) -> bytes:
         raise no_users()
 

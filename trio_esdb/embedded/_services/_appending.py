@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Generator
 
-from trio_esdb._transport._serving import Answer, ServerCall
+from trio_esdb._transport._serving import ServerCall, SyncHandler
 from trio_esdb_proto.event_store.client import Empty
 from trio_esdb_proto.event_store.client.streams import AppendResp, AppendRespWrongExpectedVersion
 
 from .._dotnet._guids import BadGuid
 from .._store import ANY, STREAM_EXISTS, NeverAnswered, Proposal, StreamDeleted, Written, WrongExpectation
+from ._context import NodeContext
 from ._drafts import Draft, read_draft
 from ._expectations import END, OutOfRange, WriteOptions, read_write_options
 from ._failures import (
@@ -20,7 +21,6 @@ from ._failures import (
     nothing_chosen,
     stream_deleted,
 )
-from ._kernel import Kernel
 from ._protobuf import LENGTH, Malformed, field, read_fields, read_varint, varint
 
 MAX_APPEND_SIZE = 1024 * 1024
@@ -31,7 +31,7 @@ NO_NAMES = ("", "$$")
 _OPTIONS, _EVENT = 1, 2
 
 
-def append_method(kernel: Kernel) -> Answer:
+def append_method(context: NodeContext) -> SyncHandler:
     """Streams.Append."""
 
     def run(call: ServerCall) -> Generator[None, bytes | None, bytes]:
@@ -64,7 +64,7 @@ def append_method(kernel: Kernel) -> Answer:
         if stream in NO_NAMES:
             raise handler_failed()
         try:
-            outcome = kernel.store.append(stream, expected, events, kernel.now())
+            outcome = context.store.append(stream, expected, events, context.now())
         except StreamDeleted:
             raise stream_deleted(stream) from None
         except NeverAnswered as exc:
@@ -73,7 +73,7 @@ def append_method(kernel: Kernel) -> Answer:
             return bytes(AppendResp(wrong_expected_version=_missed(options, outcome)))
         return field(0x0A, success(outcome))
 
-    return Answer(run)
+    return SyncHandler(run)
 
 
 def _read_options(message: bytes | None) -> WriteOptions:

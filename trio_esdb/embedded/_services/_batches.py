@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 import trio
 
-from trio_esdb._transport._serving import Conversation, ServerCall
+from trio_esdb._transport._serving import AsyncHandler, ServerCall
 from trio_esdb_proto.event_store.client import Status, StreamIdentifier, Uuid, UuidStructured
 from trio_esdb_proto.event_store.client.streams import BatchAppendResp
 
@@ -31,11 +31,11 @@ from ._batch_messages import (
     too_large,
     wrong_expectation,
 )
+from ._context import NodeContext
 from ._deadlines import BadTime, requested_seconds
 from ._drafts import id_of, read_draft
 from ._expectations import OutOfRange
 from ._failures import NOBODY_LISTENS, handler_failed
-from ._kernel import Kernel
 from ._protobuf import Malformed
 from ._protobuf import field as encoded_field
 
@@ -71,20 +71,20 @@ class _BadRequest(ValueError):
     """A part that a node cannot make sense of; the message is what it says."""
 
 
-def batch_append_method(kernel: Kernel) -> Conversation:
+def batch_append_method(context: NodeContext) -> AsyncHandler:
     """Streams.BatchAppend."""
 
     async def run(call: ServerCall) -> None:
-        await _Batches(kernel, call).run()
+        await _Batches(context, call).run()
 
-    return Conversation(run)
+    return AsyncHandler(run)
 
 
 class _Batches:
     """One call."""
 
-    def __init__(self, kernel: Kernel, call: ServerCall) -> None:
-        self._kernel = kernel
+    def __init__(self, context: NodeContext, call: ServerCall) -> None:
+        self._context = context
         self._call = call
         self._batches: dict[int, _Batch] = {}
         self._replies: list[_Reply] = []
@@ -169,7 +169,7 @@ class _Batches:
         identity = id_of(part.correlation)
         options = part.options
         if options is not None:
-            seconds = min(requested_seconds(options, self._kernel.now()), WRITE_TIMEOUT)
+            seconds = min(requested_seconds(options, self._context.now()), WRITE_TIMEOUT)
             if options.stream is None:
                 raise _BadRequest("Object reference not set to an instance of an object.")
             if seconds <= 0:
@@ -211,7 +211,7 @@ class _Batches:
     def _written(self, batch: _Batch, response: BatchAppendResp) -> bytes:
         """Write a batch; the reply."""
         try:
-            outcome = self._kernel.store.append(batch.stream, batch.expected, batch.events, self._kernel.now())
+            outcome = self._context.store.append(batch.stream, batch.expected, batch.events, self._context.now())
         except StreamDeleted:
             response.error = deleted(response.stream_identifier)
         except NeverAnswered as exc:

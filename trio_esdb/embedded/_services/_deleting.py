@@ -4,30 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from trio_esdb._transport._serving import Answer
+from trio_esdb._transport._serving import SyncHandler
 
 from .._store import NeverAnswered, StreamDeleted, Written, WrongExpectation
 from ._appending import NO_NAMES
+from ._context import NodeContext
 from ._expectations import OutOfRange, read_write_options
 from ._failures import delete_missed, handler_failed, never_answered, nothing_chosen, stream_deleted
-from ._kernel import Kernel
 from ._protobuf import LENGTH, Malformed, field, read_fields, varint
 from ._unary import answered_by
 
 Write = Callable[[str, int, int], Written | WrongExpectation]
 
 
-def delete_method(kernel: Kernel) -> Answer:
+def delete_method(context: NodeContext) -> SyncHandler:
     """Streams.Delete: the stream can be written again."""
-    return _method(kernel, kernel.store.delete, "DeleteReq")
+    return _method(context, context.store.delete, "DeleteReq")
 
 
-def tombstone_method(kernel: Kernel) -> Answer:
+def tombstone_method(context: NodeContext) -> SyncHandler:
     """Streams.Tombstone: the stream is gone for ever."""
-    return _method(kernel, kernel.store.tombstone, "TombstoneReq")
+    return _method(context, context.store.tombstone, "TombstoneReq")
 
 
-def _method(kernel: Kernel, write: Write, message: str) -> Answer:
+def _method(context: NodeContext, write: Write, message: str) -> SyncHandler:
     def respond(request: bytes) -> bytes:
         try:
             raw = None
@@ -46,7 +46,7 @@ def _method(kernel: Kernel, write: Write, message: str) -> Answer:
         if stream is None or stream in NO_NAMES:
             raise handler_failed()
         try:
-            outcome = write(stream, expected, kernel.now())
+            outcome = write(stream, expected, context.now())
         except StreamDeleted:
             raise stream_deleted(stream) from None
         except NeverAnswered as exc:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from trio_esdb._transport._serving import Answer
+from trio_esdb._transport._serving import SyncHandler
 from trio_esdb_proto.event_store.client import Uuid, UuidStructured
 from trio_esdb_proto.event_store.client.gossip import ClusterInfo, EndPoint, MemberInfo, MemberInfoVNodeState
 from trio_esdb_proto.event_store.client.server_features import SupportedMethod, SupportedMethods
 
 from .._dotnet._guids import to_halves
-from ._kernel import Kernel
+from ._context import NodeContext
 from ._unary import answered_by
 
 SERVER_VERSION = "24.10.4"
@@ -24,16 +24,16 @@ _FEATURES = {
 }
 
 
-def gossip_method(kernel: Kernel) -> Answer:
+def gossip_method(context: NodeContext) -> SyncHandler:
     """Gossip.Read: a cluster of one, and it leads."""
-    most, least = to_halves(kernel.instance)
+    most, least = to_halves(context.instance)
     instance = Uuid(structured=UuidStructured(most_significant_bits=most, least_significant_bits=least))
 
     def respond(_: bytes) -> bytes:
-        host, port = kernel.address
+        host, port = context.address
         member = MemberInfo(
             instance_id=instance,
-            time_stamp=kernel.now(),
+            time_stamp=context.now(),
             state=MemberInfoVNodeState.Leader,
             is_alive=True,
             http_end_point=EndPoint(address=host, port=port),
@@ -43,7 +43,7 @@ def gossip_method(kernel: Kernel) -> Answer:
     return answered_by(respond)
 
 
-def features_method(paths: Iterable[str]) -> Answer:
+def features_method(paths: Iterable[str]) -> SyncHandler:
     """ServerFeatures.GetSupportedMethods, for a node with the methods at these paths."""
     methods = []
     for path in paths:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import trio
 
-from trio_esdb._transport._serving import Answer, Conversation, ServerCall
+from trio_esdb._transport._serving import AsyncHandler, ServerCall, SyncHandler
 from trio_esdb_proto.event_store.client.monitoring import StatsReq, StatsResp
 from trio_esdb_proto.event_store.client.operations import (
     ScavengeResp,
@@ -14,20 +14,20 @@ from trio_esdb_proto.event_store.client.operations import (
 )
 
 from .._dotnet._guids import guid_text
+from ._context import NodeContext
 from ._failures import handler_failed, scavenge_not_found
-from ._kernel import Kernel
-from ._outlet import Outlet
+from ._response_writer import ResponseWriter
 from ._unary import answered_by, only_request, parse
 
 _EMPTY = b""
 
 
-def done_at_once() -> Answer:
+def done_at_once() -> SyncHandler:
     """An operation that has nothing to do here: merging indexes, resigning, priorities, restarting subscriptions."""
     return answered_by(lambda _: _EMPTY)
 
 
-def start_scavenge_method(kernel: Kernel) -> Answer:
+def start_scavenge_method(context: NodeContext) -> SyncHandler:
     """Operations.StartScavenge: there is nothing to clean up, so it ends as soon as it has begun."""
 
     def respond(request: bytes) -> bytes:
@@ -35,14 +35,14 @@ def start_scavenge_method(kernel: Kernel) -> Answer:
             raise handler_failed()
         return bytes(
             ScavengeResp(
-                scavenge_id=guid_text(kernel.new_id()).decode(), scavenge_result=ScavengeRespScavengeResult.Started
+                scavenge_id=guid_text(context.new_id()).decode(), scavenge_result=ScavengeRespScavengeResult.Started
             )
         )
 
     return answered_by(respond)
 
 
-def stop_scavenge_method() -> Answer:
+def stop_scavenge_method() -> SyncHandler:
     """Operations.StopScavenge: none runs."""
 
     def respond(request: bytes) -> bytes:
@@ -53,32 +53,32 @@ def stop_scavenge_method() -> Answer:
     return answered_by(respond)
 
 
-def shutdown_method(kernel: Kernel) -> Answer:
+def shutdown_method(context: NodeContext) -> SyncHandler:
     """Operations.Shutdown: says so, then the node ends."""
 
     def respond(_: bytes) -> bytes:
-        kernel.shut_down()
+        context.shut_down()
         return _EMPTY
 
     return answered_by(respond)
 
 
-def stats_method(kernel: Kernel) -> Conversation:
+def stats_method(context: NodeContext) -> AsyncHandler:
     """Monitoring.Stats: at once and after each period, for ever. The names are a node's, the values are few."""
 
     async def run(call: ServerCall) -> None:
         period = parse(StatsReq, await only_request(call)).refresh_time_period_in_ms / 1000
-        outlet = Outlet(call)
+        writer = ResponseWriter(call)
         while True:
-            outlet.add(bytes(StatsResp(stats=_stats(kernel))))
-            await outlet.flush()
+            writer.add(bytes(StatsResp(stats=_stats(context))))
+            await writer.flush()
             await trio.sleep(period)
 
-    return Conversation(run)
+    return AsyncHandler(run)
 
 
-def _stats(kernel: Kernel) -> dict[str, str]:
-    end = str(kernel.store.end)
+def _stats(context: NodeContext) -> dict[str, str]:
+    end = str(context.store.end)
     return {
         "proc-id": "1",
         "proc-cpu": "0",

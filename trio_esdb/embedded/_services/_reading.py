@@ -4,53 +4,53 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from trio_esdb._transport._serving import Conversation, Failure, ServerCall
+from trio_esdb._transport._serving import AsyncHandler, Failure, ServerCall
 
 from .._store import AllPage, BeyondEnd, InvalidPosition, Record, StreamDeleted, StreamPage
+from ._context import NodeContext
 from ._events import EventEncoder, first_stream_position, last_stream_position, stream_not_found
 from ._failures import never_answered, stream_deleted, unexpected_result
-from ._kernel import Kernel
-from ._outlet import Outlet
 from ._read_requests import PAGE, AllSource, Position, ReadPlan, StreamSource, read_plan
+from ._response_writer import ResponseWriter
 from ._subscribing import subscribe
 from ._unary import only_request
 
 
-def read_method(kernel: Kernel) -> Conversation:
+def read_method(context: NodeContext) -> AsyncHandler:
     """Streams.Read."""
 
     async def run(call: ServerCall) -> None:
         plan = read_plan(await only_request(call))
-        encoder = encoder_for(kernel, plan)
-        outlet = Outlet(call)
+        encoder = encoder_for(context, plan)
+        writer = ResponseWriter(call)
         try:
             if plan.subscribe:
-                await subscribe(kernel, plan, encoder, outlet)
+                await subscribe(context, plan, encoder, writer)
             elif isinstance(plan.source, StreamSource):
-                await _read_stream(kernel, plan, plan.source, encoder, outlet)
+                await _read_stream(context, plan, plan.source, encoder, writer)
             else:
-                await _read_all(kernel, plan, plan.source, encoder, outlet)
+                await _read_all(context, plan, plan.source, encoder, writer)
         except Failure:
-            await outlet.flush()
+            await writer.flush()
             raise
-        await outlet.flush()
+        await writer.flush()
 
-    return Conversation(run)
+    return AsyncHandler(run)
 
 
-def encoder_for(kernel: Kernel, plan: ReadPlan) -> EventEncoder:
+def encoder_for(context: NodeContext, plan: ReadPlan) -> EventEncoder:
     """What turns records into the messages that this plan asks for."""
 
     def resolve(link: Record) -> Record | None:
-        return kernel.store.resolve(link, kernel.now())
+        return context.store.resolve(link, context.now())
 
     return EventEncoder(text_ids=plan.text_ids, resolve=resolve if plan.resolve_links else None)
 
 
 async def _read_stream(
-    kernel: Kernel, plan: ReadPlan, source: StreamSource, encoder: EventEncoder, outlet: Outlet
+    context: NodeContext, plan: ReadPlan, source: StreamSource, encoder: EventEncoder, writer: ResponseWriter
 ) -> None:
-    store = kernel.store
+    store = context.store
     start = source.number
     assert start is not None
     if plan.count == 0 or (start < 0 and not plan.backwards):
@@ -61,11 +61,11 @@ async def _read_stream(
     left = plan.count
     while True:
         try:
-            page = look(source.name, start, size, kernel.now())
+            page = look(source.name, start, size, context.now())
         except StreamDeleted:
             raise stream_deleted(source.name) from None
         if page.outcome == "no_stream":
-            outlet.add(stream_not_found(source.name))
+            writer.add(stream_not_found(source.name))
             return
         if (
             plan.tells_positions
@@ -74,17 +74,19 @@ async def _read_stream(
             and not page.records
             and page.next_number != start
         ):
-            outlet.add(first_stream_position(page.next_number))
-        left -= await _send(page.records, left, encoder, outlet)
+            writer.add(first_stream_position(page.next_number))
+        left -= await _send(page.records, left, encoder, writer)
         if page.is_end or not left:
             break
         start = page.next_number
-        await outlet.page_done()
+        await writer.page_done()
     if plan.tells_positions:
-        outlet.add(last_stream_position(page.last_number))
+        writer.add(last_stream_position(page.last_number))
 
 
-async def _read_all(kernel: Kernel, plan: ReadPlan, source: AllSource, encoder: EventEncoder, outlet: Outlet) -> None:
+async def _read_all(
+    context: NodeContext, plan: ReadPlan, source: AllSource, encoder: EventEncoder, writer: ResponseWriter
+) -> None:
     wanted = source.wanted
     kind = "ReadAllResult" if wanted is None else "FilteredReadAllResult"
     if plan.count == 0:
@@ -96,20 +98,20 @@ async def _read_all(kernel: Kernel, plan: ReadPlan, source: AllSource, encoder: 
     if position == (-1, -1):
         if not plan.backwards:
             return
-        position = (kernel.store.end, kernel.store.end)
+        position = (context.store.end, context.store.end)
     left = plan.count
     while True:
-        page = _look_at_all(kernel, plan, source, position, kind)
-        left -= await _send(page.records, left, encoder, outlet)
+        page = _look_at_all(context, plan, source, position, kind)
+        left -= await _send(page.records, left, encoder, writer)
         if page.is_end or not left:
             return
         position = (page.next_commit, page.next_prepare)
-        await outlet.page_done()
+        await writer.page_done()
 
 
-def _look_at_all(kernel: Kernel, plan: ReadPlan, source: AllSource, position: Position, kind: str) -> AllPage:
+def _look_at_all(context: NodeContext, plan: ReadPlan, source: AllSource, position: Position, kind: str) -> AllPage:
     wanted = source.wanted
-    look = kernel.store.read_all_backwards if plan.backwards else kernel.store.read_all
+    look = context.store.read_all_backwards if plan.backwards else context.store.read_all
     if position[0] < 0:
         raise unexpected_result(kind, "Error")
     matches, window = (None, None) if wanted is None else (wanted.filter.matches, wanted.window)
@@ -121,10 +123,10 @@ def _look_at_all(kernel: Kernel, plan: ReadPlan, source: AllSource, position: Po
         raise unexpected_result(kind, "InvalidPosition") from None
 
 
-async def _send(records: list[Record], limit: int, encoder: EventEncoder, outlet: Outlet) -> int:
+async def _send(records: list[Record], limit: int, encoder: EventEncoder, writer: ResponseWriter) -> int:
     """Hand over a page's events, not more than there should be; how many."""
     for record in records[:limit]:
-        outlet.add(encoder.message(record))
-        if outlet.full:
-            await outlet.flush()
+        writer.add(encoder.message(record))
+        if writer.full:
+            await writer.flush()
     return min(len(records), limit)

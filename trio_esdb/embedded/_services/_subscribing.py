@@ -11,24 +11,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from .._store import LAST_NUMBER, AllPage, InvalidPosition, Record, StreamDeleted, is_hidden_from_all
+from ._context import NodeContext
 from ._events import DELETED_TYPE, EventEncoder, checkpoint
 from ._expectations import END
 from ._failures import handler_failed, invalid_start, stream_deleted, unexpected_result
-from ._kernel import Kernel
-from ._outlet import Outlet
 from ._read_requests import PAGE, AllSource, ReadPlan, StreamSource, Wanted
+from ._response_writer import ResponseWriter
 from ._subscription import START, Place, Subscription
 
 
-async def subscribe(kernel: Kernel, plan: ReadPlan, encoder: EventEncoder, outlet: Outlet) -> None:
+async def subscribe(context: NodeContext, plan: ReadPlan, encoder: EventEncoder, writer: ResponseWriter) -> None:
     """Hold a subscription until its client gives it up or it has to end."""
     subscription: Subscription
     if isinstance(plan.source, StreamSource):
-        subscription = _ToStream(kernel, plan.source, encoder, outlet)
+        subscription = _ToStream(context, plan.source, encoder, writer)
     elif plan.source.wanted is None:
-        subscription = _ToAll(kernel, plan.source, encoder, outlet)
+        subscription = _ToAll(context, plan.source, encoder, writer)
     else:
-        subscription = _Filtered(kernel, plan.source, plan.source.wanted, encoder, outlet)
+        subscription = _Filtered(context, plan.source, plan.source.wanted, encoder, writer)
     await subscription.run()
 
 
@@ -37,8 +37,10 @@ class _ToStream(Subscription):
 
     __slots__ = ("_source",)
 
-    def __init__(self, kernel: Kernel, source: StreamSource, encoder: EventEncoder, outlet: Outlet) -> None:
-        super().__init__(kernel, encoder, outlet)
+    def __init__(
+        self, context: NodeContext, source: StreamSource, encoder: EventEncoder, writer: ResponseWriter
+    ) -> None:
+        super().__init__(context, encoder, writer)
         self._source = source
 
     @property
@@ -46,7 +48,7 @@ class _ToStream(Subscription):
         return self._source.name
 
     def last_place(self) -> Place:
-        last = self.kernel.store.last_number(self._source.name)
+        last = self.context.store.last_number(self._source.name)
         if last == LAST_NUMBER:
             raise stream_deleted(self._source.name)
         return last, last
@@ -65,18 +67,18 @@ class _ToStream(Subscription):
         start = self.place[0] + 1
         while True:
             try:
-                page = self.kernel.store.read_stream(name, start, PAGE, self.kernel.now())
+                page = self.context.store.read_stream(name, start, PAGE, self.context.now())
             except StreamDeleted:
                 raise stream_deleted(name) from None
             for record in page.records:
                 self.send_event(record, live=False)
                 self.place = self.place_of(record)
-                if self.outlet.full:
-                    await self.outlet.flush()
+                if self.writer.full:
+                    await self.writer.flush()
             if page.outcome == "no_stream" or page.is_end:
                 return
             start = page.next_number
-            await self.outlet.page_done()
+            await self.writer.page_done()
 
     def send_event(self, record: Record, *, live: bool) -> None:
         super().send_event(record, live=live)
@@ -90,12 +92,12 @@ class _ToAll(Subscription):
     __slots__ = ("_source",)
     kind = "ReadAllResult"
 
-    def __init__(self, kernel: Kernel, source: AllSource, encoder: EventEncoder, outlet: Outlet) -> None:
-        super().__init__(kernel, encoder, outlet)
+    def __init__(self, context: NodeContext, source: AllSource, encoder: EventEncoder, writer: ResponseWriter) -> None:
+        super().__init__(context, encoder, writer)
         self._source = source
 
     def last_place(self) -> Place:
-        last = max(self.kernel.store.last_position, 0)
+        last = max(self.context.store.last_position, 0)
         return last, last
 
     def first_place(self, last: Place) -> Place:
@@ -111,7 +113,7 @@ class _ToAll(Subscription):
         for record in records:
             if not is_hidden_from_all(record.stream):
                 self.put(record, is_event=True)
-        self.outlet.post()
+        self.writer.post()
 
     async def catch_up(self) -> None:
         start = (0, 0) if self.place == START else self.place
@@ -122,13 +124,13 @@ class _ToAll(Subscription):
                 if at > self.place:
                     self.send_event(record, live=False)
                     self.place = at
-                    if self.outlet.full:
-                        await self.outlet.flush()
+                    if self.writer.full:
+                        await self.writer.flush()
             self.page_read(page, start)
             if page.is_end:
                 return
             start = (page.next_commit, page.next_prepare)
-            await self.outlet.page_done()
+            await self.writer.page_done()
 
     def _look(self, start: Place) -> AllPage:
         if start[0] < 0:
@@ -140,7 +142,7 @@ class _ToAll(Subscription):
 
     def look(self, start: Place) -> AllPage:
         """The page that begins here."""
-        return self.kernel.store.read_all(*start, None, PAGE, None)
+        return self.context.store.read_all(*start, None, PAGE, None)
 
     def page_read(self, page: AllPage, start: Place) -> None:
         """A page's events are sent; only filtered subscriptions have more to say."""
@@ -154,9 +156,9 @@ class _Filtered(_ToAll):
     kind = "FilteredReadAllResult"
 
     def __init__(
-        self, kernel: Kernel, source: AllSource, wanted: Wanted, encoder: EventEncoder, outlet: Outlet
+        self, context: NodeContext, source: AllSource, wanted: Wanted, encoder: EventEncoder, writer: ResponseWriter
     ) -> None:
-        super().__init__(kernel, source, encoder, outlet)
+        super().__init__(context, source, encoder, writer)
         self._wanted = wanted
         self._considered = 0
         self._considered_live = 0
@@ -171,7 +173,7 @@ class _Filtered(_ToAll):
             if self._considered_live >= interval:
                 self._considered_live = 0
                 self.put(record, is_event=False)
-        self.outlet.post()
+        self.writer.post()
 
     async def catch_up(self) -> None:
         if not self._wanted.interval:
@@ -180,7 +182,7 @@ class _Filtered(_ToAll):
         await super().catch_up()
 
     def look(self, start: Place) -> AllPage:
-        return self.kernel.store.read_all(*start, self._wanted.filter.matches, PAGE, self._wanted.window)
+        return self.context.store.read_all(*start, self._wanted.filter.matches, PAGE, self._wanted.window)
 
     def page_read(self, page: AllPage, start: Place) -> None:
         self._considered += page.considered
@@ -195,4 +197,4 @@ class _Filtered(_ToAll):
         commit, prepare = place[0] & END, place[1] & END
         if self._said is None or (commit, prepare) > self._said:
             self._said = (commit, prepare)
-            self.outlet.add(checkpoint(commit, prepare))
+            self.writer.add(checkpoint(commit, prepare))

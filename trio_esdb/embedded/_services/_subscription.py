@@ -23,10 +23,10 @@ import trio
 
 from .._dotnet._guids import guid_text
 from .._store import Record
+from ._context import NodeContext
 from ._events import CAUGHT_UP, DELETED_TYPE, EventEncoder, confirmation
-from ._kernel import Kernel
-from ._outlet import Outlet
 from ._read_requests import PAGE
+from ._response_writer import ResponseWriter
 
 Place = tuple[int, int]
 START: Place = (-1, -1)
@@ -36,12 +36,12 @@ START: Place = (-1, -1)
 class Subscription(ABC):
     """What all three kinds share: the order of things."""
 
-    __slots__ = ("_came", "_catching_up", "_items", "_parked", "_taken", "encoder", "kernel", "outlet", "place")
+    __slots__ = ("_came", "_catching_up", "_items", "_parked", "_taken", "context", "encoder", "place", "writer")
 
-    def __init__(self, kernel: Kernel, encoder: EventEncoder, outlet: Outlet) -> None:
-        self.kernel = kernel
+    def __init__(self, context: NodeContext, encoder: EventEncoder, writer: ResponseWriter) -> None:
+        self.context = context
         self.encoder = encoder
-        self.outlet = outlet
+        self.writer = writer
         self.place = START
         """What the client was told about last."""
         self._items: deque[tuple[int, Record, bool]] = deque()
@@ -75,9 +75,9 @@ class Subscription(ABC):
     async def run(self) -> None:
         """Confirm, catch up, go live, for ever."""
         last = self.last_place()
-        stop = self.kernel.feed.follow(self.followed, self.written)
+        stop = self.context.feed.follow(self.followed, self.written)
         try:
-            self.outlet.add(confirmation(guid_text(self.kernel.new_id()).decode()))
+            self.writer.add(confirmation(guid_text(self.context.new_id()).decode()))
             self.place = self.first_place(last)
             if self.place >= last:
                 await self._go_live()
@@ -92,20 +92,20 @@ class Subscription(ABC):
         """New records, in their writer's own step."""
         for record in records:
             self.put(record, is_event=True)
-        self.outlet.post()
+        self.writer.post()
 
     def put(self, record: Record, *, is_event: bool) -> None:
         """An event, or the checkpoint at a record, for the client who is live; ``post`` what there is afterwards."""
         self._came += 1
         if self._parked is not None:
-            if not (self.outlet.full or self.outlet.behind or record.type == DELETED_TYPE):
+            if not (self.writer.full or self.writer.behind or record.type == DELETED_TYPE):
                 self._taken = self._came
                 self._tell(record, is_event)
                 return
             self._parked.set()
             self._parked = None
         self._items.append((self._came, record, is_event))
-        if len(self._items) > PAGE and (self._catching_up or self.outlet.waiting):
+        if len(self._items) > PAGE and (self._catching_up or self.writer.waiting):
             self._items.popleft()
 
     def send_checkpoint(self, place: Place) -> None:
@@ -114,15 +114,15 @@ class Subscription(ABC):
 
     def send_event(self, record: Record, *, live: bool) -> None:
         """Tell the client of an event."""
-        self.outlet.add(self.encoder.message(record, live=live))
+        self.writer.add(self.encoder.message(record, live=live))
 
     async def _go_live(self) -> None:
         """Send what comes, until something is missing."""
         self._catching_up = False
-        self.outlet.add(CAUGHT_UP)
+        self.writer.add(CAUGHT_UP)
         while True:
             if not self._items:
-                await self.outlet.flush()
+                await self.writer.flush()
                 if not self._items:
                     self._parked = trio.Event()
                     await self._parked.wait()
@@ -134,8 +134,8 @@ class Subscription(ABC):
                 self.send_checkpoint(self.place)
                 return
             self._tell(record, is_event)
-            if self.outlet.full:
-                await self.outlet.flush()
+            if self.writer.full:
+                await self.writer.flush()
 
     def _is_known(self, record: Record, is_event: bool) -> bool:
         at = self.place_of(record)

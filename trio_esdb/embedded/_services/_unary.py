@@ -8,7 +8,7 @@ from typing import TypeVar
 import betterproto2
 import trio
 
-from trio_esdb._transport._serving import Answer, ServerCall
+from trio_esdb._transport._serving import ServerCall, SyncHandler
 
 from ._failures import additional_data, handler_failed, incomplete_message, message_too_large
 
@@ -18,7 +18,7 @@ SMALL_MESSAGE = 4 * 1024 * 1024
 M = TypeVar("M", bound=betterproto2.Message)
 
 
-def answered_by(respond: Callable[[bytes], bytes], *, limit: int | None = SMALL_MESSAGE) -> Answer:
+def answered_by(respond: Callable[[bytes], bytes], *, limit: int | None = SMALL_MESSAGE) -> SyncHandler:
     """A method with one request and one response."""
 
     def run(call: ServerCall) -> Generator[None, bytes | None, bytes]:
@@ -31,7 +31,7 @@ def answered_by(respond: Callable[[bytes], bytes], *, limit: int | None = SMALL_
             raise additional_data()
         return respond(request)
 
-    return Answer(run)
+    return SyncHandler(run)
 
 
 async def only_request(call: ServerCall) -> bytes:

@@ -10,7 +10,7 @@ from ._feed import Feed
 
 
 @dataclass(slots=True)
-class Kernel:
+class NodeContext:
     """The inside of a node, as its services see it."""
 
     store: Store

@@ -12,7 +12,7 @@ _PAGES = 8
 """Pages that may be read in one go before other tasks have a turn."""
 
 
-class Outlet:
+class ResponseWriter:
     """Collects a call's messages. Memory stays flat: what is not handed over yet is a portion and a message at most."""
 
     __slots__ = ("_call", "_flushing", "_messages", "_pages", "_size")
