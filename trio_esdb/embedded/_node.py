@@ -18,7 +18,7 @@ from trio_esdb._wire import Limits
 
 from ._memory import memory_streams
 from ._services import Feed, NodeContext, methods_of, unknown_to
-from ._store import TICKS, Store
+from ._store import TICKS, Store, write_first_events
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _FIRST_DAY = int((datetime(2026, 1, 1, tzinfo=UTC) - _EPOCH).total_seconds()) * TICKS
@@ -45,14 +45,22 @@ class EmbeddedNode:
     when the node starts and goes on as trio's clock does, so that a test with trio's mock clock sees the same times
     again and again. ``new_id`` makes ids: of subscriptions, of events that the node writes itself, of the node. Without
     it they are numbered.
+
+    A fresh node begins with the events that a real one writes by itself: the first that readers of `$all` see is the
+    metadata of `$scavenges`. ``empty`` leaves them out.
     """
 
     def __init__(
-        self, *, clock: Callable[[], datetime] | None = None, new_id: Callable[[], uuid.UUID] | None = None
+        self,
+        *,
+        clock: Callable[[], datetime] | None = None,
+        new_id: Callable[[], uuid.UUID] | None = None,
+        empty: bool = False,
     ) -> None:
         self._clock = clock
         self._ids_made = 0
         self._new_id = new_id
+        self._is_empty = empty
         self._started_at = 0.0
         self._has_run = False
         self._stopped = trio.Event()
@@ -102,6 +110,8 @@ class EmbeddedNode:
             raise RuntimeError("an EmbeddedNode runs only once")
         self._has_run = True
         self._started_at = trio.current_time()
+        if not self._is_empty:
+            write_first_events(self._context.store, self._context.instance, self._next_id, self._now())
         try:
             async with trio.open_nursery() as self._nursery:
                 try:

@@ -18,7 +18,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture
 async def node() -> AsyncIterator[EmbeddedNode]:
-    async with EmbeddedNode() as node:
+    async with EmbeddedNode(empty=True) as node:
         yield node
 
 

@@ -133,7 +133,7 @@ async def test_time_is_trio_s_from_a_fixed_day_on(peer: Peer) -> None:
 async def test_time_and_ids_of_the_caller_s_own() -> None:
     times = iter(datetime(2001, 2, 3, 4, 5, 6, n, tzinfo=timezone(timedelta(hours=1))) for n in range(100))
     ids = iter(uuid.UUID(int=n) for n in range(7, 100))
-    async with EmbeddedNode(clock=times.__next__, new_id=ids.__next__) as node, connected(node) as peer:
+    async with EmbeddedNode(clock=times.__next__, new_id=ids.__next__, empty=True) as node, connected(node) as peer:
         await peer.append("s", peer.event())
         second = 981_169_506 * 10**7
         assert await created(peer) == [second]

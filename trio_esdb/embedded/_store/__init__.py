@@ -6,6 +6,7 @@ Pure: no I/O, no clock, no chance. The same calls give the same positions.
 from __future__ import annotations
 
 from ._filters import BadPattern, Filter, Target, prefix_filter, regex_filter
+from ._first_events import write_first_events
 from ._metadata import Acl, StreamMetadata
 from ._names import (
     DELETED_TYPE,
@@ -72,4 +73,5 @@ __all__ = [
     "original_of",
     "prefix_filter",
     "regex_filter",
+    "write_first_events",
 ]

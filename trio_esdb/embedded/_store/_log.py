@@ -9,7 +9,7 @@ from ._values import BeyondEnd, InvalidPosition, Record
 # A position is an offset in bytes, as if the log were a file: a record takes its strings, data and metadata, and this
 # much for lengths, ids, flags, times. So positions rise with gaps, and nobody can guess the next one.
 _FIXED_SIZE = 88
-_EPOCH_SIZE = 283
+_EPOCH_SIZE = 231
 
 
 def string_size(text: str) -> int:
