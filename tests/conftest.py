@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-ROOT = Path(__file__).resolve().parent.parent
+from tests.support import clock
 
-pytest.register_assert_rewrite("tests.support")  # a failed assert of a helper says its values, as a test's does
+ROOT = Path(__file__).resolve().parent.parent
 
 # Nothing here depends on how fast a machine is, and every run is the same. TRIO_ESDB_EXPLORE=1 lets property tests look
 # for new examples instead.
@@ -21,6 +21,10 @@ settings.register_profile(
     derandomize="TRIO_ESDB_EXPLORE" not in os.environ,
 )
 settings.load_profile("trio_esdb")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    clock.give_deadlines(items)
 
 
 @pytest.fixture(scope="session")

@@ -10,8 +10,9 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 import trio
 
+from tests.support.clock import PATIENCE
 from tests.support.foreign import Foreign
-from tests.support.processes import PATIENCE, serving
+from tests.support.processes import serving
 from trio_esdb import ESDBClient
 
 

@@ -16,8 +16,8 @@ import trio
 
 from tests.conformance import driver
 from tests.conformance.records import schema
+from tests.support.clock import PATIENCE
 from tests.support.foreign import Foreign, Reply
-from tests.support.processes import PATIENCE
 from tests.support.recorded import NOWHERE, TICKS, WHEN, steps
 from trio_esdb import (
     AppendResult,

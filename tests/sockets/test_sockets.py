@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 import trio
 
-from tests.support.processes import PATIENCE, loopbacks
+from tests.support.clock import PATIENCE
+from tests.support.processes import loopbacks
 from trio_esdb import CaughtUp, ESDBClient, NewEvent, StreamState, UnavailableError
 from trio_esdb.embedded import EmbeddedNode
 

@@ -14,8 +14,8 @@ from contextlib import asynccontextmanager
 
 import trio
 
-PATIENCE = 120.0
-"""Seconds after which something hangs. Nothing is expected to take a twentieth of it."""
+from tests.support.clock import PATIENCE
+
 COMMAND = (sys.executable, "-W", "error", "-m", "trio_esdb")
 """The command line of this project; a warning anywhere in it is an error."""
 _LISTENING = "listening on "
