@@ -18,8 +18,8 @@ demo *options: (_venv "user" ".[cli]")
 test *options: _dev
     {{ pytest }} {{ if options == "" { "--numprocesses=2 --cov" } else { '"$@"' } }}
 
-# What must hold before a change goes in: lint, format, types, floors, generated code, documentation
-check: _dev && gen-check docs-check
+# All checks that a change must pass: lint, format, types, floors, generated code, documentation
+check: _dev && gen-check docs-check docs
     {{ python }} -m ruff check .
     {{ python }} -m ruff format --check .
     {{ python }} -m mypy
@@ -56,6 +56,10 @@ bench-versus checkout *options: _bench
 # Run the documentation's examples and follow its links
 docs-check: _dev
     {{ pytest }} -q tests/repo/test_examples.py tests/repo/test_links.py
+
+# Build the pages and the API reference; docs/_build/html/docs/index.html is the first page
+docs: (_venv "docs" ".[cli]" "--group" "docs")
+    {{ python }} -m sphinx -q --nitpicky --fail-on-warning --keep-going -b html -c docs . docs/_build/html
 
 _dev: (_venv "dev" ".[cli]" "--group" "dev")
 

@@ -53,7 +53,7 @@ def files(root: Path) -> Iterator[tuple[str, str]]:
         path = root / top
         for file in [path] if path.is_file() else sorted(path.rglob("*")):
             inside = file.relative_to(path).parts
-            if file.is_file() and not any(part.startswith(".") or part == "__pycache__" for part in inside):
+            if file.is_file() and not any(part.startswith((".", "_build")) or part == "__pycache__" for part in inside):
                 yield file.relative_to(root).as_posix(), file.read_text(errors="replace")
 
 

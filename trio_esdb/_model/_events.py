@@ -1,6 +1,7 @@
 """Events to append, recorded events, and the other messages of a subscription."""
 
-from __future__ import annotations
+# Without `from __future__ import annotations`: the public classes carry the name of the public module, where
+# typing.get_type_hints() would look up annotations that are strings.
 
 import uuid
 from dataclasses import dataclass, field
@@ -116,7 +117,7 @@ class EventDraft:
     stream_position: int
     commit_position: int | None
     prepare_position: int | None
-    link: RecordedEvent | None
+    link: "RecordedEvent | None"
 
 
 @final
@@ -158,7 +159,7 @@ class RecordedEvent(EventDraft):
         commit_position: int | None,
         prepare_position: int | None = None,
         recorded_at: datetime | None = None,
-        link: RecordedEvent | None = None,
+        link: "RecordedEvent | None" = None,
     ) -> None:
         """Make a recorded event, for example in the tests of an application.
 
@@ -226,7 +227,7 @@ class RecordedEvent(EventDraft):
 
     @property
     def created_ticks(self) -> int:
-        """When the server recorded the event, exactly as sent: in units of 100 nanoseconds since 1970-01-01 UTC."""
+        """When the server recorded the event, in units of 100 nanoseconds since 1970-01-01 UTC, exactly as sent."""
         return self._ticks
 
     @property
@@ -235,8 +236,8 @@ class RecordedEvent(EventDraft):
         return self.stream_position
 
     @property
-    def original(self) -> RecordedEvent:
-        """The event that was read from the stream: the link if there is one, else the event itself.
+    def original(self) -> "RecordedEvent":
+        """The event that was read from the stream, which is the link if there is one, else the event itself.
 
         Use the positions of the original event to continue reading or to subscribe again.
         """
@@ -244,7 +245,7 @@ class RecordedEvent(EventDraft):
 
     @property
     def is_system_event(self) -> bool:
-        """Whether this is an event of the server: its type begins with ``$``."""
+        """Whether this is an event of the server itself, whose type begins with ``$``."""
         return self.type.startswith("$")
 
     @property
@@ -269,7 +270,7 @@ class RecordedEvent(EventDraft):
             fields["link"] = self.link.asdict()
         return fields
 
-    def replace(self, **changes: Any) -> RecordedEvent:
+    def replace(self, **changes: Any) -> "RecordedEvent":
         """Return a copy of the event with some fields changed; ``copy.replace()`` of Python 3.13 does the same.
 
         Args:
@@ -384,7 +385,7 @@ class AppendResult(int):
     stream_position: int | None
     """The position of the last event in its stream. None if no events were appended and the stream does not exist."""
 
-    def __new__(cls, commit_position: int | None, stream_position: int | None) -> AppendResult:
+    def __new__(cls, commit_position: int | None, stream_position: int | None) -> "AppendResult":
         """Make a result, for example in the tests of an application.
 
         Args:
@@ -432,7 +433,7 @@ def ticks_of(moment: datetime) -> int:
     return (moment - _EPOCH) // _MICROSECOND * _TICKS_PER_MICROSECOND
 
 
-def _rebuild(*values: Any) -> RecordedEvent:
+def _rebuild(*values: Any) -> "RecordedEvent":
     event = RecordedEvent.__new__(RecordedEvent)
     for name, value in zip(EventDraft.__slots__, values, strict=True):
         object.__setattr__(event, name, value)

@@ -40,7 +40,7 @@ class StreamMetadata(dict[str, Any]):
 
     @property
     def max_age(self) -> timedelta | None:
-        """Older events are hidden: a whole number of seconds, at least 1 and at most 2024 years."""
+        """The age at which events become hidden, in whole seconds, from 1 to 63871286400 (2024 years)."""
         return _seconds(self.get("$maxAge"))
 
     @max_age.setter
@@ -49,7 +49,7 @@ class StreamMetadata(dict[str, Any]):
 
     @property
     def max_count(self) -> int | None:
-        """Only this number of events is shown, counted from the end of the stream: at least 1."""
+        """The number of events that are visible, at least 1. Events before the last ones are hidden."""
         return _integer(self.get("$maxCount"), 1)
 
     @max_count.setter
@@ -58,7 +58,7 @@ class StreamMetadata(dict[str, Any]):
 
     @property
     def truncate_before(self) -> int | None:
-        """Events before this stream position are hidden: at least 0."""
+        """The stream position of the first visible event, at least 0. Events before it are hidden."""
         return _integer(self.get("$tb"), 0)
 
     @truncate_before.setter
@@ -67,7 +67,7 @@ class StreamMetadata(dict[str, Any]):
 
     @property
     def cache_control(self) -> timedelta | None:
-        """How long HTTP caches may keep the first page of the stream: a whole number of seconds, at least 1."""
+        """The time for which HTTP caches may keep the first page of the stream, in whole seconds, at least 1."""
         return _seconds(self.get("$cacheControl"))
 
     @cache_control.setter
@@ -76,7 +76,7 @@ class StreamMetadata(dict[str, Any]):
 
     @property
     def acl(self) -> dict[str, Any] | None:
-        """The access list: a dict of the names of users or groups.
+        """The access control list, a dict with the names of users and groups.
 
         The keys are ``$r`` (read), ``$w`` (write), ``$d`` (delete), ``$mr`` (read the metadata) and ``$mw`` (write the
         metadata). Each value is a name or a list of names.
