@@ -1,6 +1,6 @@
 """A trio-native client for EventStoreDB and KurrentDB, in pure Python, with a node for tests inside."""
 
-from ._client import ChannelStatistics, ESDBClient, EventChannel, Message, Receiving
+from ._client import ChannelStatistics, ESDBClient, EventChannel, ExpectedPosition, SubscriptionMessage
 from ._errors import (
     AbortedError,
     AccessDeniedError,
@@ -56,6 +56,7 @@ __all__ = [
     "ESDBClient",
     "ESDBError",
     "EventChannel",
+    "ExpectedPosition",
     "ExpectedPositionError",
     "FellBehind",
     "InvalidArgumentError",
@@ -63,11 +64,9 @@ __all__ = [
     "InvalidPositionError",
     "InvalidRequestError",
     "InvalidTypeError",
-    "Message",
     "NewEvent",
     "NotLeaderError",
     "ProtocolError",
-    "Receiving",
     "RecordedEvent",
     "ResourceExhaustedError",
     "ServerError",
@@ -76,6 +75,7 @@ __all__ = [
     "StreamMetadata",
     "StreamNotFoundError",
     "StreamState",
+    "SubscriptionMessage",
     "TooLargeError",
     "UnauthenticatedError",
     "UnavailableError",

@@ -10,7 +10,7 @@ or ``InvalidTypeError`` (also a ``TypeError``) before anything is sent. The exce
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 import trio
 
@@ -18,12 +18,17 @@ import trio
 class ESDBError(Exception):
     """The base class of all errors of this library. They can be copied and pickled."""
 
+    applied: bool | None = None
+    """For a call that writes: False if the server has certainly not done it, None if that is not known."""
+
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild, (type(self), self.args, self.__dict__)
 
 
 class InvalidArgumentError(ESDBError, ValueError):
     """The value of an argument is not valid. Nothing was sent. The message names the argument and the reason."""
+
+    applied: bool | None = False
 
 
 class InvalidTypeError(InvalidArgumentError, TypeError):
@@ -53,6 +58,8 @@ class TooLargeError(ESDBError):
         size (int | None): The size in bytes that exceeded the limit, or None if it is not known.
     """
 
+    applied: bool | None = False
+
     def __init__(self, message: str, *, limit: int | None = None, size: int | None = None) -> None:
         super().__init__(message)
         self.limit = limit
@@ -80,12 +87,24 @@ class ServerError(ESDBError):
         details: str = "",
         trailers: Mapping[str, str | bytes] | None = None,
         address: str = "",
+        applied: bool | None = None,
     ) -> None:
         super().__init__(message)
         self.status = status
         self.details = details
         self.trailers: Mapping[str, str | bytes] = dict(trailers or {})
         self.address = address
+        self.applied = applied
+
+
+class _Said(TypedDict, total=False):
+    """The arguments of ServerError, for the classes that add some."""
+
+    status: str
+    details: str
+    trailers: Mapping[str, str | bytes] | None
+    address: str
+    applied: bool | None
 
 
 class ExpectedPositionError(ServerError):
@@ -108,8 +127,9 @@ class ExpectedPositionError(ServerError):
         details: str = "",
         trailers: Mapping[str, str | bytes] | None = None,
         address: str = "",
+        applied: bool | None = False,
     ) -> None:
-        super().__init__(message, status=status, details=details, trailers=trailers, address=address)
+        super().__init__(message, status=status, details=details, trailers=trailers, address=address, applied=applied)
         self.stream_name = stream_name
         self.expected = expected
         self.actual = actual
@@ -122,7 +142,9 @@ class StreamNotFoundError(ServerError):
         stream_name (str): The name of the stream.
     """
 
-    stream_name: str = ""
+    def __init__(self, message: str, *, stream_name: str = "", **said: Unpack[_Said]) -> None:
+        super().__init__(message, **said)
+        self.stream_name = stream_name
 
 
 class StreamDeletedError(ServerError):
@@ -135,7 +157,9 @@ class StreamDeletedError(ServerError):
         stream_name (str): The name of the stream.
     """
 
-    stream_name: str = ""
+    def __init__(self, message: str, *, stream_name: str = "", **said: Unpack[_Said]) -> None:
+        super().__init__(message, **said)
+        self.stream_name = stream_name
 
 
 class ServerTooLargeError(ServerError, TooLargeError):
@@ -146,8 +170,12 @@ class ServerTooLargeError(ServerError, TooLargeError):
         size (int | None): The size in bytes that exceeded the limit, or None if the server did not tell it.
     """
 
-    limit: int | None = None
-    size: int | None = None
+    def __init__(
+        self, message: str, *, limit: int | None = None, size: int | None = None, **said: Unpack[_Said]
+    ) -> None:
+        ServerError.__init__(self, message, **said)
+        self.limit = limit
+        self.size = size
 
 
 class InvalidPositionError(ServerError):
@@ -173,7 +201,9 @@ class NotLeaderError(ServerError):
         leader (tuple[str, int] | None): Host and port of the leader, or None if the node does not know them.
     """
 
-    leader: tuple[str, int] | None = None
+    def __init__(self, message: str, *, leader: tuple[str, int] | None = None, **said: Unpack[_Said]) -> None:
+        super().__init__(message, **said)
+        self.leader = leader
 
 
 class UnavailableError(ServerError):

@@ -125,7 +125,7 @@ def test_unusable_options(arguments: Any, text: str) -> None:
 async def test_an_address_that_nobody_listens_on() -> None:
     """A wrong address fails when the block is entered, with the address in the message."""
 
-    async def connect() -> trio.abc.Stream:
+    async def connect(host: str, port: int) -> trio.abc.Stream:
         raise OSError("[Errno -2] Name or service not known")
 
     with pytest.raises(UnavailableError, match=r"cannot connect to nowhere\.invalid:2113: .*not known"):

@@ -14,7 +14,7 @@ POSITIONAL = {
     "read_stream_events": ["stream_name", "stream_position", "backwards", "limit", "timeout"],
     "read_all_events": ["commit_position", "backwards", "filter_exclude", "filter_include", "limit", "timeout"],
     "get_stream_position": ["stream_name", "timeout"],
-    "get_commit_position": ["timeout"],
+    "get_commit_position": ["timeout", "filter_exclude", "filter_include", "filter_by_stream_name"],
     "get_stream_metadata": ["stream_name", "timeout"],
     "set_stream_metadata": ["stream_name", "metadata", "expected_position", "timeout"],
     "delete_stream": ["stream_name", "expected_position", "timeout"],

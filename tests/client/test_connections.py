@@ -137,10 +137,10 @@ async def test_when_the_node_is_gone_calls_say_so(nursery: trio.Nursery) -> None
     server = Scripted(nursery)
     there = True
 
-    async def connect() -> trio.abc.Stream:
+    async def connect(host: str, port: int) -> trio.abc.Stream:
         if not there:
             raise ConnectionRefusedError(111, "Connection refused")
-        return await server.connect()
+        return await server.connect(host, port)
 
     async with ESDBClient(URI, connect=connect) as client:
         there = False
@@ -211,7 +211,7 @@ async def test_a_timeout_covers_connecting(nursery: trio.Nursery) -> None:
 
 
 async def test_a_host_that_cannot_be_looked_up() -> None:
-    async def connect() -> trio.abc.Stream:
+    async def connect(host: str, port: int) -> trio.abc.Stream:
         return await trio.open_tcp_stream("a..b", 2113)
 
     with pytest.raises(UnavailableError, match="cannot connect"):

@@ -43,11 +43,11 @@ async def test_a_block_gives_the_client_itself(server: Scripted) -> None:
         assert entered is client
 
 
-async def refused() -> trio.abc.Stream:
+async def refused(host: str, port: int) -> trio.abc.Stream:
     raise ConnectionRefusedError(111, "Connection refused")
 
 
-async def hung() -> trio.abc.Stream:
+async def hung(host: str, port: int) -> trio.abc.Stream:
     await trio.sleep_forever()
     raise AssertionError
 
@@ -70,7 +70,7 @@ async def test_connecting_is_bounded_in_time() -> None:
 
 
 async def test_a_server_that_says_nothing_is_not_connected_to() -> None:
-    async def mute() -> trio.abc.Stream:
+    async def mute(host: str, port: int) -> trio.abc.Stream:
         client, _server = trio.testing.memory_stream_pair()
         return client
 
@@ -89,7 +89,7 @@ async def test_a_server_that_says_nothing_is_not_connected_to() -> None:
     ],
 )
 async def test_a_server_that_speaks_something_else_is_named(said: bytes, reason: str) -> None:
-    async def stranger() -> trio.abc.Stream:
+    async def stranger(host: str, port: int) -> trio.abc.Stream:
         client, server = trio.testing.memory_stream_pair()
         await server.send_all(said)
         await server.send_eof()
@@ -105,7 +105,7 @@ async def test_what_connect_raises_of_its_own_comes_out_as_it_is() -> None:
     class Mistake(Exception):
         pass
 
-    async def broken() -> trio.abc.Stream:
+    async def broken(host: str, port: int) -> trio.abc.Stream:
         raise Mistake
 
     with pytest.raises(Mistake):
@@ -181,9 +181,9 @@ async def test_a_client_closed_before_it_was_opened_stays_closed(server: Scripte
 
 
 async def test_closing_while_it_opens(server: Scripted, nursery: trio.Nursery) -> None:
-    async def slow() -> trio.abc.Stream:
+    async def slow(host: str, port: int) -> trio.abc.Stream:
         await trio.sleep(1)
-        return await server.connect()
+        return await server.connect(host, port)
 
     client = ESDBClient(URI, connect=slow)
 

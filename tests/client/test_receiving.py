@@ -28,6 +28,13 @@ from trio_esdb._wire import Status
 MALFORMED = b"\x0a\xff"
 
 
+def post(events: EventChannel[Any], *messages: bytes) -> None:
+    """Messages come, in the middle of a task's turn."""
+    source = events._feed._source
+    assert source is not None
+    source.on_messages(list(messages))
+
+
 async def test_it_is_a_receive_channel(client: ESDBClient, server: Scripted) -> None:
     server.read = says(event(0))
     async with client.read_stream_events("s") as events:
@@ -169,7 +176,6 @@ async def test_leaving_drops_what_had_come(client: ESDBClient, server: Scripted)
         await events.receive()
         assert events.statistics().current_buffer_used == 199
     assert events.statistics().current_buffer_used == 0
-    assert not events._shared.call.batches.statistics().current_buffer_used
 
 
 async def test_a_read_that_came_to_its_end_has_ended_whatever_becomes_of_the_client(
@@ -273,7 +279,7 @@ async def test_leaving_at_the_moment_an_event_comes(
     async with client.subscribe_all_events() as events:
         nursery.start_soon(wait)
         await trio.testing.wait_all_tasks_blocked()
-        events._shared.call._incoming.send_nowait([event(0)])
+        post(events, event(0))
     await told.wait()
 
 
@@ -365,8 +371,7 @@ async def test_a_task_that_waited_does_not_disturb_the_order_of_the_others(
     async with client.subscribe_all_events() as events:
         nursery.start_soon(wait, events.clone())
         await trio.testing.wait_all_tasks_blocked()
-        call = events._shared.call
-        call.on_messages(next(iter(call._link.core.streams.values())), [event(n) for n in range(4)])
+        post(events, *(event(n) for n in range(4)))
         assert events.receive_nowait().stream_position == 1
         await trio.testing.wait_all_tasks_blocked()
         assert waited == [0]
@@ -391,8 +396,7 @@ async def test_a_clone_closed_as_it_is_woken_keeps_what_it_was_given(
         for task, clone in enumerate(clones):
             nursery.start_soon(work, task, clone)
             await trio.testing.wait_all_tasks_blocked()
-        call = events._shared.call
-        call.on_messages(next(iter(call._link.core.streams.values())), [event(n) for n in range(4)])
+        post(events, *(event(n) for n in range(4)))
         clones[0].close()
         await trio.testing.wait_all_tasks_blocked()
         assert got == [[0], [1, 2, 3]]

@@ -8,12 +8,14 @@ import pytest
 import trio
 import trio.testing
 
+from tests.support.links import Call
 from trio_esdb import UnavailableError
-from trio_esdb._cluster import Session
-from trio_esdb._transport import ClientLink, StreamingCall
+from trio_esdb._cluster import Endpoint, Session
+from trio_esdb._transport import ClientLink
 from trio_esdb._transport._serving import AsyncHandler, Failure, serve_stream
 from trio_esdb._wire import Limits, Status
 
+NODE = Endpoint("node", 2113, "node:2113")
 HEADERS = (
     (":method", "POST"),
     (":scheme", "http"),
@@ -37,7 +39,7 @@ class Node:
         self._nursery = nursery
         self._open: list[trio.StapledStream] = []
 
-    async def connect(self) -> trio.abc.Stream:
+    async def connect(self, host: str, port: int) -> trio.abc.Stream:
         """The client's end of a new connection."""
         self.attempts += 1
         await self.before()
@@ -91,7 +93,7 @@ async def node(outside: trio.Nursery) -> Node:
 async def session(node: Node, outside: trio.Nursery) -> Session:
     """A session whose tasks can be counted: its nursery has no others."""
     inner: trio.Nursery = await outside.start(own_nursery)
-    return Session(inner, node.connect, "node:2113", Limits())
+    return Session(inner, node.connect, NODE, Limits())
 
 
 async def own_nursery(task_status: trio.TaskStatus[trio.Nursery]) -> None:
@@ -104,10 +106,10 @@ def tasks(session: Session) -> int:
     return len(session._nursery.child_tasks)
 
 
-def call(link: ClientLink) -> StreamingCall:
+def call(link: ClientLink) -> Call:
     """Open a call on it."""
     assert link.room > 0
-    return link.stream(HEADERS, [b"request"], deadline=float("inf"))
+    return Call(link, HEADERS, [b"request"])
 
 
 async def all_quiet() -> None:
@@ -491,7 +493,7 @@ async def test_closing_while_a_call_waits_for_a_connection(session: Session, nod
 
 async def test_the_end_of_the_nursery_closes_connections(node: Node) -> None:
     async with trio.open_nursery() as nursery:
-        session = Session(nursery, node.connect, "node:2113", Limits())
+        session = Session(nursery, node.connect, NODE, Limits())
         link = await session.link()
         nursery.cancel_scope.cancel()
     assert link.closed.is_set()

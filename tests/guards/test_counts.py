@@ -49,7 +49,7 @@ def appended(server: CannedServer, stream_id: int) -> bytes:
 
 
 def client_of(server: CannedServer) -> ESDBClient:
-    async def connect() -> trio.abc.Stream:
+    async def connect(host: str, port: int) -> trio.abc.Stream:
         return server
 
     return ESDBClient("esdb://canned?Tls=false", connect=connect)

@@ -18,8 +18,8 @@ from trio_esdb import (
     FellBehind,
     InvalidArgumentError,
     InvalidTypeError,
-    Message,
     RecordedEvent,
+    SubscriptionMessage,
 )
 from trio_esdb._model._events import ticks_of
 
@@ -250,7 +250,7 @@ def test_as_a_dict() -> None:
 # Messages beside events
 
 
-def told(message: Message) -> str:
+def told(message: SubscriptionMessage) -> str:
     """What an application does with what a subscription gives."""
     match message:
         case RecordedEvent(type="OrderCreated", stream_name=name, data=data):
@@ -278,7 +278,7 @@ def test_match_statements() -> None:
 
 
 @pytest.mark.parametrize("value", [Checkpoint(9, 5), CaughtUp(), FellBehind()])
-def test_the_other_messages_are_values(value: Message) -> None:
+def test_the_other_messages_are_values(value: SubscriptionMessage) -> None:
     assert value == copy.copy(value) == pickle.loads(pickle.dumps(value))
     assert hash(value) == hash(copy.deepcopy(value))
     with pytest.raises((AttributeError, TypeError)):

@@ -177,8 +177,8 @@ async def test_a_connection_that_is_cut_while_much_is_under_way() -> None:
             port = await nursery.start(node.serve_tcp)
             streams: list[trio.SocketStream] = []
 
-            async def connect() -> trio.SocketStream:
-                streams.append(await trio.open_tcp_stream("127.0.0.1", port))
+            async def connect(host: str, port: int) -> trio.SocketStream:
+                streams.append(await trio.open_tcp_stream(host, port))
                 return streams[-1]
 
             async with ESDBClient(uri_of("127.0.0.1", port), connect=connect) as client:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 import trio
@@ -14,7 +15,7 @@ from tests.support import http2 as rig
 from tests.support.http2 import Sent
 from trio_esdb._transport import ClientLink, StreamingCall
 from trio_esdb._transport._serving import Failure, Handler, serve_stream
-from trio_esdb._wire import Limits, Status
+from trio_esdb._wire import PREFIX_SIZE, Limits, Outcome, Status
 
 Headers = tuple[tuple[str, str], ...]
 
@@ -27,10 +28,46 @@ def unknown(path: str) -> Failure:
     return Failure(Status.UNIMPLEMENTED, f"no method {path}")
 
 
+class Call(StreamingCall):
+    """A call whose responses are in a memory channel: a list for each read of the connection that brought some."""
+
+    def __init__(
+        self,
+        link: ClientLink,
+        headers: Headers,
+        messages: Sequence[bytes],
+        *,
+        deadline: float = math.inf,
+        end: bool = True,
+    ) -> None:
+        self._incoming, self.batches = trio.open_memory_channel[list[bytes]](math.inf)
+        self.waiting = 0
+        super().__init__(link, headers, messages, _Inbox(self), deadline=deadline, end=end)
+
+    def drawn(self, batch: list[bytes]) -> None:
+        """Say that these messages were taken."""
+        self.waiting -= len(batch)
+        self.take(sum(len(message) + PREFIX_SIZE for message in batch))
+
+
+class _Inbox:
+    """The sink of such a call."""
+
+    def __init__(self, call: Call) -> None:
+        self._call = call
+
+    def on_messages(self, messages: list[bytes]) -> None:
+        self._call.waiting += len(messages)
+        self._call._incoming.send_nowait(messages)
+
+    def on_end(self, outcome: Outcome) -> None:
+        self._call._incoming.close()
+
+
 class Consumer:
     """Takes the messages of a call one by one, and says so as a careful consumer does."""
 
-    def __init__(self, call: StreamingCall) -> None:
+    def __init__(self, call: Call) -> None:
         self._call = call
         self._ready: deque[bytes] = deque()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -10,8 +11,8 @@ import trio
 
 from tests.conformance import driver
 from tests.conformance.records import schema
-from tests.support.links import Consumer
-from trio_esdb._transport import ClientLink, StreamingCall
+from tests.support import links as rig
+from trio_esdb._transport import ClientLink
 from trio_esdb._wire import Limits, Outcome
 from trio_esdb.embedded import EmbeddedNode
 
@@ -24,7 +25,7 @@ UNKNOWN = "Exception was thrown by handler."
 class Call:
     """One call, message by message."""
 
-    def __init__(self, link: ClientLink, path: str, timeout: str | None = None) -> None:
+    def __init__(self, link: ClientLink, path: str, timeout: float = math.inf) -> None:
         self._link = link
         self._asked, self._told = schema().methods.get(path, ("event_store.client.Empty",) * 2)
         headers = (
@@ -35,10 +36,11 @@ class Call:
             ("te", "trailers"),
             ("content-type", "application/grpc"),
         )
-        self._call = StreamingCall(link)
-        self._stream = link.core.start_call(headers, timeout, self._call)
-        self._call.started(self._stream)
-        self._consumer = Consumer(self._call)
+        self._call = rig.Call(link, headers, [], deadline=trio.current_time() + timeout, end=False)
+        stream = self._call._stream
+        assert stream is not None
+        self._stream = stream
+        self._consumer = rig.Consumer(self._call)
 
     def send(self, *bodies: dict[str, Any]) -> Call:
         """Send these messages."""
@@ -54,8 +56,7 @@ class Call:
 
     def half_close(self) -> Call:
         """Say that there are no more requests."""
-        self._link.core.send_messages(self._stream, [], end=True)
-        self._link.wake()
+        self._call.half_close()
         return self
 
     async def raw(self) -> bytes:
@@ -98,7 +99,7 @@ class Peer:
         self.link = link
         self._ids = 0
 
-    def call(self, path: str, *, timeout: str | None = None) -> Call:
+    def call(self, path: str, *, timeout: float = math.inf) -> Call:
         """Open a call."""
         return Call(self.link, path, timeout)
 

@@ -92,7 +92,7 @@ class Scripted:
         else:
             object.__setattr__(self, name, value)
 
-    async def connect(self) -> trio.abc.Stream:
+    async def connect(self, host: str, port: int) -> trio.abc.Stream:
         """A client's end of a new connection."""
         await trio.lowlevel.checkpoint()
         client, server = trio.testing.memory_stream_pair()
@@ -136,12 +136,12 @@ class Door:
         self._server = server
         self._delays = delays
 
-    async def connect(self) -> trio.abc.Stream:
+    async def connect(self, host: str, port: int) -> trio.abc.Stream:
         """A client's end of a new connection, in time."""
         delay = self._delays[min(self.attempts, len(self._delays) - 1)]
         self.attempts += 1
         await trio.sleep(delay)
-        return await self._server.connect()
+        return await self._server.connect(host, port)
 
 
 def says(*messages: bytes) -> Script:

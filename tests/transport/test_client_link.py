@@ -10,8 +10,8 @@ import trio
 from trio.testing import lockstep_stream_pair, memory_stream_pair, wait_all_tasks_blocked
 
 from tests.support import http2 as rig
-from tests.support.links import Consumer, Hand, client_by_hand
-from trio_esdb._transport import ClientLink
+from tests.support.links import Call, Consumer, Hand, client_by_hand
+from trio_esdb._transport import ClientLink, unary_call
 from trio_esdb._transport._calls import UnaryCall
 from trio_esdb._wire import Code, HeadersTooLarge, Limits, Outcome, Status
 
@@ -23,7 +23,7 @@ async def start_unary(link: ClientLink, nursery: trio.Nursery, *messages: bytes)
     results: list[tuple[bytes, Outcome]] = []
 
     async def call() -> None:
-        results.append(await link.unary(rig.REQUEST, messages))
+        results.append(await unary_call(link, rig.REQUEST, messages))
 
     nursery.start_soon(call)
     await wait_all_tasks_blocked()
@@ -44,7 +44,7 @@ async def test_a_unary_call(nursery: trio.Nursery) -> None:
 async def test_a_unary_call_that_is_over_before_anybody_waits() -> None:
     async with client_by_hand() as (link, _):
         call = UnaryCall(link)
-        stream = link.core.start_call(rig.REQUEST, None, call)
+        stream = link.start(rig.REQUEST, [], call, math.inf, end=True)
         call.on_messages(stream, [b"reply"])
         call.on_end(OK)
         assert await call.run(stream) == (b"reply", OK)
@@ -90,7 +90,7 @@ async def test_a_cancelled_unary_call_is_reset_at_once_and_the_connection_goes_o
     async with client_by_hand() as (link, hand):
         with trio.CancelScope() as scope:
             nursery.start_soon(cancel_when_blocked, scope)
-            await link.unary(rig.REQUEST, [b"a"])
+            await unary_call(link, rig.REQUEST, [b"a"])
         assert scope.cancelled_caught
         _, _, reset = await hand.heard()
         assert (reset.kind, reset.stream_id, reset.number) == (rig.RST_STREAM, 1, Code.CANCEL)
@@ -111,7 +111,7 @@ async def test_what_is_cancelled_already_is_not_sent() -> None:
     async with client_by_hand() as (link, hand):
         with trio.CancelScope() as scope:
             scope.cancel()
-            await link.unary(rig.REQUEST, [b"a"])
+            await unary_call(link, rig.REQUEST, [b"a"])
         assert scope.cancelled_caught
         assert await hand.heard() == []
 
@@ -120,7 +120,7 @@ async def test_the_deadline_is_sent_and_kept(autojump_clock: trio.testing.MockCl
     async with client_by_hand() as (link, hand):
         start = trio.current_time()
         with trio.move_on_after(60), trio.move_on_after(5) as scope, trio.move_on_after(7):
-            await link.unary(rig.REQUEST, [b"a"])
+            await unary_call(link, rig.REQUEST, [b"a"])
         assert scope.cancelled_caught
         assert trio.current_time() - start == 5
         head, _, reset = await hand.heard()
@@ -130,7 +130,7 @@ async def test_the_deadline_is_sent_and_kept(autojump_clock: trio.testing.MockCl
 
 async def test_no_deadline_is_no_header() -> None:
     async with client_by_hand() as (link, hand):
-        link.stream(rig.REQUEST, [b"a"], deadline=math.inf)
+        Call(link, rig.REQUEST, [b"a"])
         head, *_ = await hand.heard()
         assert "grpc-timeout" not in hand.told(head)
 
@@ -138,7 +138,7 @@ async def test_no_deadline_is_no_header() -> None:
 @pytest.mark.parametrize("seconds", [-math.inf, -5, 0])
 async def test_a_deadline_that_has_passed_is_still_a_deadline(seconds: float) -> None:
     async with client_by_hand() as (link, hand):
-        link.stream(rig.REQUEST, [b"a"], deadline=trio.current_time() + seconds)
+        Call(link, rig.REQUEST, [b"a"], deadline=trio.current_time() + seconds)
         head, *_ = await hand.heard()
         assert hand.told(head)["grpc-timeout"] == "1m"
 
@@ -148,14 +148,14 @@ async def test_a_shielded_call_keeps_to_its_own_deadline(autojump_clock: trio.te
         with trio.CancelScope() as scope:
             scope.cancel()
             with trio.move_on_after(3, shield=True):
-                await link.unary(rig.REQUEST, [b"a"])
+                await unary_call(link, rig.REQUEST, [b"a"])
         head, *_ = await hand.heard()
         assert hand.told(head)["grpc-timeout"] == "3000m"
 
 
 async def test_a_call_with_many_responses() -> None:
     async with client_by_hand() as (link, hand):
-        call = link.stream(rig.REQUEST, [b"a"], deadline=math.inf)
+        call = Call(link, rig.REQUEST, [b"a"])
         assert call.address == "node-1"
         assert call.outcome is None
         hand.answer(1, b"x", b"y", b"z")
@@ -168,7 +168,7 @@ async def test_a_call_with_many_responses() -> None:
 
 async def test_leaving_a_call_resets_it_at_once() -> None:
     async with client_by_hand() as (link, hand):
-        call = link.stream(rig.REQUEST, [b"a"], deadline=math.inf)
+        call = Call(link, rig.REQUEST, [b"a"])
         hand.answer(1, b"x", b"y", status=None)
         consumer = Consumer(call)
         assert await consumer.receive() == b"x"
@@ -177,23 +177,12 @@ async def test_leaving_a_call_resets_it_at_once() -> None:
         hand.put(rig.data(1, rig.message(b"late")))
         assert await hand.heard() == []
         assert not link.core.streams
-        assert call.waiting == 0
-        assert await consumer.rest() == [], "what had come is dropped"
-
-
-async def test_messages_on_their_way_to_a_consumer_that_left() -> None:
-    async with client_by_hand() as (link, hand):
-        call = link.stream(rig.REQUEST, [b"a"], deadline=math.inf)
-        await call.batches.aclose()
-        hand.answer(1, b"x", b"y")
-        await hand.heard()
-        assert call.outcome == OK
 
 
 async def test_a_thousand_calls_left_half_way_leave_nothing() -> None:
     async with client_by_hand() as (link, hand):
         for number in range(1000):
-            call = link.stream(rig.REQUEST, [b"a"], deadline=math.inf)
+            call = Call(link, rig.REQUEST, [b"a"])
             hand.answer(2 * number + 1, b"x" * 100, b"y", status=None)
             await call.batches.receive()
             call.close()
@@ -203,47 +192,10 @@ async def test_a_thousand_calls_left_half_way_leave_nothing() -> None:
         assert link.room == 100
 
 
-async def test_what_comes_at_once_is_one_batch() -> None:
-    """Up to 64 messages, in order."""
-    async with client_by_hand() as (link, hand):
-        call = link.stream(rig.REQUEST, [b"a"], deadline=math.inf)
-        hand.answer(1, *(b"%d" % n for n in range(150)))
-        await hand.heard()
-        assert call.waiting == 150
-        batches = [batch async for batch in call.batches]
-        assert [len(batch) for batch in batches] == [64, 64, 22]
-        assert [message for batch in batches for message in batch] == [b"%d" % n for n in range(150)]
-
-
-async def test_whoever_waits_is_given_a_single_message(nursery: trio.Nursery) -> None:
-    """What is left after that is there for all, in one batch."""
-    async with client_by_hand() as (link, hand):
-        call = link.stream(rig.REQUEST, [b"a"], deadline=math.inf)
-        given: list[list[bytes]] = []
-
-        async def wait() -> None:
-            given.append(await call.batches.receive())
-
-        for _ in range(3):
-            nursery.start_soon(wait)
-        await hand.heard()
-        hand.answer(1, b"a", b"b", b"c", b"d", b"e", status=None)
-        await hand.heard()
-        assert sorted(given) == [[b"a"], [b"b"], [b"c"]]
-        assert call.batches.receive_nowait() == [b"d", b"e"]
-        for _ in range(3):
-            nursery.start_soon(wait)
-        await hand.heard()
-        hand.put(rig.data(1, rig.message(b"f") + rig.message(b"g")))
-        await hand.heard()
-        assert sorted(given[3:]) == [[b"f"], [b"g"]]
-        nursery.cancel_scope.cancel()
-
-
 async def test_credit_follows_the_consumer() -> None:
-    """It is given back as batches are drawn, half of the window at a time."""
+    """It is given back as messages are taken, half of the window at a time."""
     async with client_by_hand(Limits(stream_window=1000)) as (link, hand):
-        call = link.stream(rig.REQUEST, [b"a"], deadline=math.inf)
+        call = Call(link, rig.REQUEST, [b"a"])
         hand.answer(1, *[b"x" * 95] * 10, status=None)
         assert not any(f.stream_id == 1 and f.kind == rig.WINDOW_UPDATE for f in await hand.heard())
         assert call.waiting == 10
@@ -261,7 +213,7 @@ async def test_credit_follows_the_consumer() -> None:
 async def test_the_loss_of_the_connection_ends_every_call(nursery: trio.Nursery, how: str) -> None:
     async with client_by_hand() as (link, hand):
         results = await start_unary(link, nursery, b"a")
-        call = link.stream(rig.REQUEST, [b"a"], deadline=math.inf)
+        call = Call(link, rig.REQUEST, [b"a"])
         hand.answer(3, b"x", status=None)
         await hand.heard()
         if how == "eof":
@@ -292,7 +244,7 @@ async def test_a_connection_that_breaks_while_we_send(nursery: trio.Nursery) -> 
     link = ClientLink(ours, "node-1")
     nursery.start_soon(link.run)
     await wait_all_tasks_blocked()
-    call = link.stream(rig.REQUEST, [b"a"], deadline=math.inf)
+    call = Call(link, rig.REQUEST, [b"a"])
     await theirs.send_stream.aclose()
     await theirs.receive_stream.aclose()
     await link.closed.wait()
@@ -326,7 +278,7 @@ async def test_the_way_out_is_broken_and_the_peer_had_said_why(
 
 async def test_closing_says_goodbye() -> None:
     async with client_by_hand() as (link, hand):
-        call = link.stream(rig.REQUEST, [b"a"], deadline=math.inf)
+        call = Call(link, rig.REQUEST, [b"a"])
         link.close()
         assert link.room == 0
         *_, farewell = await hand.heard()
@@ -339,7 +291,7 @@ async def test_closing_says_goodbye() -> None:
 
 async def test_closing_sends_what_was_queued() -> None:
     async with client_by_hand() as (link, hand):
-        call = link.stream(rig.REQUEST, [b"a"], deadline=math.inf)
+        call = Call(link, rig.REQUEST, [b"a"])
         await hand.heard()
         call.close()
         link.close()
@@ -411,7 +363,7 @@ async def test_goodbye_without_calls_closes_at_once() -> None:
 async def test_after_goodbye_open_calls_go_on_and_the_last_closes_the_link(nursery: trio.Nursery, ending: str) -> None:
     async with client_by_hand() as (link, hand):
         results = await start_unary(link, nursery, b"a")
-        call = link.stream(rig.REQUEST, [b"a"], deadline=math.inf)
+        call = Call(link, rig.REQUEST, [b"a"])
         await hand.heard()
         hand.put(rig.goaway(1 if ending == "refuse" else 2**31 - 1))
         assert await hand.heard() == []
@@ -470,9 +422,9 @@ async def test_headers_larger_than_the_server_takes() -> None:
         await hand.heard()
         large = (*rig.REQUEST, ("x", "y" * 500))
         with pytest.raises(HeadersTooLarge):
-            await link.unary(large, [b"a"])
+            await unary_call(link, large, [b"a"])
         with pytest.raises(HeadersTooLarge):
-            link.stream(large, [b"a"], deadline=math.inf)
+            Call(link, large, [b"a"])
         assert await hand.heard() == []
         assert not link.core.streams
 
@@ -489,3 +441,99 @@ async def test_requests_larger_than_the_window_go_as_it_opens(nursery: trio.Nurs
         hand.answer(1, b"reply")
         await hand.heard()
         assert results == [(b"reply", OK)]
+
+
+# A call that goes on sending
+
+
+async def test_requests_after_the_first_ones() -> None:
+    async with client_by_hand() as (link, hand):
+        call = Call(link, rig.REQUEST, [b"a"], end=False)
+        _, first = await hand.heard()
+        assert (first.flags, first.payload) == (0, rig.message(b"a"))
+        await call.send(b"b", b"c")
+        (more,) = await hand.heard()
+        assert (more.flags, more.payload) == (0, rig.message(b"b") + rig.message(b"c"))
+        hand.answer(1, b"x", status=None)
+        assert await Consumer(call).receive() == b"x"
+        call.half_close()
+        call.half_close()
+        (end,) = await hand.heard()
+        assert (end.kind, end.flags, end.payload) == (rig.DATA, rig.END_STREAM, b"")
+        with pytest.raises(trio.ClosedResourceError, match="half-closed"):
+            await call.send(b"d")
+        hand.put(hand.headers(1, (("grpc-status", "0"),), end=True))
+        assert await Consumer(call).rest() == []
+        assert call.outcome == OK
+
+
+async def test_sending_waits_for_the_servers_window(nursery: trio.Nursery) -> None:
+    async with client_by_hand() as (link, hand):
+        call = Call(link, rig.REQUEST, [], end=False)
+        sent: list[int] = []
+
+        async def send() -> None:
+            for number in range(6):
+                await call.send(b"x" * 50_000)
+                sent.append(number)
+
+        nursery.start_soon(send)
+        await hand.heard()
+        assert sent == [0, 1]  # the window is full, and a little more than 64 KiB wait
+        hand.put(rig.window_update(0, 10**6), rig.window_update(1, 60_000))
+        await hand.heard()
+        assert sent == [0, 1], "there is less than before, but what waited for room goes on when all of it has left"
+        hand.put(rig.window_update(1, 10**6))
+        await hand.heard()
+        assert sent == [0, 1, 2, 3, 4, 5]
+        call.close()
+
+
+@pytest.mark.parametrize("how", ["ended", "closed", "lost"])
+async def test_sending_stops_with_the_call(nursery: trio.Nursery, how: str) -> None:
+    async with client_by_hand() as (link, hand):
+        call = Call(link, rig.REQUEST, [], end=False)
+        told: list[type[BaseException]] = []
+
+        async def send() -> None:
+            try:
+                await call.send(b"x" * 200_000)
+            except (trio.BrokenResourceError, trio.ClosedResourceError) as exc:
+                told.append(type(exc))
+
+        for _ in range(2):
+            nursery.start_soon(send)
+        await hand.heard()
+        if how == "closed":
+            call.close()
+        elif how == "lost":
+            hand.hang_up()
+        else:
+            hand.answer(1)
+        await hand.heard()
+        expected = trio.ClosedResourceError if how == "closed" else trio.BrokenResourceError
+        assert told == [expected, expected]
+        for use in (lambda: call.send(b"y"), lambda: call.send()):
+            with pytest.raises(expected):
+                await use()
+        with pytest.raises(expected):
+            call.half_close()
+        assert not link.core.streams
+
+
+async def test_what_was_given_to_a_cancelled_send_is_sent(nursery: trio.Nursery) -> None:
+    async with client_by_hand() as (link, hand):
+        call = Call(link, rig.REQUEST, [], end=False)
+        with trio.move_on_after(1) as scope:
+            await call.send(b"x" * 200_000)
+        assert scope.cancelled_caught
+        call.half_close()
+        hand.put(rig.window_update(0, 10**6), rig.window_update(1, 10**6))
+        frames = [f for f in await hand.heard() if f.kind == rig.DATA]
+        assert b"".join(f.payload for f in frames) == rig.message(b"x" * 200_000)
+        assert frames[-1].flags == rig.END_STREAM
+        with trio.CancelScope() as scope:
+            scope.cancel()
+            await call.send(b"")
+        assert scope.cancelled_caught
+        call.close()

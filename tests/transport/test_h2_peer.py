@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -14,8 +13,8 @@ from h2.connection import H2Connection
 from trio.testing import MockClock, lockstep_stream_pair, memory_stream_pair
 
 from tests.support import http2 as rig
-from tests.support.links import Consumer, headers, unknown
-from trio_esdb._transport import ClientLink
+from tests.support.links import Call, Consumer, headers, unknown
+from trio_esdb._transport import ClientLink, unary_call
 from trio_esdb._transport._serving import serve_stream
 from trio_esdb._wire import Outcome, Status
 
@@ -92,7 +91,7 @@ async def test_an_h2_server(pair: type, autojump_clock: MockClock) -> None:
     results: list[tuple[bytes, Outcome]] = []
 
     async def ask(request: bytes) -> None:
-        results.append(await link.unary(rig.REQUEST, [request]))
+        results.append(await unary_call(link, rig.REQUEST, [request]))
 
     async with beside(link, peer), trio.open_nursery() as nursery:
         nursery.start_soon(ask, b"x" * 200_000)
@@ -101,7 +100,7 @@ async def test_an_h2_server(pair: type, autojump_clock: MockClock) -> None:
         peer.h2.send_data(1, rig.message(b"reply"), pad_length=5)
         peer.h2.send_headers(1, [*rig.OK, ("x", "y")], end_stream=True)
         await peer.flush()
-        call = link.stream(rig.REQUEST, [b"a"], deadline=math.inf)
+        call = Call(link, rig.REQUEST, [b"a"])
         await peer.until(h2.events.RequestReceived)
         peer.h2.send_headers(3, list(rig.RESPONSE))
         peer.h2.send_data(3, rig.message(b"one") + rig.message(b"two")[:6])

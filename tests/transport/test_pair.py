@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import socket
 from functools import partial
 from typing import Any
@@ -13,8 +12,8 @@ import trio
 from trio.testing import MockClock, lockstep_stream_pair, memory_stream_pair, wait_all_tasks_blocked
 
 from tests.support import http2 as rig
-from tests.support.links import Consumer, headers, linked, unknown
-from trio_esdb._transport import ClientLink, dial_tcp, serve_tcp
+from tests.support.links import Call, Consumer, headers, linked, unknown
+from trio_esdb._transport import ClientLink, dial_tcp, serve_tcp, unary_call
 from trio_esdb._transport._serving import AsyncHandler, Handler, ServerCall, serve_stream
 from trio_esdb._wire import Limits, Status
 
@@ -33,7 +32,7 @@ COUNT: dict[str, Handler] = {"/count": AsyncHandler(count)}
 
 async def read(link: ClientLink, number: int, size: int, pause: float = 0) -> list[bytes]:
     """What a careful consumer gets of ``/count``."""
-    call = link.stream(headers("/count"), [b"%d %d" % (number, size)], deadline=math.inf)
+    call = Call(link, headers("/count"), [b"%d %d" % (number, size)])
     consumer = Consumer(call)
     found = []
     with contextlib.suppress(trio.EndOfChannel):
@@ -55,7 +54,7 @@ async def test_calls_of_all_kinds_at_once() -> None:
         replies: dict[int, bytes] = {}
 
         async def ask(n: int) -> None:
-            reply, outcome = await link.unary(headers("/joined"), [b"%d" % n, b"x" * n])
+            reply, outcome = await unary_call(link, headers("/joined"), [b"%d" % n, b"x" * n])
             assert outcome.ok
             replies[n] = reply
 
@@ -72,7 +71,7 @@ async def test_calls_of_all_kinds_at_once() -> None:
         assert replies == {n: b"%d+" % n + b"x" * n for n in range(90)}
         assert reads == [numbers(200)] * 5
         assert not link.core.streams
-        _, outcome = await link.unary(headers("/nowhere"), [])
+        _, outcome = await unary_call(link, headers("/nowhere"), [])
         assert (outcome.status, outcome.message) == (Status.UNIMPLEMENTED, "no method /nowhere")
 
 
@@ -85,7 +84,7 @@ async def test_messages_larger_than_every_window() -> None:
     small = Limits(stream_window=rig.DEFAULT_WINDOW, connection_window=rig.DEFAULT_WINDOW)
     async with linked(METHODS | COUNT, small, small) as link:
         assert await read(link, 3, 400_000) == numbers(3)
-        reply, outcome = await link.unary(headers("/joined"), [b"x" * 500_000, b"y" * 300_000])
+        reply, outcome = await unary_call(link, headers("/joined"), [b"x" * 500_000, b"y" * 300_000])
         assert outcome.ok
         assert reply == b"x" * 500_000 + b"+" + b"y" * 300_000
 
@@ -101,7 +100,7 @@ async def test_a_stopped_consumer_stops_the_server_and_the_others_go_on() -> Non
 
     limits = Limits(stream_window=20_000)
     async with linked({"/endless": AsyncHandler(endless)} | COUNT, limits) as link:
-        call = link.stream(headers("/endless"), [], deadline=math.inf)
+        call = Call(link, headers("/endless"), [])
         await wait_all_tasks_blocked()
         assert call.waiting == 20, "no more than the window"
         assert sent <= 20 + 67
@@ -127,10 +126,10 @@ async def test_a_deadline_travels_with_the_call(autojump_clock: MockClock) -> No
 
     async with linked({"/forever": AsyncHandler(forever)}) as link:
         with trio.move_on_after(7) as scope:
-            await link.unary(headers("/forever"), [b""])
+            await unary_call(link, headers("/forever"), [b""])
         assert scope.cancelled_caught
         assert deadlines == [scope.deadline]
-        call = link.stream(headers("/forever"), [], deadline=trio.current_time() + 3)
+        call = Call(link, headers("/forever"), [], deadline=trio.current_time() + 3)
         with pytest.raises(trio.EndOfChannel):
             await call.batches.receive()
         assert call.outcome is not None
@@ -151,11 +150,11 @@ async def test_a_cancelled_call_cancels_the_method() -> None:
 
     async with linked({"/forever": AsyncHandler(forever)} | METHODS) as link:
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(link.unary, headers("/forever"), [b""])
+            nursery.start_soon(unary_call, link, headers("/forever"), [b""])
             await running.wait()
             nursery.cancel_scope.cancel()
         await stopped.wait()
-        assert (await link.unary(headers("/joined"), [b"on"]))[0] == b"on"
+        assert (await unary_call(link, headers("/joined"), [b"on"]))[0] == b"on"
 
 
 @pytest.mark.parametrize("most", [1, 7, 1000])
@@ -179,7 +178,7 @@ async def test_streams_that_give_little_at_a_time(most: int) -> None:
         nursery.start_soon(link.run)
         assert await link.ready()
         assert await read(link, 10, 50) == numbers(10)
-        assert (await link.unary(headers("/joined"), [b"a", b"b"]))[0] == b"a+b"
+        assert (await unary_call(link, headers("/joined"), [b"a", b"b"]))[0] == b"a+b"
         nursery.cancel_scope.cancel()
 
 
@@ -191,7 +190,7 @@ async def test_streams_in_lockstep(autojump_clock: MockClock) -> None:
         nursery.start_soon(link.run)
         assert await link.ready()
         assert await read(link, 100, 500) == numbers(100)
-        reply, outcome = await link.unary(headers("/joined"), [b"x" * 200_000])
+        reply, outcome = await unary_call(link, headers("/joined"), [b"x" * 200_000])
         assert outcome.ok
         assert len(reply) == 200_000
         nursery.cancel_scope.cancel()
@@ -205,7 +204,7 @@ async def test_the_server_leaves_and_open_calls_hear_of_it() -> None:
         async with trio.open_nursery() as serving:
             serving.start_soon(serve_stream, theirs, METHODS, unknown)
             assert await link.ready()
-            call = link.stream(headers("/echo"), [], deadline=math.inf)
+            call = Call(link, headers("/echo"), [])
             serving.cancel_scope.cancel()
         await link.closed.wait()
         with pytest.raises(trio.EndOfChannel):
@@ -215,10 +214,10 @@ async def test_the_server_leaves_and_open_calls_hear_of_it() -> None:
 
 async def test_requests_to_a_server_with_a_small_limit() -> None:
     async with linked(METHODS, None, Limits(receive_message=100)) as link:
-        reply, outcome = await link.unary(headers("/joined"), [b"fits", b"x" * 101])
+        reply, outcome = await unary_call(link, headers("/joined"), [b"fits", b"x" * 101])
         assert (reply, outcome.status) == (b"", Status.RESOURCE_EXHAUSTED)
         assert outcome.message == "Received message exceeds the maximum configured message size."
-        assert (await link.unary(headers("/joined"), [b"x" * 100]))[1].ok
+        assert (await unary_call(link, headers("/joined"), [b"x" * 100]))[1].ok
 
 
 async def test_more_calls_than_the_server_serves_at_once() -> None:
@@ -227,12 +226,12 @@ async def test_more_calls_than_the_server_serves_at_once() -> None:
 
     async with linked({"/forever": AsyncHandler(forever)} | METHODS, None, Limits(concurrent_streams=3)) as link:
         assert link.room == 3
-        calls = [link.stream(headers("/forever"), [], deadline=math.inf) for _ in range(3)]
+        calls = [Call(link, headers("/forever"), []) for _ in range(3)]
         assert link.room == 0
-        _, outcome = await link.unary(headers("/joined"), [b"x"])
+        _, outcome = await unary_call(link, headers("/joined"), [b"x"])
         assert (outcome.status, outcome.refused) == (Status.UNAVAILABLE, True)
         calls[1].close()
-        assert (await link.unary(headers("/joined"), [b"x"]))[1].ok
+        assert (await unary_call(link, headers("/joined"), [b"x"]))[1].ok
 
 
 async def test_over_tcp() -> None:

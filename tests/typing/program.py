@@ -130,7 +130,7 @@ async def failing(client: ESDBClient) -> None:
     print(bad, worse, every)
 
 
-async def opening(connect: Callable[[], Awaitable[trio.abc.Stream]]) -> None:
+async def opening(connect: Callable[[str, int], Awaitable[trio.abc.Stream]]) -> None:
     async with ESDBClient("esdb://embedded") as client:
         assert_type(client, ESDBClient)
     async with trio.open_nursery() as nursery:

@@ -1,6 +1,8 @@
 """The public client."""
 
+from ._arguments import ExpectedPosition
+from ._channel import ChannelStatistics, EventChannel
 from ._client import ESDBClient
-from ._receiving import ChannelStatistics, EventChannel, Message, Receiving
+from ._feed import SubscriptionMessage
 
-__all__ = ["ChannelStatistics", "ESDBClient", "EventChannel", "Message", "Receiving"]
+__all__ = ["ChannelStatistics", "ESDBClient", "EventChannel", "ExpectedPosition", "SubscriptionMessage"]

@@ -5,29 +5,28 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import Self
 
 import trio
 
-from trio_esdb._cluster import Session
+from trio_esdb._cluster import Connect, Endpoint, Session
 from trio_esdb._errors import ESDBError, InvalidArgumentError, InvalidTypeError
 from trio_esdb._nursery import background_tasks
 from trio_esdb._settings import Settings, parse
 from trio_esdb._transport import dial_tcp
 from trio_esdb._wire import Limits
 
-from ._metadata import Metadata
-from ._reading import Reading
-from ._subscribing import Subscribing
-from ._writing import Writing
-
-if TYPE_CHECKING:
-    from typing import Self
+from ._metadata import MetadataArea
+from ._reading import ReadingArea
+from ._subscribing import SubscribingArea
+from ._writing import WritingArea
 
 _MAX_MESSAGE_SIZE = 17 * 1024 * 1024
+_EMBEDDED = "embedded"
+"""The host that a user's ``connect`` is told for ``esdb://embedded``."""
 
 
-class ESDBClient(Writing, Reading, Subscribing, Metadata):
+class ESDBClient(WritingArea, ReadingArea, SubscribingArea, MetadataArea):
     """A client of EventStoreDB or KurrentDB: ``async with ESDBClient("esdb://localhost:2113?Tls=false") as client``.
 
     ``uri`` is ``esdb://host:port?Tls=false`` for a node without TLS, or ``esdb://embedded`` for a node inside the
@@ -51,7 +50,7 @@ class ESDBClient(Writing, Reading, Subscribing, Metadata):
         private_key: None = None,
         certificate_chain: None = None,
         *,
-        connect: Callable[[], Awaitable[trio.abc.Stream]] | None = None,
+        connect: Callable[[str, int], Awaitable[trio.abc.Stream]] | None = None,
         max_message_size: int = _MAX_MESSAGE_SIZE,
     ) -> None:
         """InvalidArgumentError if the uri cannot be used; nothing is connected yet."""
@@ -79,7 +78,7 @@ class ESDBClient(Writing, Reading, Subscribing, Metadata):
         if self._lifetime is not None:
             raise ESDBError("a client is opened once; make a new one to connect again")
         self._check_not_closed()
-        self._lifetime = self._open()
+        self._lifetime = self._connected()
         await self._lifetime.__aenter__()
         return self
 
@@ -108,12 +107,14 @@ class ESDBClient(Writing, Reading, Subscribing, Metadata):
             raise trio.ClosedResourceError("the client was closed before it was open")
 
     @asynccontextmanager
-    async def _open(self) -> AsyncIterator[None]:
+    async def _connected(self) -> AsyncIterator[None]:
         async with background_tasks() as nursery:
+            settings = self._settings
             connect = self._connect
             if connect is None:
-                connect = await self._embedded_node(nursery) if self._settings.host is None else self._dial
-            session = Session(nursery, connect, self._settings.address, self._limits)
+                connect = await self._embedded_node(nursery) if settings.host is None else dial_tcp
+            node = Endpoint(settings.host or _EMBEDDED, settings.port, settings.address)
+            session = Session(nursery, connect, node, self._limits)
             await session.link()
             self._check_not_closed()
             self._open_session = session
@@ -122,11 +123,7 @@ class ESDBClient(Writing, Reading, Subscribing, Metadata):
             finally:
                 session.close()
 
-    async def _dial(self) -> trio.abc.Stream:
-        assert self._settings.host is not None
-        return await dial_tcp(self._settings.host, self._settings.port)
-
-    async def _embedded_node(self, nursery: trio.Nursery) -> Callable[[], Awaitable[trio.abc.Stream]]:
+    async def _embedded_node(self, nursery: trio.Nursery) -> Connect:
         from trio_esdb.embedded import EmbeddedNode  # a client of a real node never loads it
 
         node: EmbeddedNode = await nursery.start(EmbeddedNode().run)

@@ -16,12 +16,14 @@ from trio_esdb._model import (
     metadata_from_json,
     metadata_to_json,
 )
+from trio_esdb._rpc import Method, Operation, Repeat
 
-from ._base import Area, ExpectedPosition, check_expected, check_stream_name, check_timeout
-from ._opening import opening
+from ._append_result import append_repeat, append_result
+from ._area import Area
+from ._arguments import ExpectedPosition, check_expected, check_stream_name, check_timeout
 
 
-class Metadata(Area):
+class MetadataArea(Area):
     """Calls about the metadata of streams."""
 
     async def get_stream_metadata(
@@ -33,9 +35,15 @@ class Metadata(Area):
         not a JSON object, StreamDeletedError if the stream was tombstoned.
         """
         check_stream_name(stream_name)
-        request = read_stream_request("$$" + stream_name, position=None, backwards=True, limit=1)
-        doing = f"reading the metadata of stream {stream_name!r}"
-        async with opening(self, request, doing, stream_name, timeout) as events:
+        operation = Operation(
+            Method.READ,
+            [read_stream_request("$$" + stream_name, position=None, backwards=True, limit=1)],
+            f"reading the metadata of stream {stream_name!r}",
+            Repeat.ALWAYS,
+            stream_name,
+            timeout=check_timeout(timeout),
+        )
+        async with self._open(operation) as events:
             event: RecordedEvent
             try:
                 async for event in events:
@@ -61,16 +69,18 @@ class Metadata(Area):
         values that a server would silently ignore, StreamDeletedError if the stream was tombstoned.
         """
         check_stream_name(stream_name)
-        check_timeout(timeout)
+        seconds = check_timeout(timeout)
         expected = check_expected(expected_position)
         event = NewEvent(type="$metadata", data=metadata_to_json(metadata))
         messages = [append_options("$$" + stream_name, expected), proposed_message(event)]
-        doing = f"writing the metadata of stream {stream_name!r}"
-        return await self._append(
+        operation = Operation(
+            Method.APPEND,
             messages,
+            f"writing the metadata of stream {stream_name!r}",
+            append_repeat(expected),
+            stream_name,
             expected_position,
-            timeout=timeout,
-            doing=doing,
-            stream_name=stream_name,
-            standing=lambda version: "there is none" if version is None else f"its version is {version}",
+            seconds,
         )
+        reply = await self._run(operation)
+        return append_result(operation, reply, "there is none", "its version is {}")

@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 
 import trio
 
 from trio_esdb._convert import read_all_request, read_stream_request
-from trio_esdb._errors import DeadlineExceededError, StreamNotFoundError
-from trio_esdb._model import DEFAULT_EXCLUDE_FILTER, RecordedEvent, make_filter
+from trio_esdb._errors import ServerError, StreamNotFoundError
+from trio_esdb._model import DEFAULT_EXCLUDE_FILTER, Checkpoint, RecordedEvent, make_filter
+from trio_esdb._rpc import Method, Operation, Repeat
 
-from ._base import Area, check_limit, check_position, check_stream_name
-from ._opening import opening
-from ._receiving import EventChannel, Receiving
+from ._area import Area
+from ._arguments import (
+    check_commit_position,
+    check_limit,
+    check_stream_name,
+    check_stream_position,
+    check_timeout,
+    has_own_patterns,
+)
+from ._channel import EventChannel
 
 _EVENTS_PER_TURN = 512
 
 
-class Reading(Area):
+class ReadingArea(Area):
     """Calls that read and come to an end."""
 
     def read_stream_events(
@@ -29,7 +38,7 @@ class Reading(Area):
         timeout: float | None = None,
         *,
         resolve_links: bool = False,
-    ) -> Receiving[RecordedEvent]:
+    ) -> AbstractAsyncContextManager[EventChannel[RecordedEvent]]:
         """Read the events of a stream: ``async with client.read_stream_events("order-1") as events``.
 
         Reads forwards from ``stream_position`` (from the first event, if it is None), or backwards from it (from the
@@ -44,12 +53,21 @@ class Reading(Area):
         check_stream_name(stream_name)
         request = read_stream_request(
             stream_name,
-            position=check_position("stream_position", stream_position),
+            position=check_stream_position(stream_position),
             backwards=bool(backwards),
             resolve_links=bool(resolve_links),
             limit=check_limit(limit),
         )
-        return opening(self, request, f"reading stream {stream_name!r}", stream_name, timeout)
+        return self._open(
+            Operation(
+                Method.READ,
+                [request],
+                f"reading stream {stream_name!r}",
+                Repeat.ALWAYS,
+                stream_name,
+                timeout=check_timeout(timeout),
+            )
+        )
 
     async def get_stream_events(
         self,
@@ -69,7 +87,7 @@ class Reading(Area):
 
     def read_all_events(
         self,
-        commit_position: int | None = None,
+        commit_position: int | Checkpoint | None = None,
         backwards: bool = False,
         filter_exclude: Sequence[str] = DEFAULT_EXCLUDE_FILTER,
         filter_include: Sequence[str] = (),
@@ -79,7 +97,7 @@ class Reading(Area):
         resolve_links: bool = False,
         filter_by_stream_name: bool = False,
         filter_by_prefix: bool = False,
-    ) -> Receiving[RecordedEvent]:
+    ) -> AbstractAsyncContextManager[EventChannel[RecordedEvent]]:
         """Read the events of all streams, in the order in which they were recorded.
 
         ``commit_position`` must be the position of an event (from an event or an append), else receiving raises
@@ -90,9 +108,9 @@ class Reading(Area):
         of the stream; with ``filter_by_prefix`` a mere beginning. System events are excluded unless you say otherwise;
         give ``filter_exclude=()`` to see all. ``limit`` counts the events that pass.
         """
-        position = check_position("commit_position", commit_position)
+        position = check_commit_position(commit_position)
         request = read_all_request(
-            position=None if position is None else (position, position),
+            position=position,
             backwards=bool(backwards),
             resolve_links=bool(resolve_links),
             limit=check_limit(limit),
@@ -103,7 +121,17 @@ class Reading(Area):
                 by_prefix=bool(filter_by_prefix),
             ),
         )
-        return opening(self, request, "reading all events", "", timeout)
+        return self._open(
+            Operation(
+                Method.READ,
+                [request],
+                "reading all events",
+                Repeat.ALWAYS,
+                timeout=check_timeout(timeout),
+                from_position=position is not None,
+                own_patterns=has_own_patterns(filter_exclude, filter_include, filter_by_prefix),
+            )
+        )
 
     async def get_stream_position(self, stream_name: str, timeout: float | None = None) -> int | None:
         """The stream position of a stream's last event; None if there is no stream or it was deleted.
@@ -112,8 +140,15 @@ class Reading(Area):
         """
         check_stream_name(stream_name)
         request = read_stream_request(stream_name, position=None, backwards=True, limit=1, tell_last_position=True)
-        doing = f"reading the position of stream {stream_name!r}"
-        async with opening(self, request, doing, stream_name, timeout) as events:
+        operation = Operation(
+            Method.READ,
+            [request],
+            f"reading the position of stream {stream_name!r}",
+            Repeat.ALWAYS,
+            stream_name,
+            timeout=check_timeout(timeout),
+        )
+        async with self._open(operation) as events:
             try:
                 found = await _all_of(events)
             except StreamNotFoundError:
@@ -125,10 +160,10 @@ class Reading(Area):
     async def get_commit_position(
         self,
         timeout: float | None = None,
-        *,
         filter_exclude: Sequence[str] = DEFAULT_EXCLUDE_FILTER,
         filter_include: Sequence[str] = (),
         filter_by_stream_name: bool = False,
+        *,
         filter_by_prefix: bool = False,
     ) -> int:
         """The commit position of the last event that the filter lets pass; 0 if there is none.
@@ -159,7 +194,7 @@ async def _all_of(events: EventChannel[RecordedEvent]) -> list[RecordedEvent]:
             try:
                 for _ in range(_EVENTS_PER_TURN):
                     put(take())
-            except (trio.WouldBlock, DeadlineExceededError):
-                pass  # receive() waits, or tells the error when the caller's own scope has had its say
+            except (trio.WouldBlock, ServerError):
+                pass  # receive() waits, or raises the error unless the caller's own scope is cancelled
     except trio.EndOfChannel:
         return found

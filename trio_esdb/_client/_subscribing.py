@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Any, Literal, overload
 
 from trio_esdb._convert import read_all_request, read_stream_request
-from trio_esdb._errors import InvalidArgumentError, InvalidTypeError
 from trio_esdb._model import (
     DEFAULT_EXCLUDE_FILTER,
     CaughtUp,
@@ -15,15 +15,23 @@ from trio_esdb._model import (
     RecordedEvent,
     make_filter,
 )
+from trio_esdb._rpc import Method, Operation, Repeat
 
-from ._base import Area, check_position, check_stream_name
-from ._opening import opening
-from ._receiving import Message, Receiving
+from ._area import Area
+from ._arguments import (
+    check_commit_position,
+    check_count,
+    check_start,
+    check_stream_name,
+    check_stream_position,
+    check_timeout,
+    has_own_patterns,
+)
+from ._channel import EventChannel
+from ._feed import SubscriptionMessage
 
-_MAX_WINDOW = 2**31 - 1
 
-
-class Subscribing(Area):
+class SubscribingArea(Area):
     """Calls that read and go on with what comes."""
 
     @overload
@@ -43,7 +51,7 @@ class Subscribing(Area):
         checkpoint_interval_multiplier: int = 1,
         include_caught_up: Literal[False] = False,
         include_fell_behind: Literal[False] = False,
-    ) -> Receiving[RecordedEvent]: ...
+    ) -> AbstractAsyncContextManager[EventChannel[RecordedEvent]]: ...
 
     @overload
     def subscribe_all_events(
@@ -62,7 +70,7 @@ class Subscribing(Area):
         checkpoint_interval_multiplier: int = 1,
         include_caught_up: bool = False,
         include_fell_behind: bool = False,
-    ) -> Receiving[Message]: ...
+    ) -> AbstractAsyncContextManager[EventChannel[SubscriptionMessage]]: ...
 
     def subscribe_all_events(
         self,
@@ -80,7 +88,7 @@ class Subscribing(Area):
         checkpoint_interval_multiplier: int = 1,
         include_caught_up: bool = False,
         include_fell_behind: bool = False,
-    ) -> Receiving[Any]:
+    ) -> AbstractAsyncContextManager[EventChannel[Any]]:
         """Subscribe to the events of all streams: ``async with client.subscribe_all_events() as events``.
 
         Gives every event after ``commit_position`` (the event at it is *not* included; a Checkpoint may be given as
@@ -97,12 +105,8 @@ class Subscribing(Area):
         not the place of an event, AccessDeniedError and the other ServerErrors. Receiving raises them, too, and
         ConsumerTooSlowError from servers up to 23.10.
         """
-        _check_start("commit_position", commit_position, from_end)
-        position: tuple[int, int] | None = None
-        if isinstance(commit_position, Checkpoint):
-            position = commit_position.commit_position, commit_position.prepare_position
-        elif (checked := check_position("commit_position", commit_position)) is not None:
-            position = checked, checked
+        check_start("commit_position", commit_position, from_end)
+        position = check_commit_position(commit_position)
         request = read_all_request(
             position=position,
             from_end=bool(from_end),
@@ -113,12 +117,21 @@ class Subscribing(Area):
                 include=filter_include,
                 by_stream_name=bool(filter_by_stream_name),
                 by_prefix=bool(filter_by_prefix),
-                window=_check_count("window_size", window_size),
-                interval=_check_count("checkpoint_interval_multiplier", checkpoint_interval_multiplier),
+                window=check_count("window_size", window_size),
+                interval=check_count("checkpoint_interval_multiplier", checkpoint_interval_multiplier),
             ),
         )
-        wanted = _wanted(include_checkpoints, include_caught_up, include_fell_behind)
-        return opening(self, request, "subscribing to all events", "", timeout, wanted=wanted, confirmed=True)
+        operation = Operation(
+            Method.READ,
+            [request],
+            "subscribing to all events",
+            Repeat.ALWAYS,
+            timeout=check_timeout(timeout),
+            endless=True,
+            from_position=position is not None,
+            own_patterns=has_own_patterns(filter_exclude, filter_include, filter_by_prefix),
+        )
+        return self._open(operation, wanted=_wanted(include_checkpoints, include_caught_up, include_fell_behind))
 
     @overload
     def subscribe_stream_events(
@@ -131,7 +144,7 @@ class Subscribing(Area):
         resolve_links: bool = False,
         include_caught_up: Literal[False] = False,
         include_fell_behind: Literal[False] = False,
-    ) -> Receiving[RecordedEvent]: ...
+    ) -> AbstractAsyncContextManager[EventChannel[RecordedEvent]]: ...
 
     @overload
     def subscribe_stream_events(
@@ -144,7 +157,7 @@ class Subscribing(Area):
         resolve_links: bool = False,
         include_caught_up: bool = False,
         include_fell_behind: bool = False,
-    ) -> Receiving[RecordedEvent | CaughtUp | FellBehind]: ...
+    ) -> AbstractAsyncContextManager[EventChannel[RecordedEvent | CaughtUp | FellBehind]]: ...
 
     def subscribe_stream_events(
         self,
@@ -156,7 +169,7 @@ class Subscribing(Area):
         resolve_links: bool = False,
         include_caught_up: bool = False,
         include_fell_behind: bool = False,
-    ) -> Receiving[Any]:
+    ) -> AbstractAsyncContextManager[EventChannel[Any]]:
         """Subscribe to the events of one stream, which need not exist yet.
 
         Gives every event after ``stream_position`` (the event at it is *not* included), from the first one if it is
@@ -167,30 +180,24 @@ class Subscribing(Area):
         subscription to it is refused with the same error.
         """
         check_stream_name(stream_name)
-        _check_start("stream_position", stream_position, from_end)
+        check_start("stream_position", stream_position, from_end)
         request = read_stream_request(
             stream_name,
-            position=check_position("stream_position", stream_position),
+            position=check_stream_position(stream_position),
             from_end=bool(from_end),
             resolve_links=bool(resolve_links),
             limit=None,
         )
-        doing = f"subscribing to stream {stream_name!r}"
-        wanted = _wanted(False, include_caught_up, include_fell_behind)
-        return opening(self, request, doing, stream_name, timeout, wanted=wanted, confirmed=True)
-
-
-def _check_start(name: str, position: object, from_end: bool) -> None:
-    if from_end and position is not None:
-        raise InvalidArgumentError(f"give {name} or from_end, not both")
-
-
-def _check_count(name: str, value: int) -> int:
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise InvalidTypeError(f"{name} must be an int, not {type(value).__name__}")
-    if not 1 <= value <= _MAX_WINDOW:
-        raise InvalidArgumentError(f"{name} must be from 1 to {_MAX_WINDOW}, not {value}")
-    return value
+        operation = Operation(
+            Method.READ,
+            [request],
+            f"subscribing to stream {stream_name!r}",
+            Repeat.ALWAYS,
+            stream_name,
+            timeout=check_timeout(timeout),
+            endless=True,
+        )
+        return self._open(operation, wanted=_wanted(False, include_caught_up, include_fell_behind))
 
 
 def _wanted(checkpoints: bool, caught_up: bool, fell_behind: bool) -> frozenset[type]:

@@ -5,17 +5,24 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from trio_esdb._convert import append_options, delete_request, delete_response, proposed_message
-from trio_esdb._errors import ExpectedPositionError, InvalidTypeError, StreamNotFoundError, TooLargeError
+from trio_esdb._errors import (
+    ExpectedPositionError,
+    InvalidTypeError,
+    StreamNotFoundError,
+    TooLargeError,
+)
 from trio_esdb._model import AppendResult, NewEvent
-from trio_esdb._rpc import Method
+from trio_esdb._rpc import Method, Operation, Repeat
 
-from ._base import Area, ExpectedPosition, check_expected, check_stream_name, check_timeout
+from ._append_result import append_repeat, append_result
+from ._area import Area
+from ._arguments import ExpectedPosition, check_expected, check_stream_name, check_timeout
 
 MESSAGE_LIMIT = 16_767_216
 """The largest message that the Streams service of a server takes, in bytes; an event is one message."""
 
 
-class Writing(Area):
+class WritingArea(Area):
     """Calls that change streams."""
 
     async def append_events(
@@ -39,22 +46,24 @@ class Writing(Area):
         cancelled or the connection breaks, the events may or may not have been written.
         """
         check_stream_name(stream_name)
-        check_timeout(timeout)
+        seconds = check_timeout(timeout)
         expected = check_expected(expected_position)
         new_events = _new_events(events)
         proposed = [proposed_message(event) for event in new_events]
         if max(map(len, proposed), default=0) > MESSAGE_LIMIT:
             raise _too_large(new_events, proposed)
         messages = [append_options(stream_name, expected), *proposed]
-        doing = f"appending to stream {stream_name!r}"
-        return await self._append(
+        operation = Operation(
+            Method.APPEND,
             messages,
+            f"appending to stream {stream_name!r}",
+            append_repeat(expected),
+            stream_name,
             expected_position,
-            timeout=timeout,
-            doing=doing,
-            stream_name=stream_name,
-            standing=lambda last: "the stream has no events" if last is None else f"the stream is at {last}",
+            seconds,
         )
+        reply = await self._run(operation)
+        return append_result(operation, reply, "the stream has no events", "the stream is at {}")
 
     async def append_event(
         self, stream_name: str, expected_position: ExpectedPosition, event: NewEvent, timeout: float | None = None
@@ -93,27 +102,33 @@ class Writing(Area):
         timeout: float | None,
     ) -> int:
         check_stream_name(stream_name)
-        check_timeout(timeout)
+        seconds = check_timeout(timeout)
         expected = check_expected(expected_position)
-        doing = f"{verb} stream {stream_name!r}"
+        operation = Operation(
+            method,
+            [delete_request(stream_name, expected)],
+            f"{verb} stream {stream_name!r}",
+            Repeat.NEVER,
+            stream_name,
+            expected_position,
+            seconds,
+        )
         try:
-            reply = await self._unary(
-                method,
-                [delete_request(stream_name, expected)],
-                timeout=timeout,
-                doing=doing,
-                stream_name=stream_name,
-            )
+            reply = await self._run(operation)
         except ExpectedPositionError as exc:
-            exc.expected = expected_position
             if exc.actual is None and expected < 0:
-                missing = StreamNotFoundError(
-                    str(exc), status=exc.status, details=exc.details, trailers=exc.trailers, address=exc.address
-                )
-                missing.stream_name = stream_name
-                raise missing from None
+                raise operation.error(
+                    StreamNotFoundError,
+                    "there is no such stream",
+                    exc.address,
+                    stream_name=stream_name,
+                    status=exc.status,
+                    details=exc.details,
+                    trailers=exc.trailers,
+                    applied=exc.applied,
+                ) from None
             raise
-        position = self._understood(delete_response, reply, doing)
+        position = operation.understood(delete_response, reply)
         return -1 if position is None else position
 
 

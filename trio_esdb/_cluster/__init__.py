@@ -1,5 +1,6 @@
 """Which node to talk to, and the connections to it."""
 
-from ._session import Session
+from ._endpoint import Endpoint
+from ._session import Connect, Session
 
-__all__ = ["Session"]
+__all__ = ["Connect", "Endpoint", "Session"]

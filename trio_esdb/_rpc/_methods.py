@@ -8,7 +8,7 @@ _STREAMS = "/event_store.client.streams.Streams/"
 
 
 class Method(Enum):
-    """A method; its value is the path of its calls."""
+    """A method; its value is the ``:path`` of its calls."""
 
     READ = _STREAMS + "Read"
     APPEND = _STREAMS + "Append"

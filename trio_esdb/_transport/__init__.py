@@ -5,14 +5,16 @@ The server's end is imported from ``_serving`` itself: most programs never load 
 
 from __future__ import annotations
 
-from ._calls import StreamingCall
-from ._client import ClientLink, RequestHeaders
+from ._calls import Sink, StreamingCall, unary_call
+from ._client_link import CallOwner, ClientLink
 from ._tcp import dial_tcp, serve_tcp
 
 __all__ = [
+    "CallOwner",
     "ClientLink",
-    "RequestHeaders",
+    "Sink",
     "StreamingCall",
     "dial_tcp",
     "serve_tcp",
+    "unary_call",
 ]

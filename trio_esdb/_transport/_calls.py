@@ -1,20 +1,39 @@
-"""A client's calls as their owners see them."""
+"""A client's calls as their owners see them.
+
+Both kinds are the ``owner`` of their stream: the link tells them of messages and of the end, in its reader task. A call
+and its stream know each other, so each forgets the other when the call is over: together they would be left to the
+garbage collector.
+
+A unary call is a task that waits. Nothing is between the two, so the response and the end of the call cost one wake-up.
+
+A streaming call hands its messages on to a ``Sink`` as they come and keeps none. The sink gives the credit back with
+``take``, which is what makes a consumer that stops stop the server. A call never outlives its connection; a sink may:
+it can take the messages of one call after the other.
+"""
 
 from __future__ import annotations
 
-import contextlib
-import math
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import Protocol
 
 import trio
 
 from trio_esdb._wire import PREFIX_SIZE, Outcome, Status, Stream
 
-if TYPE_CHECKING:
-    from ._client import ClientLink
+from ._client_link import ClientLink, Headers
 
-_BATCH_SIZE = 64
-"""Messages in a batch, at most: so many are handed over in one go."""
+_HIGH_WATER = 64 * 1024
+"""Bytes of a call that may wait for the server's window before ``send`` waits."""
+
+
+async def unary_call(link: ClientLink, headers: Headers, messages: Sequence[bytes]) -> tuple[bytes, Outcome]:
+    """One call from beginning to end: its response, and how it ended.
+
+    The caller's cancel scope is the deadline: it is sent to the server, and when it passes the call is reset.
+    """
+    await trio.lowlevel.checkpoint_if_cancelled()  # what is cancelled already must not reach the server
+    call = UnaryCall(link)
+    return await call.run(link.start(headers, messages, call, trio.current_effective_deadline(), end=True))
 
 
 class UnaryCall:
@@ -55,84 +74,147 @@ class UnaryCall:
         self.reply = messages[0]
         self._link.core.take(stream, sum(map(len, messages)) + PREFIX_SIZE * len(messages))
 
+    def on_drained(self) -> None:
+        """Never asked for: the requests are queued whole."""
+
+    @trio.lowlevel.enable_ki_protection
     def on_end(self, outcome: Outcome) -> None:
         """The call is over."""
         self.outcome = outcome
-        self._stream = None  # which knows its owner: together they would be left to the garbage collector
+        self._stream = None
         if self._waiter is not None:
             task, self._waiter = self._waiter, None
             trio.lowlevel.reschedule(task)
 
 
-class StreamingCall:
-    """A call with any number of responses, in a memory channel of batches, which are lists of messages.
+class Sink(Protocol):
+    """Who receives what comes of streaming calls. The methods must neither wait nor raise."""
 
-    The channel itself has no limit, but no more gets into it than the call's receive window admits, and that opens
-    only as batches are drawn: tell each with ``drawn``. Whoever waits for a batch is given a single message, so that
-    several who wait share what comes.
+    def on_messages(self, messages: list[bytes]) -> None:
+        """Responses came, all that one read of the connection brought."""
+
+    def on_end(self, outcome: Outcome) -> None:
+        """The call is over; nothing more comes of it. Not called for a call that was closed here."""
+
+
+class StreamingCall:
+    """A call with any number of responses, which go to a sink, and any number of requests.
+
+    Args:
+        link: The connection, which must have room for a call.
+        headers: The request headers, without a deadline.
+        messages: The first request messages.
+        sink: Who receives the responses.
+        deadline: When the call's time is over, in seconds of trio's clock; it is sent to the server.
+        end: Whether these are all requests. If not, there are ``send`` and ``half_close``.
+
+    Raises:
+        HeadersTooLarge: The server would not take the headers; nothing was sent.
     """
 
-    __slots__ = ("_incoming", "_link", "_stream", "batches", "outcome", "waiting")
+    __slots__ = ("_half_closed", "_link", "_room", "_sink", "_stream", "address", "outcome")
 
-    def __init__(self, link: ClientLink) -> None:
-        self._incoming, self.batches = trio.open_memory_channel[list[bytes]](math.inf)
-        self._link = link
-        self._stream: Stream | None = None
-        self.waiting = 0
-        """How many messages are in the channel."""
-        self.outcome: Outcome | None = None
-        """How the call ended; None while it goes on."""
-
-    @property
-    def address(self) -> str:
+    def __init__(
+        self,
+        link: ClientLink,
+        headers: Headers,
+        messages: Sequence[bytes],
+        sink: Sink,
+        *,
+        deadline: float,
+        end: bool = True,
+    ) -> None:
+        self.address = link.address
         """The address of the node that serves the call."""
-        return self._link.address
+        self.outcome: Outcome | None = None
+        """How the call ended; None as long as it is open, and if it was closed here."""
+        self._link = link
+        self._sink: Sink | None = sink
+        self._room: trio.Event | None = None
+        self._half_closed = end
+        self._stream: Stream | None = link.start(headers, messages, self, deadline, end=end)
 
-    def started(self, stream: Stream) -> None:
-        """The call has its place on the connection."""
-        self._stream = stream
+    def take(self, size: int) -> None:
+        """The consumer took messages; the server may send as much again.
 
-    def drawn(self, batch: list[bytes]) -> None:
-        """The consumer takes this batch now; the server may send as much again.
-
-        A batch came with one read of the connection. So what its consumer has not seen when the server sends more is
-        no larger than that: a message that came in parts is the first of its batch.
+        Args:
+            size: Bytes that the messages filled, with ``PREFIX_SIZE`` for each.
         """
-        self.waiting -= len(batch)
         if self._stream is not None:
             core = self._link.core
-            core.take(self._stream, sum(map(len, batch)) + PREFIX_SIZE * len(batch))
+            core.take(self._stream, size)
             if core.has_output:
                 self._link.wake()
 
+    async def send(self, *messages: bytes) -> None:
+        """Send requests, and wait while more than a little of this call still waits for the server's window.
+
+        The messages are queued before anything is waited for, so they are sent even if this is cancelled.
+
+        Raises:
+            trio.BrokenResourceError: The call has ended; ``outcome`` says how.
+            trio.ClosedResourceError: The call was closed or half-closed here.
+        """
+        await trio.lowlevel.checkpoint_if_cancelled()
+        stream = self._check_open()
+        self._link.core.send_messages(stream, messages)
+        self._link.wake()
+        if stream.unsent <= _HIGH_WATER:
+            await trio.lowlevel.cancel_shielded_checkpoint()
+            return
+        stream.drain_wanted = True
+        if self._room is None:
+            self._room = trio.Event()
+        await self._room.wait()
+        if self._stream is None:
+            raise self._ended()
+
+    def half_close(self) -> None:
+        """Say that there are no more requests; responses go on. Never waits."""
+        if not self._half_closed:
+            stream = self._check_open()
+            self._half_closed = True
+            self._link.core.send_messages(stream, (), end=True)
+            self._link.wake()
+
+    def _check_open(self) -> Stream:
+        if self._stream is None:
+            raise self._ended()
+        if self._half_closed:
+            raise trio.ClosedResourceError("the call was half-closed: it takes no more requests")
+        return self._stream
+
+    def _ended(self) -> Exception:
+        if self.outcome is None:
+            return trio.ClosedResourceError("the call was closed")
+        return trio.BrokenResourceError("the call has ended")
+
+    @trio.lowlevel.enable_ki_protection
     def close(self) -> None:
-        """End the call at once and drop what came; a call that is still open is reset. Never waits."""
-        self._incoming.close()
-        with contextlib.suppress(trio.EndOfChannel):
-            while True:
-                self.batches.receive_nowait()
-        self.waiting = 0
+        """End the call at once; if it is still open it is reset. Never waits."""
+        self._sink = None
         if self._stream is not None:
-            self._link.reset(self._stream)
-            self._stream = None
+            stream, self._stream = self._stream, None
+            self._link.reset(stream)
+            self.on_drained()
 
     def on_messages(self, stream: Stream, messages: list[bytes]) -> None:
         """Responses came."""
-        put = self._incoming.send_nowait
-        hungry = 0
-        if len(messages) > 1:
-            hungry = min(len(messages), self._incoming.statistics().tasks_waiting_receive)
-        try:
-            for message in messages[:hungry]:
-                put([message])
-            for at in range(hungry, len(messages), _BATCH_SIZE):
-                put(messages[at : at + _BATCH_SIZE])
-        except (trio.ClosedResourceError, trio.BrokenResourceError):
-            return  # closed, and these had been on their way
-        self.waiting += len(messages)
+        if self._sink is not None:  # else they had been on their way
+            self._sink.on_messages(messages)
+
+    @trio.lowlevel.enable_ki_protection
+    def on_drained(self) -> None:
+        """There is room for more requests, or nobody needs to wait for it any more."""
+        if self._room is not None:
+            self._room.set()
+            self._room = None
 
     def on_end(self, outcome: Outcome) -> None:
-        """The call is over: after the messages that came, the channel ends."""
+        """The call is over."""
+        sink, self._sink = self._sink, None
         self.outcome = outcome
-        self._stream = None  # as above
-        self._incoming.close()
+        self._stream = None
+        self.on_drained()
+        if sink is not None:
+            sink.on_end(outcome)

@@ -128,9 +128,10 @@ class EmbeddedNode:
         """Wait until the node has ended, or a client has told it to."""
         await self._stopped.wait()
 
-    async def connect(self) -> trio.abc.Stream:
+    async def connect(self, host: str = "", port: int = 0) -> trio.abc.Stream:
         """The client's end of a new connection to the node, in memory.
 
+        ``host`` and ``port`` are not looked at: they are there so that this method can be a client's ``connect``.
         RuntimeError before the node runs, trio.ClosedResourceError after its end.
         """
         await trio.lowlevel.checkpoint()

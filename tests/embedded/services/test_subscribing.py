@@ -322,7 +322,7 @@ async def test_a_subscription_given_up_leaves_nothing(node: EmbeddedNode, peer: 
 
 
 async def test_a_deadline_ends_it(peer: Peer) -> None:
-    call = peer.call(STREAMS + "Read", timeout="5S")
+    call = peer.call(STREAMS + "Read", timeout=5)
     request = {"stream": {"stream_identifier": {"stream_name": b"s"}, "start": {}}, "subscription": {}, "no_filter": {}}
     call.send({"options": {**request, "uuid_option": {}}}).half_close()
     began = trio.current_time()

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 import trio_esdb
 from trio_esdb import ServerError, StreamDeletedError, StreamNotFoundError, TooLargeError
-from trio_esdb._rpc import Method, error_from
-from trio_esdb._rpc._failures import _BY_EXCEPTION, _BY_STATUS, _BY_TEXT
+from trio_esdb._rpc import Method, Operation, Repeat, error_from
+from trio_esdb._rpc._error_table import _BY_EXCEPTION, _BY_STATUS, _BY_TEXT
 from trio_esdb._wire import Outcome, Status
 
 some = settings(max_examples=300)
@@ -25,10 +25,12 @@ def error(
     *,
     local: bool = False,
     stream_name: str = "order-1",
+    expected: object = 3,
 ) -> Any:
     """The error for a call on order-1 that ended so."""
     outcome = Outcome(status, text, trailers or {}, local=local)
-    return error_from(outcome, address="node:2113", doing="doing this", stream_name=stream_name)
+    operation = Operation(Method.APPEND, [b""], "doing this", Repeat.NEVER, stream_name, expected)
+    return error_from(operation, outcome, "node:2113")
 
 
 # What a server says in the `exception` trailer: the class, and the attributes that come from other trailers.
@@ -57,14 +59,14 @@ EXCEPTIONS: list[tuple[str, Status, dict[str, str | bytes], type[ServerError], d
         Status.FAILED_PRECONDITION,
         {"expected-version": "-4", "actual-version": "-1"},
         trio_esdb.ExpectedPositionError,
-        {"stream_name": "order-1", "expected": -4, "actual": None},
+        {"stream_name": "order-1", "expected": 3, "actual": None},
     ),
     (
         "wrong-expected-version",
         Status.FAILED_PRECONDITION,
         {},
         trio_esdb.ExpectedPositionError,
-        {"stream_name": "order-1", "expected": None, "actual": None},
+        {"stream_name": "order-1", "expected": 3, "actual": None},
     ),
     (
         "maximum-append-size-exceeded",
@@ -124,7 +126,11 @@ def test_exceptions(
     assert found.details == "Said the server."
     assert found.trailers == trailers
     assert found.address == "node:2113"
-    assert str(found) == f"doing this: Said the server. [{status.name}, node:2113]"
+    said = "Said the server."
+    if kind is trio_esdb.ExpectedPositionError:
+        where = "the stream has no events" if found.actual is None else f"the stream is at {found.actual}"
+        said = f"{where}, not as expected_position=3 says"
+    assert str(found) == f"doing this: {said} [{status.name}, node:2113]"
     for name, value in attributes.items():
         assert getattr(found, name) == value
 

@@ -1,15 +1,22 @@
-"""The client's end of a connection, run by two tasks of a nursery that its owner names."""
+"""The client's end of a connection, run by two tasks of a nursery that its owner names.
+
+The link knows calls only as ``CallOwner``: whoever starts a call on it is told of its messages and of its end. So it
+does not matter to the link what kind of call it is, nor what becomes of the messages.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Protocol
 
 import trio
 
 from trio_esdb._wire import (
     CallEnded,
     ClientConnection,
+    ConnectionEnded,
+    Drained,
     Event,
     Limits,
     MessagesReceived,
@@ -19,10 +26,22 @@ from trio_esdb._wire import (
     encode_deadline,
 )
 
-from ._calls import StreamingCall, UnaryCall
 from ._link import Link
 
-RequestHeaders = tuple[tuple[str, str], ...]
+Headers = tuple[tuple[str, str], ...]
+
+
+class CallOwner(Protocol):
+    """What a call is to the link. The methods must neither wait nor raise."""
+
+    def on_messages(self, stream: Stream, messages: list[bytes]) -> None:
+        """Responses came."""
+
+    def on_drained(self) -> None:
+        """All that was queued for the call has left."""
+
+    def on_end(self, outcome: Outcome) -> None:
+        """The call is over; nothing more comes. Not called for a call that is reset here."""
 
 
 class ClientLink(Link[ClientConnection]):
@@ -52,7 +71,7 @@ class ClientLink(Link[ClientConnection]):
             self._greeted.set()
 
     async def ready(self) -> bool:
-        """Wait until the server has sent its SETTINGS, or the connection has ended; whether it is there to be used."""
+        """Wait until the server has sent its SETTINGS, or the connection has ended; whether it can be used."""
         await self._greeted.wait()
         return not self.core.ended
 
@@ -61,41 +80,34 @@ class ClientLink(Link[ClientConnection]):
         self._leaving = True
         self._scope.cancel()
 
-    async def unary(self, headers: RequestHeaders, messages: Sequence[bytes]) -> tuple[bytes, Outcome]:
-        """One call from beginning to end: its response, and how it ended.
+    @trio.lowlevel.enable_ki_protection
+    def start(
+        self, headers: Headers, messages: Sequence[bytes], owner: CallOwner, deadline: float, *, end: bool
+    ) -> Stream:
+        """Open a call and queue its first messages.
 
-        The caller's cancel scope is the deadline: it is sent to the server, and when it passes the call is reset.
+        Args:
+            headers: The request headers, without a deadline.
+            messages: The request messages.
+            owner: Who is told of the responses.
+            deadline: When the call's time is over, in seconds of trio's clock; it is sent to the server.
+            end: Whether these are all messages (half-close).
+
+        Raises:
+            HeadersTooLarge: The server would not take the headers; nothing was sent.
         """
-        await trio.lowlevel.checkpoint_if_cancelled()  # what is cancelled already must not reach the server
-        call = UnaryCall(self)
-        return await call.run(self._start(headers, messages, call))
+        timeout = None if deadline == math.inf else encode_deadline(deadline - trio.current_time())
+        stream = self.core.start_call(headers, timeout, owner)
+        self.core.send_messages(stream, messages, end=end)
+        self.wake()
+        return stream
 
-    def stream(self, headers: RequestHeaders, messages: Sequence[bytes], *, deadline: float) -> StreamingCall:
-        """Open a call whose responses come as a channel; ``deadline`` is sent to the server."""
-        call = StreamingCall(self)
-        call.started(self._start(headers, messages, call, deadline))
-        return call
-
+    @trio.lowlevel.enable_ki_protection
     def reset(self, stream: Stream) -> None:
         """Give a call up."""
         self.core.reset(stream)
         self.wake()
         self._leave_if_done()
-
-    def _start(
-        self,
-        headers: RequestHeaders,
-        messages: Sequence[bytes],
-        owner: UnaryCall | StreamingCall,
-        deadline: float | None = None,
-    ) -> Stream:
-        if deadline is None:
-            deadline = trio.current_effective_deadline()
-        timeout = None if deadline == math.inf else encode_deadline(deadline - trio.current_time())
-        stream = self.core.start_call(headers, timeout, owner)
-        self.core.send_messages(stream, messages, end=True)
-        self.wake()
-        return stream
 
     def handle(self, event: Event) -> None:
         """Hand an event to the call that it belongs to."""
@@ -104,9 +116,13 @@ class ClientLink(Link[ClientConnection]):
         elif type(event) is CallEnded:
             event.stream.owner.on_end(event.outcome)
             self._leave_if_done()
+        elif type(event) is Drained:
+            event.stream.owner.on_drained()
         elif type(event) is RoomChanged:
             self._greeted.set()
             self._leave_if_done()
+        elif type(event) is ConnectionEnded:
+            self.reason = event.reason
 
     def _leave_if_done(self) -> None:
         """After the server's GOAWAY the connection closes with its last call."""

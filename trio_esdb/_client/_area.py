@@ -1,0 +1,40 @@
+"""What every area of the API shares: a way to run a call, and a way to open one."""
+
+from __future__ import annotations
+
+from contextlib import AbstractAsyncContextManager
+from typing import Any
+
+from trio_esdb._cluster import Session
+from trio_esdb._errors import ESDBError
+from trio_esdb._rpc import Operation, Reply
+
+from ._channel import EventChannel
+from ._opened import OpenedOnEntry
+
+
+class Area:
+    """Base of the areas of the API. They know the session and nothing of each other."""
+
+    _open_session: Session | None
+
+    async def _run(self, operation: Operation) -> Reply:
+        """The reply to a call that has one."""
+        return await self._session.run(operation)
+
+    def _open(
+        self, operation: Operation, *, wanted: frozenset[type] = frozenset()
+    ) -> AbstractAsyncContextManager[EventChannel[Any]]:
+        """A read or subscription that begins when the context is entered.
+
+        Args:
+            operation: The call.
+            wanted: The classes of messages to give besides events.
+        """
+        return OpenedOnEntry(self._session, operation, wanted)
+
+    @property
+    def _session(self) -> Session:
+        if self._open_session is None:
+            raise ESDBError("the client is not open: use it in `async with ESDBClient(...) as client:`")
+        return self._open_session

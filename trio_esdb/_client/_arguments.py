@@ -1,0 +1,116 @@
+"""Checks of arguments, before anything is sent. Each gives the value in the form in which it is sent."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from trio_esdb._convert import ANY, EXISTS, NO_LIMIT, NO_STREAM
+from trio_esdb._errors import InvalidArgumentError, InvalidTypeError
+from trio_esdb._model import DEFAULT_EXCLUDE_FILTER, AppendResult, Checkpoint, StreamState
+
+ExpectedPosition = int | StreamState | None
+"""What ``expected_position`` may be: None for no stream yet, the position of its last event, or a ``StreamState``."""
+
+_MAX_POSITION = 2**63 - 1
+_MAX_COUNT = 2**31 - 1
+
+
+def check_stream_name(stream_name: str) -> str:
+    """The name of a stream."""
+    if not isinstance(stream_name, str):
+        raise InvalidTypeError(f"stream_name must be a str, not {type(stream_name).__name__}")
+    if not stream_name:
+        raise InvalidArgumentError("stream_name must not be empty")
+    try:
+        stream_name.encode()
+    except UnicodeEncodeError:
+        raise InvalidArgumentError(f"stream_name must be encodable as UTF-8: {stream_name!r}") from None
+    return stream_name
+
+
+def check_expected(expected_position: ExpectedPosition) -> int:
+    """An expected position as servers count it: a position from 0, or one of three negative numbers."""
+    if expected_position is None or expected_position is StreamState.NO_STREAM:
+        return NO_STREAM
+    if expected_position is StreamState.ANY:
+        return ANY
+    if expected_position is StreamState.EXISTS:
+        return EXISTS
+    if isinstance(expected_position, AppendResult):
+        raise InvalidTypeError(
+            "expected_position must be a position in the stream, not the result of an append, which is a commit "
+            f"position; give its stream_position, {expected_position.stream_position}"
+        )
+    if not isinstance(expected_position, int) or isinstance(expected_position, bool):
+        raise InvalidTypeError(
+            f"expected_position must be None, an int or a StreamState, not {type(expected_position).__name__}"
+        )
+    if expected_position > _MAX_POSITION:
+        raise InvalidArgumentError(f"expected_position must be at most {_MAX_POSITION}, not {expected_position}")
+    return ANY if expected_position < 0 else int(expected_position)
+
+
+def check_limit(limit: int | None) -> int:
+    """The number of events to read; None is no limit."""
+    if limit is None:
+        return NO_LIMIT
+    return min(_integer("limit", limit, 1, None), NO_LIMIT)
+
+
+def check_count(name: str, value: int) -> int:
+    """A number of things, which must fit 31 bits."""
+    return _integer(name, value, 1, _MAX_COUNT)
+
+
+def check_stream_position(position: int | None) -> int | None:
+    """A position in a stream; None stays None."""
+    if isinstance(position, AppendResult):
+        raise InvalidTypeError(
+            "stream_position must be a position in the stream, not the result of an append, which is a commit "
+            f"position; give its stream_position, {position.stream_position}"
+        )
+    return None if position is None else _integer("stream_position", position, 0, _MAX_POSITION, "an int or None")
+
+
+def check_commit_position(position: int | Checkpoint | None) -> tuple[int, int] | None:
+    """A position in the log of all events, as commit and prepare position; None stays None."""
+    if position is None:
+        return None
+    if isinstance(position, Checkpoint):
+        return position.commit_position, position.prepare_position
+    checked = _integer("commit_position", position, 0, _MAX_POSITION, "an int, a Checkpoint or None")
+    return checked, checked
+
+
+def check_start(name: str, position: object, from_end: bool) -> None:
+    """A subscription begins after a position or at the end, not both."""
+    if from_end and position is not None:
+        raise InvalidArgumentError(f"give {name} or from_end, not both")
+
+
+def _integer(name: str, value: int, least: int, greatest: int | None, kinds: str = "an int") -> int:
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise InvalidTypeError(f"{name} must be {kinds}, not {type(value).__name__}")
+    if greatest is None:
+        if value < least:
+            raise InvalidArgumentError(f"{name} must be at least {least}, not {value}")
+    elif not least <= value <= greatest:
+        raise InvalidArgumentError(f"{name} must be from {least} to {greatest}, not {value}")
+    return int(value)
+
+
+def check_timeout(timeout: float | None) -> float:
+    """A timeout in seconds; None is infinite."""
+    if timeout is None:
+        return math.inf
+    if not isinstance(timeout, int | float) or isinstance(timeout, bool):
+        raise InvalidTypeError(f"timeout must be a number of seconds, not {type(timeout).__name__}")
+    if not timeout >= 0:
+        raise InvalidArgumentError(f"timeout must not be negative, it is {timeout}")
+    return timeout
+
+
+def has_own_patterns(exclude: Sequence[str], include: Sequence[str], by_prefix: bool) -> bool:
+    """Whether a filter holds regular expressions of the caller's own."""
+    return not by_prefix and bool(include or tuple(exclude) != tuple(DEFAULT_EXCLUDE_FILTER))

@@ -1,0 +1,80 @@
+"""A read or subscription as an ``async with`` block."""
+
+from __future__ import annotations
+
+from contextlib import AbstractAsyncContextManager
+from types import TracebackType
+from typing import Generic, NoReturn, TypeVar
+
+import trio
+
+from trio_esdb._cluster import Session
+from trio_esdb._errors import ESDBError
+from trio_esdb._rpc import Operation
+
+from ._channel import EventChannel
+from ._feed import Feed
+
+T = TypeVar("T")
+
+
+class OpenedOnEntry(AbstractAsyncContextManager[EventChannel[T]], Generic[T]):
+    """Opens a read or subscription when the block is entered, and gives its channel.
+
+    Leaving the block resets the call at once, whatever was still to come; it never waits for a consumer. A subscription
+    has begun when the block is entered: the server has confirmed it. A block can be entered once.
+    """
+
+    def __init__(self, session: Session, operation: Operation, wanted: frozenset[type]) -> None:
+        self._session = session
+        self._operation = operation
+        self._wanted = wanted
+        self._feed: Feed | None = None
+        self._channel: EventChannel[T] | None = None
+        """Kept so that a program that drops its own reference inside the block does not end the call."""
+
+    def __repr__(self) -> str:
+        state = "not opened yet: use it with `async with`" if self._feed is None else "opened"
+        return f"<trio_esdb: {self._operation.doing}, {state}>"
+
+    async def __aenter__(self) -> EventChannel[T]:
+        if self._feed is not None:
+            raise ESDBError("this read or subscription was opened before; make a new one")
+        self._feed = feed = Feed(self._session, self._operation, self._wanted)
+        try:
+            await feed.start(self._operation)
+            if self._operation.endless:
+                await _confirmation(feed)
+        except BaseException:
+            feed.close()
+            raise
+        self._channel = EventChannel(feed, feed.batches.clone())
+        return self._channel
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        assert self._feed is not None
+        self._feed.close()
+        await trio.lowlevel.cancel_shielded_checkpoint()
+
+    def __aiter__(self) -> NoReturn:
+        raise ESDBError(
+            "open it first: `async with client.read_...(...) as events:`, then `async for event in events:`"
+        )
+
+
+async def _confirmation(feed: Feed) -> None:
+    """Wait for the server's confirmation, which is the first message of a subscription."""
+    with trio.CancelScope(deadline=feed.deadline) as scope:
+        try:
+            batch = await feed.batches.receive()
+        except trio.EndOfChannel:
+            await feed.wait_for_own_deadline()
+            raise feed.never_began() from None
+    if scope.cancelled_caught:
+        raise feed.time_out()
+    feed.draw(batch)
+    feed.message(feed.ready.pop())
+    if feed.subscription_id is None:
+        raise feed.unconfirmed("the server did not confirm the subscription first")

@@ -1,0 +1,84 @@
+"""One call as a value: what is sent, how long it may take, and what its errors say.
+
+An operation is made once, from checked arguments, and goes down whole: the session sends its requests, and whoever
+finds that it failed asks it for the error. So every error of a call is worded in this file or in ``_error_table``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from enum import Enum
+from typing import Any, NamedTuple, TypeVar
+
+from trio_esdb._errors import DeadlineExceededError, ProtocolError, ResourceExhaustedError, ServerError
+
+from ._methods import Method
+
+T = TypeVar("T")
+E = TypeVar("E", bound=ServerError)
+
+
+class Repeat(Enum):
+    """When sending a call a second time is safe, although the first time may have been done."""
+
+    ALWAYS = "always"
+    """It changes nothing."""
+    SAME_EVENTS = "same events"
+    """The server recognizes the ids of the events, because the expected position is exact."""
+    NEVER = "never"
+    """Only if the first time was certainly not done."""
+
+
+class Reply(NamedTuple):
+    """The response of a call that has one, and the node that sent it."""
+
+    message: bytes
+    address: str
+
+
+class Operation(NamedTuple):
+    """One call. It can be sent any number of times, and is the same each time."""
+
+    method: Method
+    requests: Sequence[bytes]
+    """The request messages, encoded."""
+    doing: str
+    """What the call is for, as errors say it: ``"appending to stream 's'"``."""
+    repeat: Repeat
+    stream_name: str = ""
+    expected: object = None
+    """The expected position as the caller gave it."""
+    timeout: float = math.inf
+    """The caller's own limit in seconds."""
+    endless: bool = False
+    """True for a subscription: the caller's cancel scope limits only how long opening it takes."""
+    from_position: bool = False
+    """The caller named a position in the log of all events."""
+    own_patterns: bool = False
+    """The caller gave regular expressions."""
+
+    def error(self, kind: type[E], text: str, address: str, *, status: str, where: str = "", **facts: Any) -> E:
+        """An error of this class. ``where`` is what stands before the address in the brackets."""
+        return kind(f"{self.doing}: {text} [{where}{address}]", status=status, address=address, **facts)
+
+    def overdue(self, address: str, *, applied: bool | None = None) -> DeadlineExceededError:
+        """The error for a call whose own timeout has passed."""
+        return self.error(
+            DeadlineExceededError, "the timeout passed", address, status="DEADLINE_EXCEEDED", applied=applied
+        )
+
+    def unexpected(self, found: str) -> str:
+        """The text for an expected position that is not the actual one."""
+        return f"{found}, not as expected_position={self.expected!r} says"
+
+    def headers_refused(self, reason: Exception, address: str) -> ResourceExhaustedError:
+        """The error for request headers that the server would not take; nothing was sent."""
+        return self.error(ResourceExhaustedError, str(reason), address, status="RESOURCE_EXHAUSTED", applied=False)
+
+    def understood(self, convert: Callable[[bytes], T], reply: Reply) -> T:
+        """What a response means; ProtocolError if it has no meaning."""
+        try:
+            return convert(reply.message)
+        except ProtocolError as exc:
+            raise self.error(ProtocolError, str(exc), reply.address, status=exc.status) from exc.__cause__
