@@ -1,152 +1,116 @@
-"""Sets of characters as .NET's regular expressions know them: ranges of UTF-16 code units."""
+"""Sets of characters as .NET's regular expressions define them.
+
+A set is a function that says whether a character belongs to it. Nothing is tabulated: to list the characters of a
+category takes longer than to compile a pattern, and a text has few different characters. A character is a UTF-16 code
+unit.
+"""
 
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterable, Sequence
-from functools import cache
+from collections.abc import Callable, Collection, Sequence
+from typing import TypeAlias
 
 from ._texts import WHITE_SPACE
 
-Ranges = Sequence[tuple[int, int]]
+CharSet: TypeAlias = Callable[[str], bool]
+Range: TypeAlias = tuple[str, str]
+"""The first and the last character of a range."""
 
-LAST_UNIT = 0xFFFF
-_SETS_OF_CATEGORIES = {
-    "C": "Cc Cf Cn Co Cs",
-    "L": "Ll Lm Lo Lt Lu",
-    "M": "Mc Me Mn",
-    "N": "Nd Nl No",
-    "P": "Pc Pd Pe Pf Pi Po Ps",
-    "S": "Sc Sk Sm So",
-    "Z": "Zl Zp Zs",
+_GROUPS = {
+    "C": ("Cc", "Cf", "Cn", "Co", "Cs"),
+    "L": ("Ll", "Lm", "Lo", "Lt", "Lu"),
+    "M": ("Mc", "Me", "Mn"),
+    "N": ("Nd", "Nl", "No"),
+    "P": ("Pc", "Pd", "Pe", "Pf", "Pi", "Po", "Ps"),
+    "S": ("Sc", "Sk", "Sm", "So"),
+    "Z": ("Zl", "Zp", "Zs"),
 }
+_CATEGORIES = frozenset(category for group in _GROUPS.values() for category in group)
 _CASED = ("Ll", "Lt", "Lu")
-_BLOCKS = {
-    "IsBasicLatin": (0x0000, 0x007F),
-    "IsLatin-1Supplement": (0x0080, 0x00FF),
-    "IsLatinExtended-A": (0x0100, 0x017F),
-    "IsLatinExtended-B": (0x0180, 0x024F),
-    "IsGreek": (0x0370, 0x03FF),
-    "IsGreekandCoptic": (0x0370, 0x03FF),
-    "IsCyrillic": (0x0400, 0x04FF),
-    "IsHebrew": (0x0590, 0x05FF),
-    "IsArabic": (0x0600, 0x06FF),
-    "IsGeneralPunctuation": (0x2000, 0x206F),
-    "IsHiragana": (0x3040, 0x309F),
-    "IsKatakana": (0x30A0, 0x30FF),
-    "IsCJKUnifiedIdeographs": (0x4E00, 0x9FFF),
-    "IsHangulSyllables": (0xAC00, 0xD7AF),
-}
+_WORD = frozenset(("Ll", "Lm", "Lo", "Lt", "Lu", "Mn", "Nd", "Pc"))
+_JOINERS = "\u200c\u200d"
+
+# Characters that `str.upper` and `str.title` do not lead to, by the lower case that they have in common with others.
+_OTHER_UPPER_CASES = {"k": "\u212a", "\xe5": "\u212b", "\u03c9": "\u2126", "\u03b8": "\u03f4", "\xdf": "\u1e9e"}
 
 
-@cache
-def _categories() -> dict[str, list[tuple[int, int]]]:
-    found: dict[str, list[tuple[int, int]]] = {}
-    for unit in range(LAST_UNIT + 1):
-        ranges = found.setdefault(unicodedata.category(chr(unit)), [])
-        if ranges and ranges[-1][1] == unit - 1:
-            ranges[-1] = (ranges[-1][0], unit)
-        else:
-            ranges.append((unit, unit))
-    return found
+def word(char: str) -> bool:
+    r"""Whether `\w` matches: letters, marks without a width, decimal digits, connectors."""
+    return unicodedata.category(char) in _WORD
 
 
-@cache
-def property_set(name: str, ignore_case: bool) -> Ranges | None:
-    r"""What `\p{name}` stands for: a category of characters or a block; None if there is none of this name."""
-    if name in _BLOCKS:
-        return [_BLOCKS[name]]
+def word_or_joiner(char: str) -> bool:
+    r"""Whether `\b` takes the character for a part of a word; a group's name may hold the same characters."""
+    return unicodedata.category(char) in _WORD or char in _JOINERS
+
+
+def digit(char: str) -> bool:
+    r"""Whether `\d` matches."""
+    return unicodedata.category(char) == "Nd"
+
+
+def white_space(char: str) -> bool:
+    r"""Whether `\s` matches."""
+    return char in WHITE_SPACE
+
+
+def anything(char: str) -> bool:
+    """Whether `.` matches when the option `s` is on."""
+    return True
+
+
+def no_line_feed(char: str) -> bool:
+    """Whether `.` matches."""
+    return char != "\n"
+
+
+def in_category(name: str, *, ignore_case: bool) -> CharSet | None:
+    r"""The set of `\p{name}`; None if Unicode has no category of this name."""
+    categories: Collection[str]
     if ignore_case and name in _CASED:
-        return union(_categories()[one] for one in _CASED)
-    if name in _SETS_OF_CATEGORIES:
-        return union(_categories()[one] for one in _SETS_OF_CATEGORIES[name].split())
-    return _categories().get(name)
+        categories = _CASED
+    elif name in _CATEGORIES:
+        categories = (name,)
+    elif name in _GROUPS:
+        categories = _GROUPS[name]
+    else:
+        return None
+    return lambda char: unicodedata.category(char) in categories
 
 
-@cache
-def word_set() -> Ranges:
-    r"""What `\w` stands for: letters, marks without a width, decimal digits, connectors."""
-    return union(_categories()[one] for one in ("Ll", "Lm", "Lo", "Lt", "Lu", "Mn", "Nd", "Pc"))
+def complement(chars: CharSet) -> CharSet:
+    """Every other character."""
+    return lambda char: not chars(char)
 
 
-@cache
-def boundary_set() -> Ranges:
-    r"""What `\b` takes for a word's characters: the two joiners as well."""
-    return union([word_set(), [(0x200C, 0x200D)]])
+def difference(chars: CharSet, removed: CharSet) -> CharSet:
+    """The characters of the first set that are not in the second."""
+    return lambda char: chars(char) and not removed(char)
 
 
-@cache
-def digit_set() -> Ranges:
-    r"""What `\d` stands for."""
-    return _categories()["Nd"]
+def literal(char: str, *, ignore_case: bool) -> CharSet:
+    """One character, in either case on demand."""
+    return frozenset(case_variants(char) if ignore_case else char).__contains__
 
 
-@cache
-def space_set() -> Ranges:
-    r"""What `\s` stands for."""
-    return union([[(ord(char), ord(char))] for char in WHITE_SPACE])
+def char_class(ranges: Sequence[Range], sets: Sequence[CharSet], *, ignore_case: bool) -> CharSet:
+    """All characters of these ranges and sets. Case can be ignored in the ranges alone, as in .NET."""
+
+    def contains(char: str) -> bool:
+        variants = case_variants(char) if ignore_case else char
+        return any(low <= variant <= high for variant in variants for low, high in ranges) or any(
+            chars(char) for chars in sets
+        )
+
+    return contains
 
 
-def is_name_char(char: str) -> bool:
-    """Whether a group's name may hold this character; escaped, it must mean something."""
-    return char == "_" or char in "\u200c\u200d" or unicodedata.category(char) in (
-        "Ll", "Lm", "Lo", "Lt", "Lu", "Mn", "Nd", "Pc",
-    )  # fmt: skip
-
-
-def union(several: Iterable[Ranges]) -> Ranges:
-    """All of them, in order, none touching the next."""
-    merged: list[tuple[int, int]] = []
-    for low, high in sorted(pair for ranges in several for pair in ranges):
-        if merged and low <= merged[-1][1] + 1:
-            merged[-1] = (merged[-1][0], max(high, merged[-1][1]))
-        else:
-            merged.append((low, high))
-    return merged
-
-
-def complement(ranges: Ranges) -> Ranges:
-    """Every other code unit."""
-    gaps = []
-    start = 0
-    for low, high in union([ranges]):
-        if low > start:
-            gaps.append((start, low - 1))
-        start = high + 1
-    if start <= LAST_UNIT:
-        gaps.append((start, LAST_UNIT))
-    return gaps
-
-
-@cache
-def _case_variants() -> dict[str, list[str]]:
-    """Characters that are the same in lower case, for each such lower case."""
-    found: dict[str, list[str]] = {}
-    for unit in range(LAST_UNIT + 1):
-        char = chr(unit)
-        if len(lower := char.lower()) == 1:
-            found.setdefault(lower, []).append(char)
-    return {lower: chars for lower, chars in found.items() if len(chars) > 1}
-
-
-def with_case_variants(ranges: Ranges) -> Ranges:
-    """These and whatever differs from them in case alone."""
-    variants = _case_variants()
-    added = [
-        [(ord(other), ord(other))]
-        for low, high in ranges
-        for unit in range(low, high + 1)
-        for other in variants.get(chr(unit).lower(), ())
-    ]
-    return union([ranges, *added])
-
-
-def as_class(ranges: Ranges) -> str:
-    """The set as Python's regular expressions write it."""
-    if not ranges:
-        return "(?!)"
-    return "[" + "".join(_unit(low) + (f"-{_unit(high)}" if high > low else "") for low, high in ranges) + "]"
-
-
-def _unit(unit: int) -> str:
-    return f"\\u{unit:04x}"
+def case_variants(char: str) -> str:
+    """The character, and those with the same lower case."""
+    lower = char.lower()
+    if len(lower) > 1:
+        return char
+    others = (lower.upper(), lower.title(), _OTHER_UPPER_CASES.get(lower, ""))
+    variants = {char, lower, *(other for other in others if len(other) == 1 and other.lower() == lower)}
+    return "".join(sorted(variants))

@@ -5,21 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Literal
 
-from .._dotnet._pattern_chars import BadPattern
-from .._dotnet._patterns import compile_pattern
-from .._dotnet._texts import utf16_units
+from .._dotnet._patterns import BadPattern, Pattern, TooMuchWork, UnsupportedPattern
 from ._values import Record
 
-__all__ = ["BadPattern", "Filter", "Target", "prefix_filter", "regex_filter"]
+__all__ = ["BadPattern", "Filter", "Target", "TooMuchWork", "UnsupportedPattern", "prefix_filter", "regex_filter"]
 
 Target = Literal["stream", "type"]
 """What a filter looks at: the name of a record's stream, or its event type."""
 
 _REMEMBERED = 10_000
+"""Names whose results are kept, of at most so many characters each:"""
+_SHORT = 100
 
 
 class Filter:
-    """Decides about records by one of their two names, and remembers what it decided."""
+    """Decides about records by one of their two names, and remembers the results for short names."""
 
     __slots__ = ("_accepts", "_known", "_looks_at_type")
 
@@ -29,20 +29,24 @@ class Filter:
         self._known: dict[str, bool] = {}
 
     def matches(self, record: Record) -> bool:
-        """Whether the reader wants it. A link is judged as what it is, not by its target."""
+        """Whether the reader wants it. A link is judged by its own names, not by its target's. Raises TooMuchWork."""
         name = record.type if self._looks_at_type else record.stream
         known = self._known.get(name)
         if known is None:
-            if len(self._known) >= _REMEMBERED:
-                self._known.clear()
-            known = self._known[name] = self._accepts(name)
+            known = self._accepts(name)
+            if len(name) <= _SHORT:
+                if len(self._known) >= _REMEMBERED:
+                    self._known.clear()
+                self._known[name] = known
         return known
 
 
 def regex_filter(target: Target, pattern: str) -> Filter:
-    """Records whose stream name or event type holds a match of a .NET pattern. Raises BadPattern."""
-    search = compile_pattern(pattern).search
-    return Filter(target, lambda name: search(utf16_units(name)) is not None)
+    """Records whose stream name or event type holds a match of a .NET pattern.
+
+    Raises BadPattern; UnsupportedPattern, which is a kind of it, for a pattern that a real node takes.
+    """
+    return Filter(target, Pattern(pattern).search)
 
 
 def prefix_filter(target: Target, prefixes: Sequence[str]) -> Filter:

@@ -1,0 +1,271 @@
+"""Matching in linear time: sets of a program's steps, and a table of the sets that came up so far.
+
+A backtracking matcher tries one way through the pattern after the other, and there may be exponentially many. Here all
+ways are followed at once, as Thompson described in 1968. The program of a pattern is a list of steps: a step consumes
+a character, or tests something about a place, or goes on in several steps. A *state* is the set of the steps that can
+be reached by the text so far. Which state follows on which character is computed once and kept in the state's row of
+a table, so that most characters cost a look into a dictionary. (RE2 and grep call this a lazy DFA.)
+
+What consumes no character (anchors and look-arounds) depends on the place alone. Before the scan, each place gets a
+mask with a bit for each test that holds there. A place is looked at together with its mask: the symbols that a scan
+reads are characters, or pairs of a mask and a character where the mask is not zero. After the last character a scan
+reads an empty one, because something may hold at the end.
+
+A look-around is a program of its own. One scan over the text says for all places at once whether it holds: forwards
+for a look-behind, backwards, with the program built the other way round, for a look-ahead. So nested ones take their
+turn from the inside out, and n of them cost n scans.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from itertools import compress
+from typing import TypeAlias
+
+from ._charsets import CharSet
+from ._pattern_tree import Anchor, Chars, Choice, Look, Node, Place, Repeat, Series
+
+_MAX_WORK = 300_000
+"""Steps that may be visited for one text. They take some 60 ms."""
+_CHARS_A_STEP = 4
+"""Characters that are read from the table in the time of a step."""
+_MAX_KEPT = 30_000
+"""Entries of all tables of a pattern together, some 3 MB."""
+
+_START, _END, _LAST_LINE_FEED = (1 << place for place in Place)
+
+Symbol: TypeAlias = str | tuple[int, str]
+
+
+class TooMuchWork(Exception):
+    """A text is too long for this pattern."""
+
+
+class Meter:
+    """What all programs of a pattern cost together: steps visited for a text, entries kept in tables."""
+
+    __slots__ = ("_kept", "round", "work")
+
+    def __init__(self) -> None:
+        self.work = 0
+        """Steps visited since the text began."""
+        self.round = 0
+        """Grows when too much was kept, and then every table starts afresh."""
+        self._kept = 0
+
+    def spend(self, steps: int) -> None:
+        """Account for work. Raises TooMuchWork."""
+        self.work += steps
+        if self.work > _MAX_WORK:
+            raise TooMuchWork
+
+    def keep(self, entries: int) -> None:
+        """Account for entries of a table."""
+        self._kept += entries
+        if self._kept > _MAX_KEPT:
+            self._kept = 0
+            self.round += 1
+
+
+class Automaton:
+    """The program of a pattern, or of a part of one, and the table of its states."""
+
+    __slots__ = ("_anchored", "_matched", "_meter", "_numbers", "_round", "_rows", "_sets", "_start", "_steps")
+
+    def __init__(self, node: Node, looks: Looks, *, anchored: bool = False, backwards: bool = False) -> None:
+        self._anchored = anchored
+        self._meter = looks.meter
+        program = _Program(looks, backwards=backwards)
+        self._start = program.build(node, program.match)
+        self._steps = program.steps
+        self._rows: list[dict[Symbol, int]] = []
+        self._sets: list[frozenset[int]] = []
+        self._matched: list[bool] = []
+        """Whether a match ended at the place before the symbol that led to the state."""
+        self._numbers: dict[tuple[frozenset[int], bool], int] = {}
+        self._forget()
+
+    def finds(self, symbols: Iterable[Symbol]) -> bool:
+        """Whether there is a match; if anchored, whether there is one that begins at the first place."""
+        self._refresh()
+        rows, matched = self._rows, self._matched
+        state = 0
+        symbol: Symbol = ""
+        rest = iter(symbols)
+        while True:
+            try:
+                for symbol in rest:
+                    state = rows[state][symbol]
+                return matched[state]
+            except KeyError:
+                # A state that decides has an empty row, so that the scan stops at the next symbol.
+                if matched[state] or not self._sets[state]:
+                    return matched[state]
+                state = self._following(state, symbol)
+
+    def holds(self, symbols: Iterable[Symbol]) -> list[bool]:
+        """For each place in the order of the scan, whether a match ends there."""
+        self._refresh()
+        rows, matched = self._rows, self._matched
+        state = 0
+        found = []
+        for symbol in symbols:
+            following = rows[state].get(symbol)
+            state = self._following(state, symbol) if following is None else following
+            found.append(matched[state])
+        return found
+
+    def _following(self, state: int, symbol: Symbol) -> int:
+        """The state after this symbol, which the table does not have yet."""
+        mask, char = symbol if isinstance(symbol, tuple) else (0, symbol)
+        steps = self._steps
+        waiting = list(self._sets[state])
+        seen = set(waiting)
+        reached: set[int] = set() if self._anchored else {self._start}
+        matched = False
+        for step in waiting:  # which grows in the loop
+            accepts, tested, value, targets = steps[step]
+            if accepts is not None:
+                if char and accepts(char):
+                    reached.update(targets)
+            elif mask & tested == value:
+                if not targets:
+                    matched = True
+                for target in targets:
+                    if target not in seen:
+                        seen.add(target)
+                        waiting.append(target)
+        self._meter.spend(len(waiting) + 5)
+        row = self._rows[state]
+        self._meter.keep(len(reached) + 6)
+        self._refresh()
+        key = frozenset(reached), matched
+        number = self._numbers.get(key)
+        if number is None:
+            number = self._numbers[key] = self._add(*key)
+        row[symbol] = number
+        return number
+
+    def _add(self, steps: frozenset[int], matched: bool) -> int:
+        self._rows.append({})
+        self._sets.append(steps)
+        self._matched.append(matched)
+        return len(self._rows) - 1
+
+    def _refresh(self) -> None:
+        if self._round != self._meter.round:
+            self._forget()
+
+    def _forget(self) -> None:
+        """Empty the table. The state 0 is that before the first symbol."""
+        self._round = self._meter.round
+        for table in (self._rows, self._sets, self._matched, self._numbers):
+            table.clear()
+        self._add(frozenset((self._start,)), False)
+
+
+Step: TypeAlias = tuple[CharSet | None, int, int, tuple[int, ...]]
+"""The set whose characters lead on; or None, the bits to test, and their right value. Then the steps that follow.
+
+The step without followers is the match.
+"""
+
+
+class _Program:
+    """Builds a program from its end."""
+
+    def __init__(self, looks: Looks, *, backwards: bool) -> None:
+        self.steps: list[Step] = []
+        self._looks = looks
+        self._backwards = backwards
+        self.match = self._add(None, 0, 0)
+
+    def build(self, node: Node, following: int) -> int:
+        """Add the steps of a part that these steps follow; where it begins."""
+        match node:
+            case Chars():
+                return self._add(node.accepts, 0, 0, following)
+            case Anchor():
+                return self._add(None, 1 << node.place, 1 << node.place, following)
+            case Look():
+                bit = self._looks.bit(node)
+                return self._add(None, bit, 0 if node.negated else bit, following)
+            case Series():
+                for part in node.parts if self._backwards else reversed(node.parts):
+                    following = self.build(part, following)
+                return following
+            case Choice():
+                return self._add(None, 0, 0, *(self.build(part, following) for part in node.parts))
+            case Repeat():
+                return self._repeat(node, following)
+
+    def _repeat(self, node: Repeat, following: int) -> int:
+        first = following
+        least = node.least
+        if node.most is None:
+            loop = self._add(None, 0, 0)
+            first = self.build(node.part, loop)
+            self.steps[loop] = (None, 0, 0, (first, following))
+            if not least:
+                return loop
+            least -= 1
+        else:
+            for _ in range(node.most - least):
+                first = self._add(None, 0, 0, self.build(node.part, first), following)
+        for _ in range(least):
+            first = self.build(node.part, first)
+        return first
+
+    def _add(self, accepts: CharSet | None, tested: int, value: int, *targets: int) -> int:
+        self.steps.append((accepts, tested, value, targets))
+        return len(self.steps) - 1
+
+
+class Looks:
+    """The look-arounds of a pattern, each with its bit, the inner ones first."""
+
+    def __init__(self) -> None:
+        self.meter = Meter()
+        self._automata: list[tuple[int, bool, Automaton]] = []
+        self._bits: dict[tuple[int, bool], int] = {}
+
+    def __len__(self) -> int:
+        return len(self._automata)
+
+    def bit(self, node: Look) -> int:
+        """The bit of the places where this part matches beside them. Whether that is wanted is the step's matter."""
+        key = id(node.part), node.behind
+        bit = self._bits.get(key)
+        if bit is None:
+            automaton = Automaton(node.part, self, backwards=not node.behind)
+            bit = self._bits[key] = 1 << (len(Place) + len(self._automata))
+            self._automata.append((bit, node.behind, automaton))
+        return bit
+
+    def symbols(self, text: str) -> list[Symbol]:
+        """The text as its scans read it, with what holds at its places."""
+        self.meter.spend((len(self._automata) + 1) * len(text) // _CHARS_A_STEP)
+        if text and not self._automata and text[-1] != "\n":
+            return [(_START, text[0]), *text[1:], (_END, "")]  # what follows comes to the same, more slowly
+        masks: dict[int, int] = defaultdict(int)
+        masks[0] |= _START
+        masks[len(text)] |= _END
+        if text.endswith("\n"):
+            masks[len(text) - 1] |= _LAST_LINE_FEED
+        for bit, behind, automaton in self._automata:
+            if behind:
+                holds = automaton.holds(_with_masks([*text, ""], masks))
+            else:
+                holds = automaton.holds(reversed(_with_masks(["", *text], masks)))
+                holds.reverse()
+            for place in compress(range(len(holds)), holds):
+                masks[place] |= bit
+        return _with_masks([*text, ""], masks)
+
+
+def _with_masks(chars: Sequence[str], masks: dict[int, int]) -> list[Symbol]:
+    symbols: list[Symbol] = list(chars)
+    for place, mask in masks.items():
+        symbols[place] = mask, chars[place]
+    return symbols
