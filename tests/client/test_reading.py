@@ -259,7 +259,7 @@ async def test_all_from_the_beginning(client: ESDBClient, server: Scripted) -> N
     assert options.count == 2**64 - 1
     assert options.filter is not None
     assert options.filter.event_type is not None
-    assert options.filter.event_type.regex == r"^(?!(?:\$.+)$)"
+    assert options.filter.event_type.regex == r"^(?!(?s:\$.+)\z)"
     assert options.filter.max == 32
 
 
@@ -284,11 +284,11 @@ async def test_all_from_a_position(client: ESDBClient, server: Scripted, backwar
 
 
 FILTERS: list[tuple[dict[str, Any], str, str, list[str]]] = [
-    ({"filter_include": ["Order", "Invoice"]}, "event_type", "^(?:(?:Order)|(?:Invoice))$", []),
-    ({"filter_include": ("A|B",)}, "event_type", "^(?:A|B)$", []),
-    ({"filter_include": ("A",), "filter_exclude": ("B",)}, "event_type", "^(?:A)$", []),
-    ({"filter_exclude": ("A", "B.*")}, "event_type", "^(?!(?:(?:A)|(?:B.*))$)", []),
-    ({"filter_include": ("o-.*",), "filter_by_stream_name": True}, "stream_identifier", "^(?:o-.*)$", []),
+    ({"filter_include": ["Order", "Invoice"]}, "event_type", r"^(?s:(?:Order)|(?:Invoice))\z", []),
+    ({"filter_include": ("A|B",)}, "event_type", r"^(?s:A|B)\z", []),
+    ({"filter_include": ("A",), "filter_exclude": ("B",)}, "event_type", r"^(?s:A)\z", []),
+    ({"filter_exclude": ("A", "B.*")}, "event_type", r"^(?!(?s:(?:A)|(?:B.*))\z)", []),
+    ({"filter_include": ("o-.*",), "filter_by_stream_name": True}, "stream_identifier", r"^(?s:o-.*)\z", []),
     ({"filter_include": ("o-", "p-"), "filter_by_prefix": True}, "event_type", "", ["o-", "p-"]),
     (
         {"filter_include": ("o-",), "filter_by_prefix": True, "filter_by_stream_name": True},
@@ -297,7 +297,7 @@ FILTERS: list[tuple[dict[str, Any], str, str, list[str]]] = [
         ["o-"],
     ),
     ({"filter_exclude": ("$", "o."), "filter_by_prefix": True}, "event_type", r"^(?!\$|o\.)", []),
-    ({"filter_exclude": (*DEFAULT_EXCLUDE_FILTER, "Snap.*")}, "event_type", r"^(?!(?:(?:\$.+)|(?:Snap.*))$)", []),
+    ({"filter_exclude": (*DEFAULT_EXCLUDE_FILTER, "Snap.*")}, "event_type", r"^(?!(?s:(?:\$.+)|(?:Snap.*))\z)", []),
 ]
 
 
@@ -388,7 +388,7 @@ async def test_commit_position(client: ESDBClient, server: Scripted) -> None:
     assert options.count == 1
     assert options.filter is not None
     assert options.filter.event_type is not None
-    assert options.filter.event_type.regex == r"^(?!(?:\$.+)$)"
+    assert options.filter.event_type.regex == r"^(?!(?s:\$.+)\z)"
 
 
 async def test_commit_position_of_an_empty_database(client: ESDBClient, server: Scripted) -> None:

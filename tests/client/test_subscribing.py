@@ -58,7 +58,7 @@ async def test_all_from_the_beginning(client: ESDBClient, server: Scripted) -> N
     assert options.resolve_links is False
     assert options.filter is not None
     assert options.filter.event_type is not None
-    assert options.filter.event_type.regex == r"^(?!(?:\$.+)$)"
+    assert options.filter.event_type.regex == r"^(?!(?s:\$.+)\z)"
     assert (options.filter.max, options.filter.checkpoint_interval_multiplier) == (32, 1)
     assert options.uuid_option is not None
     assert options.uuid_option.string is not None

@@ -37,7 +37,7 @@ def passes(filter: Filter | None, text: str) -> bool:
     if filter.prefixes:
         assert not filter.regex
         return text.startswith(filter.prefixes)
-    return re.search(filter.regex, text) is not None
+    return re.search(filter.regex.replace(r"\z", r"\Z"), text) is not None
 
 
 @pytest.mark.parametrize(
@@ -58,6 +58,9 @@ def passes(filter: Filter | None, text: str) -> bool:
         (["Straße|Größe"], ["Straße", "Größe"], ["Strasse", "StraßeX"]),
         (["a+b|c*", "d?"], ["ab", "aab", "c", "ccc", "d", ""], ["abX", "Xab", "dd"]),
         (["^Order$", "^Invoice"], ["Order", "Invoice"], ["OrderX", "InvoiceX"]),
+        (["Order", "Invoice$"], ["Order", "Invoice"], ["Order\n", "Invoice\n", "\nOrder", "Order\nInvoice"]),
+        (["(?m:^Order$)"], ["Order"], ["Order\n", "a\nOrder", "Order\na"]),
+        (["Order.*"], ["Order\n", "Order\n\na\n"], ["\nOrder"]),
     ],
 )
 def test_include(include: list[str], matching: list[str], others: list[str]) -> None:
@@ -72,7 +75,7 @@ def test_include(include: list[str], matching: list[str], others: list[str]) -> 
 
 def test_the_default_hides_what_servers_write_and_nothing_that_applications_write() -> None:
     filter = made(exclude=DEFAULT_EXCLUDE_FILTER)
-    for text in ("$metadata", "$>", "$streamDeleted", "$$", "$x"):
+    for text in ("$metadata", "$>", "$streamDeleted", "$$", "$x", "$a\n", "$a\nb", "$\n"):
         assert not passes(filter, text)
     applications = ["OrderCreated", "PersistentConfig1", "PersistentConfig", "Order$", "a$b", "", "$", " $x", "SystemX"]
     assert [text for text in applications if not passes(filter, text)] == []
@@ -137,10 +140,10 @@ PATTERN = st.sampled_from(
 )
 
 
-@given(patterns=st.lists(PATTERN, min_size=1, max_size=4), text=st.text(alphabet="abcxyz", max_size=4))
+@given(patterns=st.lists(PATTERN, min_size=1, max_size=4), text=st.text(alphabet="abcxyz\n", max_size=4))
 @some
 def test_patterns_match_the_whole_text_each_for_itself(patterns: list[str], text: str) -> None:
-    expected = any(re.fullmatch(pattern, text) for pattern in patterns)
+    expected = any(re.fullmatch(pattern, text, re.DOTALL) for pattern in patterns)
     assert passes(made(include=patterns), text) == expected
     assert passes(made(exclude=patterns), text) != expected
 
@@ -149,12 +152,12 @@ def test_expressions_are_the_servers() -> None:
     """What Python cannot parse is none of our business."""
     filter = made(include=[r"(?<name>\p{Lu}\w+)", "(unclosed"])
     assert filter is not None
-    assert filter.regex == r"^(?:(?:(?<name>\p{Lu}\w+))|(?:(unclosed))$"
+    assert filter.regex == r"^(?s:(?:(?<name>\p{Lu}\w+))|(?:(unclosed))\z"
 
 
 def test_how_often_to_tell_where_it_is() -> None:
     filter = make_filter(exclude=["a"], include=(), by_stream_name=True, by_prefix=False, window=100, interval=7)
-    assert filter == Filter(True, regex="^(?!(?:a)$)", window=100, interval=7)
+    assert filter == Filter(True, regex=r"^(?!(?s:a)\z)", window=100, interval=7)
     prefixes = make_filter(exclude=(), include=["a"], by_stream_name=False, by_prefix=True, window=100, interval=7)
     assert prefixes == Filter(False, prefixes=("a",), window=100, interval=7)
 

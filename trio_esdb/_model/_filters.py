@@ -18,6 +18,8 @@ DEFAULT_EXCLUDE_FILTER = (ESDB_SYSTEM_EVENTS_REGEX,)
 """The default of ``filter_exclude``: it excludes system events, and no event that an application may have written."""
 
 _SYSTEM_EVENTS_PREFIX = "$"
+_END = r"\z"
+"""The end of the text in .NET's patterns. ``$`` also matches in front of a line feed at the end."""
 
 
 class Filter(NamedTuple):
@@ -45,9 +47,10 @@ def make_filter(
     """Make the filter for these arguments, or None if every event passes.
 
     If ``include`` has patterns, ``exclude`` is ignored. A pattern is a regular expression that must match the whole
-    event type or stream name. With ``by_prefix`` it is a plain prefix instead; there ``ESDB_SYSTEM_EVENTS_REGEX`` in
-    ``exclude``, which is the default, means the prefix ``$``. Regular expressions are not compiled here, because the
-    server reads them by the rules of .NET. It answers a pattern that it cannot parse with an error.
+    event type or stream name; ``.`` matches line feeds as well. With ``by_prefix`` it is a plain prefix instead; there
+    ``ESDB_SYSTEM_EVENTS_REGEX`` in ``exclude``, which is the default, means the prefix ``$``. Regular expressions are
+    not compiled here, because the server reads them by the rules of .NET. It answers a pattern that it cannot parse
+    with an error.
     """
     included, excluded = _texts("filter_include", include), _texts("filter_exclude", exclude)
     if by_prefix:
@@ -57,11 +60,11 @@ def make_filter(
     if included and by_prefix:
         return Filter(by_stream_name, prefixes=included, window=window, interval=interval)
     if included:
-        regex = f"^(?:{_alternatives(included)})$"
+        regex = f"^(?s:{_alternatives(included)}){_END}"
     elif by_prefix:
         regex = f"^(?!{'|'.join(map(re.escape, excluded))})"
     else:
-        regex = f"^(?!(?:{_alternatives(excluded)})$)"
+        regex = f"^(?!(?s:{_alternatives(excluded)}){_END})"
     return Filter(by_stream_name, regex=regex, window=window, interval=interval)
 
 

@@ -73,7 +73,7 @@ def error_from(operation: Operation, outcome: Outcome, address: str) -> errors.S
     text = outcome.message or f"status {outcome.status.name}, without a text"
     trailers = outcome.trailers
     kind = _kind(operation, outcome)
-    if outcome.message.startswith(_UNMAPPED) and not outcome.local:
+    if outcome.message.removesuffix(".") == _UNMAPPED and not outcome.local:
         text += _hint(operation)
     facts: dict[str, Any] = {}
     if kind is errors.ExpectedPositionError:

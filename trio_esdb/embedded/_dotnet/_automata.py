@@ -26,9 +26,9 @@ from typing import TypeAlias
 from ._charsets import CharSet
 from ._pattern_tree import Anchor, Chars, Choice, Look, Node, Place, Repeat, Series
 
-_MAX_WORK = 300_000
-"""Steps that may be visited for one text. They take some 60 ms."""
-_CHARS_A_STEP = 4
+_MAX_WORK = 200_000
+"""Steps that may be visited for one text. They take some 30 ms, and 80 ms where each looks up a category."""
+_CHARS_A_STEP = 8
 """Characters that are read from the table in the time of a step."""
 _MAX_KEPT = 30_000
 """Entries of all tables of a pattern together, some 3 MB."""
@@ -49,7 +49,7 @@ class Meter:
 
     def __init__(self) -> None:
         self.work = 0
-        """Steps visited since the text began."""
+        """Steps visited for the present text."""
         self.round = 0
         """Grows when too much was kept, and then every table starts afresh."""
         self._kept = 0

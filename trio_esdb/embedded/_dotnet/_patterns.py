@@ -21,24 +21,27 @@ class Pattern:
     """A regular expression, ready to be searched for. Raises BadPattern, of which UnsupportedPattern is a kind."""
 
     def __init__(self, pattern: str) -> None:
+        self.work = 0
+        """What all searches cost until now: 200 ns each, roughly. Whoever searches in turns may set it back to 0."""
         self._looks = Looks()
         node = parse(utf16_units(pattern))
         heads, rest = _split(node)
         self._heads = [(Automaton(head.part, self._looks, anchored=True), not head.negated) for head in heads]
         self._rest = Automaton(rest, self._looks, anchored=rest is not node)
 
-    @property
-    def work(self) -> int:
-        """What the last search cost: 200 ns each, roughly."""
-        return self._looks.meter.work
-
     def search(self, text: str) -> bool:
         """Whether the text has a match. Raises TooMuchWork for a text that would take too long."""
-        if len(text) > MAX_TEXT:
-            raise TooMuchWork
-        self._looks.meter.work = 0
-        symbols = self._looks.symbols(utf16_units(text))
-        return all(head.finds(symbols) is wanted for head, wanted in self._heads) and self._rest.finds(symbols)
+        meter = self._looks.meter
+        meter.work = 0
+        try:
+            if len(text) > MAX_TEXT:
+                raise TooMuchWork
+            symbols = self._looks.symbols(utf16_units(text))
+            return all(head.finds(symbols) is wanted for head, wanted in self._heads) and self._rest.finds(symbols)
+        except TooMuchWork:
+            raise TooMuchWork(f"{len(text)} characters that begin with {text[:40]!r}") from None
+        finally:
+            self.work += meter.work
 
 
 def _split(node: Node) -> tuple[list[Look], Node]:

@@ -18,6 +18,11 @@ def handler_failed() -> Failure:
     return Failure(Status.UNKNOWN, "Exception was thrown by handler.")
 
 
+def pattern_refused(reason: str) -> Failure:
+    """A filter's pattern, which a real node may take, is too much for this one. The status is that of a bad pattern."""
+    return Failure(Status.UNKNOWN, f"Exception was thrown by handler. The embedded node {reason}.")
+
+
 def incomplete_message() -> Failure:
     """The client sent no request where one is due."""
     return Failure(Status.INTERNAL, "Incomplete message.")

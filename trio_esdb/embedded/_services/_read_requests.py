@@ -16,9 +16,16 @@ from trio_esdb_proto.event_store.client.streams import (
     ReadReqOptionsStreamOptions,
 )
 
-from .._store import LAST_NUMBER, BadPattern, Filter, prefix_filter, regex_filter
+from .._store import LAST_NUMBER, BadPattern, Filter, UnsupportedPattern, prefix_filter, regex_filter
 from ._expectations import END, OutOfRange, revision_of
-from ._failures import handler_failed, invalid_combination, not_valid, nothing_chosen, uuid_option_missing
+from ._failures import (
+    handler_failed,
+    invalid_combination,
+    not_valid,
+    nothing_chosen,
+    pattern_refused,
+    uuid_option_missing,
+)
 from ._unary import parse
 
 PAGE = 32
@@ -177,6 +184,8 @@ def _filter(target: Literal["stream", "type"], expression: ReadReqOptionsFilterO
         return prefix_filter(target, expression.prefix)
     try:
         return regex_filter(target, expression.regex)
+    except UnsupportedPattern as exc:
+        raise pattern_refused(f"does not support this in a filter's regular expression: {exc}") from None
     except BadPattern:
         raise handler_failed() from None
 

@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 from trio_esdb._transport._serving import AsyncHandler, Failure, ServerCall
 
-from .._store import AllPage, BeyondEnd, InvalidPosition, Record, StreamDeleted, StreamPage
+from .._store import AllPage, BeyondEnd, InvalidPosition, Record, StreamDeleted, StreamPage, TooMuchWork
 from ._context import NodeContext
 from ._events import EventEncoder, first_stream_position, last_stream_position, stream_not_found
-from ._failures import never_answered, stream_deleted, unexpected_result
+from ._failures import never_answered, pattern_refused, stream_deleted, unexpected_result
 from ._read_requests import PAGE, AllSource, Position, ReadPlan, StreamSource, read_plan
 from ._response_writer import ResponseWriter
 from ._subscribing import subscribe
@@ -33,6 +33,9 @@ def read_method(context: NodeContext) -> AsyncHandler:
         except Failure:
             await writer.flush()
             raise
+        except TooMuchWork as exc:
+            await writer.flush()
+            raise pattern_refused(f"takes too long to match the filter's regular expression with {exc}") from None
         await writer.flush()
 
     return AsyncHandler(run)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from .._store import LAST_NUMBER, AllPage, InvalidPosition, Record, StreamDeleted, is_hidden_from_all
+from .._store import LAST_NUMBER, AllPage, InvalidPosition, Record, StreamDeleted, TooMuchWork, is_hidden_from_all
 from ._context import NodeContext
 from ._events import DELETED_TYPE, EventEncoder, checkpoint
 from ._expectations import END
@@ -30,6 +30,10 @@ async def subscribe(context: NodeContext, plan: ReadPlan, encoder: EventEncoder,
     else:
         subscription = _Filtered(context, plan.source, plan.source.wanted, encoder, writer)
     await subscription.run()
+
+
+_LIVE_WORK = 25_000
+"""What matching may cost in the writer's own step (see `Filter.take_work`). The rest is left to catching up."""
 
 
 class _ToStream(Subscription):
@@ -165,10 +169,20 @@ class _Filtered(_ToAll):
         self._said: Place | None = None
 
     def written(self, records: Sequence[Record]) -> None:
-        matches, interval = self._wanted.filter.matches, self._wanted.interval
+        filter, interval = self._wanted.filter, self._wanted.interval
+        filter.take_work()
+        work = 0
         for record in records:
-            if not is_hidden_from_all(record.stream) and matches(record):
-                self.put(record, is_event=True)
+            if not is_hidden_from_all(record.stream):
+                try:
+                    if filter.matches(record):
+                        self.put(record, is_event=True)
+                except TooMuchWork:
+                    work = _LIVE_WORK  # catching up will raise it again, in the subscriber's own task
+                work += filter.take_work()
+                if work > _LIVE_WORK:
+                    self.skip(record)
+                    break
             self._considered_live += 1
             if self._considered_live >= interval:
                 self._considered_live = 0

@@ -108,6 +108,14 @@ class Subscription(ABC):
         if len(self._items) > PAGE and (self._catching_up or self.writer.waiting):
             self._items.popleft()
 
+    def skip(self, record: Record) -> None:
+        """Leave this record and those after it to catching up: leave a gap in the row, and an item that shows it."""
+        if self._parked is not None:
+            self._parked.set()
+            self._parked = None
+        self._came += 2
+        self._items.append((self._came, record, False))
+
     def send_checkpoint(self, place: Place) -> None:
         """Tell the client how far the subscription is; only filtered ones do."""
         return

@@ -5,7 +5,7 @@ Pure: no I/O, no clock, no chance. The same calls give the same positions.
 
 from __future__ import annotations
 
-from ._filters import BadPattern, Filter, Target, prefix_filter, regex_filter
+from ._filters import BadPattern, Filter, Target, TooMuchWork, UnsupportedPattern, prefix_filter, regex_filter
 from ._first_events import write_first_events
 from ._metadata import Acl, StreamMetadata
 from ._names import (
@@ -63,6 +63,8 @@ __all__ = [
     "StreamMetadata",
     "StreamPage",
     "Target",
+    "TooMuchWork",
+    "UnsupportedPattern",
     "Written",
     "WrongExpectation",
     "is_hidden_from_all",
