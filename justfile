@@ -1,5 +1,5 @@
-# Everything one does with this project. Each recipe makes .venv, or brings it up to date with pyproject.toml, by itself;
-# all that must be on the machine is Python 3.11 or newer with pip.
+# The commands of this project. Each recipe makes .venv first, or updates it if pyproject.toml has changed. The machine
+# needs only Python 3.11 or newer with pip.
 
 set positional-arguments
 
@@ -10,11 +10,11 @@ pytest := python + " -m pytest"
 default:
     @just --list --unsorted
 
-# An embedded node, a writer and a subscriber; `--address 'esdb://HOST:PORT?Tls=false'` shows the same on a real server
+# Show an embedded node, a writer and a subscriber; with `--address 'esdb://HOST:PORT?Tls=false'`, use a server instead
 demo *options: (_venv "user" ".[cli]")
     @{{ python }} -m trio_esdb demo "$@"
 
-# The whole test suite with branch coverage; with arguments for pytest only what they say
+# Run all tests with branch coverage; with arguments, run pytest with these arguments only
 test *options: _dev
     {{ pytest }} {{ if options == "" { "--numprocesses=2 --cov" } else { '"$@"' } }}
 
@@ -25,27 +25,27 @@ check: _dev && gen-check docs-check docs
     {{ python }} -m mypy
     {{ python }} .venv/bin/lint-imports --no-logo
 
-# Write gen/trio_esdb_proto anew from protos/
+# Generate gen/trio_esdb_proto from protos/
 gen: _dev
     {{ python }} protos/generate.py
 
-# Compare gen/trio_esdb_proto with what protos/ gives
+# Check that gen/trio_esdb_proto is what protos/ generates
 gen-check: _dev
     {{ python }} protos/generate.py --check
 
-# An embedded node on TCP until Ctrl-C, e.g. `just serve --host 127.0.0.1 --port 2113`
+# Run an embedded node on TCP until Ctrl-C, e.g. `just serve --host 127.0.0.1 --port 2113`
 serve *options: (_venv "user" ".[cli]")
     @{{ python }} -m trio_esdb serve "$@"
 
-# The recorded conversations of a real node, replayed against the embedded one, or against a fresh node at HOST:PORT
+# Replay the recorded conversations of a real node against the embedded node, or against a fresh node at HOST:PORT
 conformance address="": _dev
     {{ if address == "" { "" } else { "ESDB_TEST_URI='esdb://" + address + "?Tls=false'" } }} {{ pytest }} tests/conformance
 
-# Measure against other clients and write benchmarks/RESULTS.md
+# Compare the speed with that of other clients and write benchmarks/RESULTS.md
 bench *options: _bench
     {{ python }} -m benchmarks "$@"
 
-# The same in two minutes, for a first answer
+# Do a short benchmark, which takes two minutes
 bench-quick *options: _bench
     {{ python }} -m benchmarks --quick "$@"
 
@@ -53,7 +53,7 @@ bench-quick *options: _bench
 bench-versus checkout *options: _bench
     {{ python }} -m benchmarks.versus "$@"
 
-# Run the documentation's examples and follow its links
+# Run the examples of the documentation and check its links
 docs-check: _dev
     {{ pytest }} -q tests/repo/test_examples.py tests/repo/test_links.py
 
@@ -65,7 +65,7 @@ _dev: (_venv "dev" ".[cli]" "--group" "dev")
 
 _bench: (_venv "bench" ".[cli]" "--group" "bench")
 
-# Make .venv if there is none, and install the project editable with `what` unless the stamp says that this was done
+# Make .venv if there is none, and install the project in editable mode with `what`, unless the stamp says it is done
 [no-exit-message]
 _venv stamp +what:
     #!/bin/sh
@@ -90,7 +90,7 @@ _venv stamp +what:
         echo "making .venv with $("$found" --version)" >&2
         if "$found" -c 'import ensurepip' 2>/dev/null; then
             "$found" -m venv --clear .venv
-        else  # Debian keeps ensurepip apart; any pip can fill an environment
+        else  # Debian has ensurepip in another package; any pip can install into an environment
             "$found" -m venv --clear --without-pip .venv
             "$found" -m pip --python .venv install --quiet pip
         fi

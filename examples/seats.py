@@ -1,7 +1,7 @@
-"""Deciding on what has happened so far: clerks sell the last seats of a room, and no seat twice.
+"""Decisions that must not conflict: several clerks sell the last seats of a room, and no seat is sold twice.
 
-A clerk reads the room's stream, decides, and appends on the condition that nothing was added meanwhile. If another
-clerk was faster the append fails, and the decision is made again on the new facts.
+A clerk reads the stream of the room, decides, and appends with an expected position. If another clerk was faster, the
+append fails, and the clerk reads and decides again.
 
     python examples/seats.py [ADDRESS]
 """
@@ -19,7 +19,7 @@ SEATS = 3
 
 
 async def sold(client: ESDBClient) -> list[str]:
-    """Who has a seat, in the order of the stream."""
+    """Return the guests that have a seat, in the order of the stream."""
     try:
         return [event.data.decode() for event in await client.get_stream_events(ROOM)]
     except StreamNotFoundError:
@@ -27,7 +27,7 @@ async def sold(client: ESDBClient) -> list[str]:
 
 
 async def sell(client: ESDBClient, guest: str) -> bool:
-    """Sell a seat to a guest if there is one left."""
+    """Sell a seat to a guest if one is left."""
     while True:
         guests = await sold(client)
         if len(guests) == SEATS:

@@ -1,6 +1,6 @@
-"""Testing an application: a node for each test, and days that take no time.
+"""A test of an application, with its own node and with days that pass at once.
 
-pytest examples/test_reminders.py          with pytest-trio, and trio_mode = true in its settings
+pytest examples/test_reminders.py          needs pytest-trio, and trio_mode = true in the settings of pytest
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ DAY = 24 * 60 * 60
 
 
 async def remind(client: ESDBClient) -> None:
-    """The application: a reminder three days after each order that was not paid by then."""
+    """The application: it sends a reminder three days after an order, unless the order is paid."""
 
     async def wait_for_payment(order: str) -> None:
         await trio.sleep(3 * DAY)

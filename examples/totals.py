@@ -1,7 +1,7 @@
-"""A view of what has happened, kept up to date: the total of every customer, by a subscription to all streams.
+"""A view that is kept up to date: the total of each customer, from a subscription to all streams.
 
-The view knows the position of the last event it has taken in. Kept together with the totals, as in one transaction of a
-database, it makes each event count once, however often the program stops and starts again.
+The view stores the position of the last event that it has counted, together with the totals. If both are stored in one
+transaction of a database, each event counts exactly once, however often the program stops and starts again.
 
     python examples/totals.py [ADDRESS]
 """
@@ -20,14 +20,14 @@ from trio_esdb import ESDBClient, NewEvent, StreamState
 
 @dataclass
 class Totals:
-    """What every customer has paid, up to a position in the log of all events."""
+    """What each customer has paid, up to a position in the log of all streams."""
 
     position: int | None = None
     paid: Counter[str] = field(default_factory=Counter)
 
 
 async def keep_up(client: ESDBClient, totals: Totals, enough: int) -> None:
-    """Take in payments until so much was paid in all."""
+    """Count payments until the sum of all is large enough."""
     payments = client.subscribe_all_events(totals.position, filter_include=["OrderPaid"])
     async with payments as events:
         async for event in events:
