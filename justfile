@@ -59,7 +59,7 @@ docs-check: _dev
 
 # Build the pages and the API reference; docs/_build/html/docs/index.html is the first page
 docs: (_venv "docs" ".[cli]" "--group" "docs")
-    {{ python }} -m sphinx -q --nitpicky --fail-on-warning --keep-going -b html -c docs . docs/_build/html
+    {{ python }} -m sphinx -q --fresh-env --nitpicky --fail-on-warning --keep-going -b html -c docs . docs/_build/html
 
 _dev: (_venv "dev" ".[cli]" "--group" "dev")
 

@@ -7,6 +7,7 @@ import sys
 from importlib import metadata
 from pathlib import Path
 
+from sphinx.application import Sphinx
 from sphinx.pycode import ModuleAnalyzer
 
 import trio_esdb
@@ -54,19 +55,21 @@ intersphinx_mapping = {
 
 
 def find_attribute_docstrings(module: object) -> None:
-    """Let autodoc find the docstrings of attributes, which Python does not keep.
+    """Let autodoc find the docstrings of attributes, constants and type aliases, which Python does not keep.
 
-    autodoc looks for them in the source of the module that a class names as its own. Public classes name the public
-    module, but their source is in private ones.
+    autodoc looks for them in the source of the public module, but they are in the source of private ones.
     """
     public = ModuleAnalyzer.for_module(module.__name__)
     public.analyze()
-    classes = {name for name in module.__all__ if inspect.isclass(getattr(module, name))}
     for name in [name for name in sys.modules if name.startswith("trio_esdb._")]:
         private = ModuleAnalyzer.for_module(name)
         private.analyze()
-        public.attr_docs.update({key: text for key, text in private.attr_docs.items() if key[0] in classes})
-        public.tagorder.update({key: order for key, order in private.tagorder.items() if key.split(".")[0] in classes})
+        for (owner, attribute), text in private.attr_docs.items():
+            if (owner or attribute) in module.__all__:
+                public.attr_docs[owner, attribute] = text
+        for attribute, order in private.tagorder.items():
+            if attribute.partition(".")[0] in module.__all__:
+                public.tagorder[attribute] = order
 
 
 for module in (trio_esdb, trio_esdb.embedded):
@@ -74,3 +77,21 @@ for module in (trio_esdb, trio_esdb.embedded):
         if inspect.isclass(getattr(module, name)):
             getattr(module, name).__module__ = module.__name__
     find_attribute_docstrings(module)
+
+
+def setup(app: Sphinx) -> None:
+    """Keep the docstrings of attributes as they are.
+
+    napoleon takes the words before a colon in their first line for a type.
+    """
+    kept: dict[str, list[str]] = {}
+
+    def keep(_app: Sphinx, what: str, name: str, _value: object, _options: object, lines: list[str]) -> None:
+        if what in ("attribute", "data", "property"):
+            kept[name] = list(lines)
+
+    def restore(_app: Sphinx, _what: str, name: str, _value: object, _options: object, lines: list[str]) -> None:
+        lines[:] = kept.pop(name, lines)
+
+    app.connect("autodoc-process-docstring", keep, priority=1)
+    app.connect("autodoc-process-docstring", restore, priority=999)

@@ -16,10 +16,14 @@ import trio
 
 
 class ESDBError(Exception):
-    """The base class of all errors of this library. They can be copied and pickled."""
+    """The base class of all errors of this library. They can be copied and pickled.
+
+    Attributes:
+        applied (bool | None): For a call that writes: False if the server has certainly not written anything, None if
+            it may have.
+    """
 
     applied: bool | None = None
-    """For a call that writes: False if the server has certainly not done it, None if that is not known."""
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild, (type(self), self.args, self.__dict__)
@@ -97,8 +101,8 @@ class ServerError(ESDBError):
         self.applied = applied
 
 
-class _Said(TypedDict, total=False):
-    """The arguments of ServerError, for the classes that add some."""
+class _ServerErrorArguments(TypedDict, total=False):
+    """The keyword arguments of ServerError, for the classes that have more of them."""
 
     status: str
     details: str
@@ -142,8 +146,8 @@ class StreamNotFoundError(ServerError):
         stream_name (str): The name of the stream.
     """
 
-    def __init__(self, message: str, *, stream_name: str = "", **said: Unpack[_Said]) -> None:
-        super().__init__(message, **said)
+    def __init__(self, message: str, *, stream_name: str = "", **arguments: Unpack[_ServerErrorArguments]) -> None:
+        super().__init__(message, **arguments)
         self.stream_name = stream_name
 
 
@@ -157,8 +161,8 @@ class StreamDeletedError(ServerError):
         stream_name (str): The name of the stream.
     """
 
-    def __init__(self, message: str, *, stream_name: str = "", **said: Unpack[_Said]) -> None:
-        super().__init__(message, **said)
+    def __init__(self, message: str, *, stream_name: str = "", **arguments: Unpack[_ServerErrorArguments]) -> None:
+        super().__init__(message, **arguments)
         self.stream_name = stream_name
 
 
@@ -171,9 +175,14 @@ class ServerTooLargeError(ServerError, TooLargeError):
     """
 
     def __init__(
-        self, message: str, *, limit: int | None = None, size: int | None = None, **said: Unpack[_Said]
+        self,
+        message: str,
+        *,
+        limit: int | None = None,
+        size: int | None = None,
+        **arguments: Unpack[_ServerErrorArguments],
     ) -> None:
-        ServerError.__init__(self, message, **said)
+        ServerError.__init__(self, message, **arguments)
         self.limit = limit
         self.size = size
 
@@ -201,8 +210,10 @@ class NotLeaderError(ServerError):
         leader (tuple[str, int] | None): Host and port of the leader, or None if the node does not know them.
     """
 
-    def __init__(self, message: str, *, leader: tuple[str, int] | None = None, **said: Unpack[_Said]) -> None:
-        super().__init__(message, **said)
+    def __init__(
+        self, message: str, *, leader: tuple[str, int] | None = None, **arguments: Unpack[_ServerErrorArguments]
+    ) -> None:
+        super().__init__(message, **arguments)
         self.leader = leader
 
 

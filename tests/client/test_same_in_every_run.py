@@ -1,5 +1,8 @@
-"""What the README promises about runs under a mock clock: the same calls give the same times, positions and ids, and with
-trio's scheduler seeded, as Hypothesis does it, so do the calls of several tasks."""
+"""The promises of the README about runs under a mock clock.
+
+The same calls give the same times, positions and ids. With a seeded scheduler, as under Hypothesis, this includes the
+calls of several tasks.
+"""
 
 from __future__ import annotations
 

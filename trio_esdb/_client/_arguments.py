@@ -10,7 +10,7 @@ from trio_esdb._errors import InvalidArgumentError, InvalidTypeError
 from trio_esdb._model import DEFAULT_EXCLUDE_FILTER, AppendResult, Checkpoint, StreamState
 
 ExpectedPosition = int | StreamState | None
-"""What ``expected_position`` may be: None for no stream yet, the position of its last event, or a ``StreamState``."""
+"""The type of ``expected_position``: a stream position, None for a stream without events, or a StreamState."""
 
 _MAX_POSITION = 2**63 - 1
 _MAX_COUNT = 2**31 - 1

@@ -37,7 +37,7 @@ from trio_esdb._transport import StreamingCall
 from trio_esdb._wire import PREFIX_SIZE, Outcome
 
 SubscriptionMessage = RecordedEvent | Checkpoint | CaughtUp | FellBehind
-"""What a subscription can give: events, and what else was asked for."""
+"""The messages of a subscription: events, and the other messages that were asked for."""
 
 _BATCH_SIZE = 64
 """Messages in a batch, at most: so many are handed over in one go."""
