@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 import trio
 
 from tests.support.events import ANY, ids, numbers, some, written
+from tests.support.versions import Server
 from trio_esdb import (
     AppendResult,
     ESDBClient,
@@ -23,7 +25,7 @@ from trio_esdb import (
 )
 
 
-async def test_a_new_stream(client: ESDBClient, stream: str) -> None:
+async def test_a_new_stream(client: ESDBClient, server: Server, stream: str) -> None:
     events = some(3)
     result = await client.append_events(stream, None, events)
     assert isinstance(result, AppendResult)
@@ -31,7 +33,8 @@ async def test_a_new_stream(client: ESDBClient, stream: str) -> None:
     found = await client.get_stream_events(stream)
     assert ids(found) == ids(events)
     assert numbers(found) == [0, 1, 2]
-    assert found[-1].commit_position == result == result.commit_position
+    assert result == result.commit_position
+    assert found[-1].commit_position == (result if server.stream_reads_tell_positions else None)
 
 
 async def test_going_on(client: ESDBClient, stream: str) -> None:
@@ -42,7 +45,7 @@ async def test_going_on(client: ESDBClient, stream: str) -> None:
     assert [r.stream_position for r in (first, second, third)] == [1, 3, 4]
 
 
-async def test_what_is_written_is_what_is_read(client: ESDBClient, stream: str) -> None:
+async def test_what_is_written_is_what_is_read(client: ESDBClient, server: Server, stream: str) -> None:
     events = [
         NewEvent("Plain", b'{"a":1}'),
         NewEvent("Binary", bytes(range(256)), content_type="application/octet-stream"),
@@ -58,10 +61,13 @@ async def test_what_is_written_is_what_is_read(client: ESDBClient, stream: str) 
     ]
     for event in found:
         assert event.stream_name == stream
-        assert event.commit_position is not None
-        assert event.prepare_position == event.commit_position
         assert event.recorded_at.utcoffset() == timedelta(0)
-    assert sorted(found, key=lambda e: e.commit_position or 0) == list(found)
+        assert event.prepare_position == event.commit_position
+    positions = [event.commit_position for event in found]
+    if server.stream_reads_tell_positions:
+        assert positions == sorted({position for position in positions if position is not None})
+    else:
+        assert positions == [None] * 6
 
 
 @pytest.mark.parametrize("name", ["with blanks ", "ünï😀", "a/b,c:d", "line\nfeed", "x" * 300])
@@ -176,7 +182,7 @@ async def test_one_of_many_wins(client: ESDBClient, stream: str) -> None:
     assert [error.actual for error in lost] == [1] * 19
 
 
-async def test_many_tasks_write_to_one_stream(client: ESDBClient, stream: str) -> None:
+async def test_many_tasks_write_to_one_stream(client: ESDBClient, server: Server, stream: str) -> None:
     results: list[AppendResult] = []
 
     async def write() -> None:
@@ -187,18 +193,22 @@ async def test_many_tasks_write_to_one_stream(client: ESDBClient, stream: str) -
         for _ in range(150):
             nursery.start_soon(write)
     assert sorted(r.stream_position or 0 for r in results) == list(range(750))
-    found = await client.get_stream_events(stream)
-    assert {(e.stream_position, e.commit_position) for e in found} == {
-        (r.stream_position, r.commit_position) for r in results
-    }
+    written = {r.stream_position: r.commit_position for r in results}
+    found = {e.stream_position: e.commit_position for e in await client.get_stream_events(stream)}
+    assert found == (written if server.stream_reads_tell_positions else dict.fromkeys(written))
 
 
-async def test_an_append_that_is_too_large(client: ESDBClient, stream: str) -> None:
+async def test_an_append_that_older_servers_find_too_large(client: ESDBClient, server: Server, stream: str) -> None:
+    events = [NewEvent("Large", bytes(300_000)) for _ in range(5)]
+    if server.largest_append > 1_500_000:
+        assert (await client.append_events(stream, None, events)).stream_position == 4
+        assert [len(event.data) for event in await client.get_stream_events(stream)] == [300_000] * 5
+        return
     with pytest.raises(ServerTooLargeError, match="1048576") as caught:
-        await client.append_events(stream, None, [NewEvent("Large", bytes(300_000)) for _ in range(5)])
+        await client.append_events(stream, None, events)
     error = caught.value
     assert isinstance(error, TooLargeError)
-    assert error.limit == 1_048_576
+    assert error.limit == server.largest_append
     assert error.status == "INVALID_ARGUMENT"
     assert error.trailers["exception"] == "maximum-append-size-exceeded"
     assert await client.get_stream_position(stream) is None
@@ -219,21 +229,24 @@ async def test_the_largest_append(client: ESDBClient, stream: str) -> None:
     assert [len(event.data) for event in found] == [130_000] * 8
 
 
-async def test_a_client_that_takes_less_than_what_is_there(address: str, stream: str) -> None:
-    async with ESDBClient(address, max_message_size=10_000) as careful:
+async def test_a_client_that_takes_less_than_what_is_there(new_client: Callable[..., ESDBClient], stream: str) -> None:
+    async with new_client(max_message_size=10_000) as careful:
         await careful.append_events(stream, None, [NewEvent("Large", bytes(50_000))])
         with pytest.raises(ResourceExhaustedError, match="10000 is the limit"):
             await careful.get_stream_events(stream)
         assert (await careful.append_events(stream, 0, some())).stream_position == 1
 
 
-async def test_an_event_of_the_result(client: ESDBClient, stream: str) -> None:
-    """What an append gives leads to the event, in its stream and among all."""
+async def test_an_event_of_the_result(client: ESDBClient, server: Server, stream: str) -> None:
+    """The result of an append leads to the event, in its stream and among all."""
     result = await client.append_events(stream, None, some(3))
     (last,) = await client.get_stream_events(stream, result.stream_position)
     async with client.read_all_events(result, filter_exclude=(), limit=1) as events:
         among_all = await events.receive()
     assert isinstance(among_all, RecordedEvent)
+    assert among_all.commit_position == result
+    if not server.stream_reads_tell_positions:
+        among_all = among_all.replace(commit_position=None, prepare_position=None)
     assert among_all == last
 
 

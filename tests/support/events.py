@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from trio_esdb import AppendResult, ESDBClient, EventChannel, NewEvent, RecordedEvent, StreamState
+from trio_esdb import AppendResult, ConsumerTooSlowError, ESDBClient, EventChannel, NewEvent, RecordedEvent, StreamState
 
 ANY = StreamState.ANY
 
@@ -17,6 +17,10 @@ def some(count: int = 1, type: str = "Happened") -> list[NewEvent]:
 
 def ids(events: Iterable[NewEvent | RecordedEvent]) -> list[Any]:
     return [event.id for event in events]
+
+
+def kinds(messages: Iterable[object]) -> list[type]:
+    return [type(message) for message in messages]
 
 
 def numbers(events: Iterable[RecordedEvent]) -> list[int]:
@@ -35,6 +39,32 @@ async def all_events(client: ESDBClient, **arguments: Any) -> list[RecordedEvent
     """What a read of all events gives."""
     async with client.read_all_events(**arguments) as events:
         return [event async for event in events]
+
+
+def own(stream: str) -> dict[str, Any]:
+    """A filter on all events that lets pass what is in streams whose names begin like this."""
+    return {"filter_include": [stream], "filter_by_stream_name": True, "filter_by_prefix": True}
+
+
+async def take_own(events: EventChannel[Any], stream: str, count: int) -> list[Any]:
+    """The next so many that belong to this stream, or to its metadata; others may come between them."""
+    found: list[Any] = []
+    while len(found) < count:
+        event = await events.receive()
+        if event.stream_name.endswith(stream):
+            found.append(event)
+    return found
+
+
+async def take_until_dropped(events: EventChannel[Any], count: int) -> list[Any]:
+    """The next so many, or fewer where the server ends the subscription of a slow consumer."""
+    found: list[Any] = []
+    try:
+        while len(found) < count:
+            found.append(await events.receive())
+    except ConsumerTooSlowError:
+        pass
+    return found
 
 
 async def take(events: EventChannel[Any], count: int) -> list[Any]:
