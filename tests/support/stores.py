@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import count as counted
 
 from trio_esdb.embedded._store import (
     ANY,
     NO_STREAM,
     AllPage,
+    Filter,
     Proposal,
     Record,
     Store,
     StreamPage,
     Written,
     WrongExpectation,
+    at_once,
 )
 
 NOW = 17_000_000_000_000_000
@@ -46,10 +49,27 @@ def written(outcome: Written | WrongExpectation) -> Written:
     return outcome
 
 
-def set_metadata(store: Store, stream: str, text: bytes, key: int = 10**6, now: int = NOW) -> Written:
-    """Write metadata by hand; ids are never the same, for they would count as written before."""
-    store.forget_ids()
-    return written(store.append("$$" + stream, ANY, [event(key, type="$metadata", data=text)], now))
+_fresh = counted(10**6)
+
+
+def set_metadata(store: Store, stream: str, text: bytes, *, is_json: bool = True, now: int = NOW) -> Written:
+    """Write metadata, each time with a new id."""
+    proposal = event(next(_fresh), type="$metadata", data=text, is_json=is_json)
+    return written(store.append("$$" + stream, ANY, [proposal], now))
+
+
+def read_all(
+    store: Store, commit: int, prepare: int, filter: Filter | None, count: int, window: int | None = None
+) -> AllPage:
+    """A page of the log."""
+    return at_once(store.read_all(commit, prepare, filter, count, window))
+
+
+def read_all_backwards(
+    store: Store, commit: int, prepare: int, filter: Filter | None, count: int, window: int | None = None
+) -> AllPage:
+    """A page of the log, backwards."""
+    return at_once(store.read_all_backwards(commit, prepare, filter, count, window))
 
 
 def numbers(page: StreamPage | Sequence[Record]) -> list[int]:
@@ -80,7 +100,7 @@ def metadata_texts(store: Store, stream: str) -> list[bytes]:
 
 
 def everything(store: Store) -> Iterable[Record]:
-    return store.read_all(0, 0, None, 10**6).records
+    return read_all(store, 0, 0, None, 10**6).records
 
 
 # -- the states of a stream called s

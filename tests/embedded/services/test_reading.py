@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import tracemalloc
+from collections.abc import Awaitable, Callable
 
 import pytest
+import trio
 
-from tests.support.peer import MAX, STREAMS, UNKNOWN, Peer, connected, kinds, read_request, types
+from tests.support.peer import MAX, STREAMS, UNKNOWN, Peer, connected, kinds, number_of, read_request, types
 from trio_esdb._wire import Limits, Status
 from trio_esdb.embedded import EmbeddedNode
 
@@ -138,6 +140,72 @@ async def test_what_no_node_would_answer_is_refused(peer: Peer) -> None:
     request = read_request(filter=types("a", window=0))
     text = f"{silence}the filter's window has a max of 0."
     await request_fails(peer, request, Status.INVALID_ARGUMENT, text)
+
+
+@pytest.mark.parametrize("subscribe", [False, True])
+async def test_windows_of_more_than_31_bits(peer: Peer, subscribe: bool) -> None:
+    text = (
+        "A real node never answers this request: the filter's window, or its checkpoint interval times the window, "
+        "is 2^31 or more."
+    )
+    for window, interval in ((2**31, 1), (2**32 - 1, 2)):
+        request = read_request(filter=types("a", window=window, interval=interval), subscribe=subscribe)
+        await request_fails(peer, request, Status.INVALID_ARGUMENT, text)
+    for window, interval in ((2**16, 2**15), (2, 2**31), (2**16, 2**16)):
+        request = read_request(filter=types("a", window=window, interval=interval), subscribe=subscribe)
+        if subscribe:
+            await request_fails(peer, request, Status.INVALID_ARGUMENT, text)
+        else:  # plain reads have no checkpoints
+            assert (await peer.ask(STREAMS + "Read", request))[1].ok
+    request = read_request(filter=types("a", window=2**31 - 1), subscribe=subscribe)
+    call = peer.call(STREAMS + "Read").send(request).half_close()
+    assert (await call.receive())["confirmation"] if subscribe else (await call.end()).ok
+
+
+async def turns_during(wait: Callable[[], Awaitable[object]]) -> int:
+    """How often another task ran meanwhile."""
+    turns = 0
+
+    async def run() -> None:
+        nonlocal turns
+        while True:
+            await trio.lowlevel.checkpoint()
+            turns += 1
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(run)
+        await wait()
+        nursery.cancel_scope.cancel()
+    return turns
+
+
+async def test_a_page_of_many_events_lets_others_run(peer: Peer) -> None:
+    for _ in range(50):
+        await fill(peer, "s", 1000)
+    few = await turns_during(peer.read(filter=types("nothing", window=1), count=1, at="end").end)
+    nothing = types("nothing", window=2**31 - 1)
+    assert await turns_during(peer.read(filter=nothing).end) >= few + 45
+    assert await turns_during(peer.read(filter=nothing, at="end", backwards=True).end) >= few + 45
+    call = peer.subscribe(filter=nothing)
+    assert await turns_during(lambda: call.some(3)) >= few + 45
+
+
+async def test_all_backwards_from_odd_positions(peer: Peer) -> None:
+    places = []
+    for _ in range(3):
+        told = (await peer.append("s", peer.event()))["success"]["position"]
+        places.append(told["commit_position"])
+
+    async def read(commit: int, prepare: int) -> list[int]:
+        messages, outcome = await peer.ask(STREAMS + "Read", read_request(at=(commit, prepare), backwards=True))
+        assert outcome.ok
+        return [number_of(message) for message in messages]
+
+    assert await read(places[2], places[2]) == [1, 0]
+    assert await read(places[2], places[2] - 1) == [0]
+    assert await read(places[2], 0) == [0]
+    for commit in range(1, 8):
+        assert await read(commit, 0) == await read(commit, commit) == []
 
 
 @pytest.mark.parametrize("at", [2**63, MAX - 1])

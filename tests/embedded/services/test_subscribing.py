@@ -219,6 +219,35 @@ async def test_the_checkpoint_that_says_nothing(peer: Peer) -> None:
     assert kinds(await call.some(1)) == [0]
 
 
+async def test_after_an_append_of_nothing_a_filtered_subscription_is_only_caught_up(peer: Peer) -> None:
+    last = (await peer.append("o", peer.event(type="Other")))["success"]["position"]["commit_position"]
+    nothing = (await peer.append("o"))["success"]["position"]["commit_position"]
+    assert nothing > last
+    for at in (last, nothing):
+        call = peer.subscribe(filter=types("Mine", window=1), at=(at, at))
+        assert kinds(await call.some(2)) == ["confirmation", "caught_up"]
+        assert await call.silence()
+
+
+async def test_a_position_after_the_end_of_the_log_is_waited_for(peer: Peer) -> None:
+    await fill(peer, "s", 3)
+    far = (await peer.append("s", peer.event()))["success"]["position"]["commit_position"] + 1000
+    plain, filtered = peer.subscribe(at=(far, far)), peer.subscribe(filter=types("T"), at=(far, far))
+    for call in (plain, filtered):
+        assert kinds(await call.some(2)) == ["confirmation", "caught_up"]
+    told, place_of = [], 0
+    while place_of <= far + 300:
+        place_of = (await peer.append("s", peer.event()))["success"]["position"]["commit_position"]
+        told.append(place_of)
+    wanted = [place for place in told if place > far]
+    assert 0 < len(wanted) < len(told)
+    for call in (plain, filtered):
+        events = [message for message in await call.some(len(wanted)) if "event" in message]
+        assert [m["event"]["event"]["commit_position"] for m in events] == wanted[: len(events)]
+        assert events
+    assert await plain.silence()
+
+
 async def test_a_checkpoint_before_anything_matched(peer: Peer) -> None:
     await fill(peer, "o", 25, type="Other")
     call = peer.subscribe(filter=types("Mine", window=10))

@@ -17,6 +17,7 @@ from tests.support.stores import (
     metadata_texts,
     never,
     only_metadata,
+    read_all,
     set_metadata,
     soft_deleted,
     store_with,
@@ -29,14 +30,15 @@ from trio_esdb.embedded._store import (
     LAST_NUMBER,
     NO_STREAM,
     STREAM_EXISTS,
+    TURN,
     NeverAnswered,
     Proposal,
     Record,
     Store,
     StreamDeleted,
     WrongExpectation,
+    at_once,
 )
-from trio_esdb.embedded._store._ids import RecentIds
 
 # For each state and expectation: the number of a new event, or the actual number of a wrong expectation, or DELETED.
 OUTCOMES: list[tuple[Callable[[], Store], int, int | tuple[int] | str]] = [
@@ -147,15 +149,10 @@ STRONG: list[tuple[int, Sequence[int], int | str]] = [
 ]
 
 
-@pytest.mark.parametrize("forgets", [False, True])
 @pytest.mark.parametrize(("expected", "keys", "outcome"), STRONG)
-def test_ids_that_stand_where_the_writer_says(
-    expected: int, keys: Sequence[int], outcome: int | str, forgets: bool
-) -> None:
+def test_ids_that_stand_where_the_writer_says(expected: int, keys: Sequence[int], outcome: int | str) -> None:
     store = store_with("s", 4)
     places = [record.position for record in everything(store)]
-    if forgets:  # this rule looks into the stream, so it outlives a restart
-        store.forget_ids()
     answer = store.append("s", expected, events(*keys), NOW)
     if outcome == "wrong":
         assert answer == WrongExpectation(expected, 3)
@@ -182,12 +179,6 @@ def test_one_id_twice_in_a_write() -> None:
     assert written(store.append("s", ANY, events(5, 5, 5), NOW)).number == 0
     assert written(store.append("s", 0, events(5), NOW)).number == 1
     assert written(store.append("s", 1, events(5), NOW)).number == 2
-
-
-def test_a_repeated_write_is_taken_for_new_once_its_ids_are_forgotten() -> None:
-    store = store_with("s", 2)
-    store.forget_ids()
-    assert written(store.append("s", ANY, many(2), NOW)).number == 3
 
 
 def test_repeated_writes_to_a_soft_deleted_stream() -> None:
@@ -321,14 +312,36 @@ def test_a_listener_may_stop_listening_while_it_is_called() -> None:
     assert heard == ["first", "second", "second"]
 
 
-def test_only_the_latest_ids_are_kept() -> None:
-    ids = RecentIds()
-    records = [Record("x" * 50_000, n, n, n, "T", b"", b"", True, NOW) for n in range(100)]
-    for record in records:
-        ids.add(record)
-    kept = [n for n, record in enumerate(records) if ids.get(record.id) is record]
-    assert kept == list(range(100 - 83, 100))  # 83 times 100,028 bytes are no more than eight megabytes
-    assert ids.get(0) is None
-    ids.add(records[0])  # forgotten, so it is new again
-    assert ids.get(records[0].id) is records[0]
-    assert ids.get(records[17].id) is None
+def test_the_last_position_is_that_of_the_last_event() -> None:
+    store = store_with("s", 1)
+    last = store.last_position
+    store.append("s", ANY, [], NOW)
+    assert store.last_position == last < store.end
+
+
+def test_a_large_append_is_written_in_turns_and_seen_whole() -> None:
+    store = store_with("s", 1)
+    heard: list[Record] = []
+    store.listen(heard.extend)
+    end = store.end
+    work = store.append_in_turns("s", 0, many(3 * TURN, 1), NOW)
+    told = []
+    for _ in work:
+        last, told = store.last_number("s"), [*told, len(heard)]
+        seen = len(read_all(store, 0, 0, None, 10**6).records)
+        assert (last, seen) in ((0, 1), (3 * TURN, 3 * TURN + 1))
+        assert (store.end == end) == (last == 0)
+    assert told == [0, 0, 0, TURN, 2 * TURN, 3 * TURN]
+    assert [record.number for record in heard] == list(range(1, 3 * TURN + 1))
+    assert store.last_number("s") == 3 * TURN
+
+
+def test_a_large_append_that_is_repeated_or_refused() -> None:
+    store = Store()
+    proposals = many(2 * TURN)
+    answer = written(at_once(store.append_in_turns("s", NO_STREAM, proposals, NOW)))
+    assert answer.position == store.last_position
+    assert at_once(store.append_in_turns("s", NO_STREAM, proposals, NOW)) == answer
+    assert store.append("s", NO_STREAM, proposals, NOW) == answer
+    assert store.append("s", ANY, proposals, NOW) == answer
+    assert store.append("s", 5, many(2 * TURN, 10**6), NOW) == WrongExpectation(5, 2 * TURN - 1)

@@ -209,6 +209,64 @@ def test_deleting_a_metastream_hides_nothing() -> None:
     assert visible(store, "s") == [2]
 
 
+def test_the_next_write_to_a_deleted_metastream_restores_it() -> None:
+    store = only_metadata()
+    store.delete("$$s", ANY, NOW)
+    with pytest.raises(StreamDeleted):
+        store.append("$$s", STREAM_EXISTS, events(8), NOW)
+    store.delete("$$s", ANY, NOW)
+    assert written(store.append("$$s", NO_STREAM, events(9), NOW)).number == 1
+    assert metadata_texts(store, "$$s") == [DELETING, DELETING, b'{"$tb":1}']
+    assert visible(store, "$$s") == [1]
+    # after another write a node no longer knows that it is deleted
+    store.delete("$$s", ANY, NOW)
+    store.append("t", ANY, events(10), NOW)
+    assert store.append("$$s", NO_STREAM, events(11), NOW) == WrongExpectation(NO_STREAM, 1)
+    assert written(store.append("$$s", STREAM_EXISTS, events(12), NOW)).number == 2
+    assert metadata_texts(store, "$$s")[3:] == [DELETING]
+
+
+def test_metadata_of_another_content_type_deletes_for_the_next_write() -> None:
+    store = living()
+    set_metadata(store, "s", DELETING, is_json=False)
+    assert visible(store, "s") == [0, 1, 2]
+    assert written(store.append("s", NO_STREAM, events(9), NOW)).number == 3
+    assert metadata_texts(store, "s") == [DELETING, b'{"$tb":3}']
+    assert visible(store, "s") == [3]
+
+
+def test_metadata_of_another_content_type_says_nothing_after_another_write() -> None:
+    store = living()
+    set_metadata(store, "s", DELETING, is_json=False)
+    store.append("t", 8, events(10), NOW)  # refused, but it counts
+    assert store.append("s", NO_STREAM, events(9), NOW) == WrongExpectation(NO_STREAM, 2)
+    assert written(store.append("s", 2, events(11), NOW)).number == 3
+    assert visible(store, "s") == [0, 1, 2, 3]
+
+
+def test_metadata_after_a_soft_delete_and_a_tombstone() -> None:
+    store = soft_deleted()
+    store.tombstone("s", ANY, NOW)
+    assert set_metadata(store, "s", b'{"a":1}').number == 1
+    assert metadata_texts(store, "s") == [DELETING, b'{"a":1}', b'{"a":1,"$tb":-9223372036854775808}']
+    assert set_metadata(store, "s", b"{}").number == 3
+    assert len(metadata_texts(store, "s")) == 4
+
+
+def test_the_name_of_a_stream_takes_time_in_proportion_to_its_length() -> None:
+    store = Store()
+    deep = "$" * 300_001  # a metastream of a metastream and so on, 150,000 times
+    assert written(store.append(deep, ANY, events(1), NOW)).number == 0
+    assert visible(store, deep) == [0]
+    assert store.last_number("$$" + deep) == -1
+    store.tombstone("$$$", ANY, NOW)
+    store.tombstone("$", ANY, NOW)
+    assert store.last_number("$$" + deep) == LAST_NUMBER
+    for name in (deep, "$$" + deep, "$$$"):
+        with pytest.raises(StreamDeleted):
+            store.read_stream(name, 0, 1, NOW)
+
+
 def test_a_tombstoned_metastream_says_nothing_any_more() -> None:
     store = living()
     set_metadata(store, "s", b'{"$maxCount":1}')
@@ -217,7 +275,7 @@ def test_a_tombstoned_metastream_says_nothing_any_more() -> None:
     with pytest.raises(StreamDeleted):
         store.append("$$s", ANY, events(9), NOW)
     before = store.end
-    with pytest.raises(NeverAnswered):
+    with pytest.raises(NeverAnswered, match="shuts down"):
         store.delete("s", ANY, NOW)
     assert store.end == before
 

@@ -5,16 +5,8 @@ from __future__ import annotations
 import pytest
 
 from tests.support.stores import NOW, SECOND, event, set_metadata, store_with, visible
-from trio_esdb.embedded._store import ANY, Acl, Store, StreamMetadata
-from trio_esdb.embedded._store._metadata import (
-    NO_METADATA,
-    SYSTEM_ACL,
-    USER_ACL,
-    Settings,
-    parse_metadata,
-    parse_settings,
-    undeleted,
-)
+from trio_esdb.embedded._store import ANY, StreamMetadata
+from trio_esdb.embedded._store._metadata import NO_METADATA, Acl, parse_metadata, undeleted
 
 ONE = StreamMetadata(max_count=1)
 
@@ -177,38 +169,3 @@ def test_metadata_is_in_force_at_once() -> None:
         assert store.metadata("s").max_count == count
     store.delete("s", ANY, NOW)
     assert store.metadata("s").is_deleted
-    store.tombstone("s", ANY, NOW)
-    assert store.metadata("s") == NO_METADATA
-
-
-SETTINGS: list[tuple[bytes, Settings]] = [
-    (b'{"$userStreamAcl":{"$r":"a"},"x":[1]}', Settings(user=Acl(read=("a",)))),
-    (b'{"$systemStreamAcl":{"$w":["b"]}}', Settings(system=Acl(write=("b",)))),
-    (b'{"$userStreamAcl":{"$r":"a"},"$systemStreamAcl":null}', Settings()),
-    (b"nonsense", Settings()),
-]
-
-
-@pytest.mark.parametrize(("text", "settings"), SETTINGS)
-def test_reading_settings(text: bytes, settings: Settings) -> None:
-    assert parse_settings(text) == settings
-
-
-def test_who_may_do_what() -> None:
-    store = Store()
-    assert store.acl("s") == USER_ACL
-    assert store.acl("$s") == SYSTEM_ACL
-    set_metadata(store, "s", b'{"$acl":{"$r":"ann","$w":[]}}')
-    assert store.acl("s") == Acl(("ann",), (), ("$all",), ("$all",), ("$all",))
-    store.append("$settings", ANY, [event(50, data=b'{"$userStreamAcl":{"$d":"bob","$r":"bob"}}')], NOW)
-    for _ in range(2):
-        assert store.acl("s") == Acl(("ann",), (), ("bob",), ("$all",), ("$all",))
-        assert store.acl("t").read == ("bob",)
-        assert store.acl("$s") == SYSTEM_ACL
-    store.append("$settings", ANY, [event(51, data=b'{"$systemStreamAcl":{"$d":"bob"}}')], NOW)
-    assert store.acl("t") == USER_ACL
-    assert store.acl("$s") == Acl(("$admins",), ("$admins",), ("bob",), ("$admins",), ("$admins",))
-    set_metadata(store, "settings", b'{"$acl":{"$r":"ann"}}')
-    assert store.acl("settings").read == ("ann",)
-    store.append("$settings", ANY, [event(52, data=b"?")], NOW)
-    assert store.acl("$s") == SYSTEM_ACL

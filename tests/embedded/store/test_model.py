@@ -10,7 +10,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from tests.support.stores import NOW, events, numbers, read_whole
+from tests.support.stores import NOW, events, numbers, read_all, read_all_backwards, read_whole
 from trio_esdb.embedded._store import (
     ANY,
     LAST_NUMBER,
@@ -192,9 +192,9 @@ class Machine(RuleBasedStateMachine):
 
     @invariant()
     def the_log_is_what_was_heard(self) -> None:
-        page = self.store.read_all(0, 0, None, 10**6)
+        page = read_all(self.store, 0, 0, None, 10**6)
         assert page.records == self.heard
-        backwards = self.store.read_all_backwards(self.store.end, self.store.end, None, 10**6)
+        backwards = read_all_backwards(self.store, self.store.end, self.store.end, None, 10**6)
         assert backwards.records == self.heard[::-1]
         places = [record.position for record in self.heard]
         assert places == sorted(set(places))

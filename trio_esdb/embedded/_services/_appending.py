@@ -9,7 +9,16 @@ from trio_esdb_proto.event_store.client import Empty
 from trio_esdb_proto.event_store.client.streams import AppendResp, AppendRespWrongExpectedVersion
 
 from .._dotnet._guids import BadGuid
-from .._store import ANY, STREAM_EXISTS, NeverAnswered, Proposal, StreamDeleted, Written, WrongExpectation
+from .._store import (
+    ANY,
+    STREAM_EXISTS,
+    NeverAnswered,
+    Proposal,
+    StreamDeleted,
+    Written,
+    WrongExpectation,
+    is_valid_stream,
+)
 from ._context import NodeContext
 from ._drafts import Draft, read_draft
 from ._expectations import END, OutOfRange, WriteOptions, read_write_options
@@ -24,9 +33,6 @@ from ._failures import (
 from ._protobuf import LENGTH, Malformed, field, read_fields, read_varint, varint
 
 MAX_APPEND_SIZE = 1024 * 1024
-
-NO_NAMES = ("", "$$")
-"""What no stream can be called."""
 
 _OPTIONS, _EVENT = 1, 2
 
@@ -61,7 +67,7 @@ def append_method(context: NodeContext) -> SyncHandler:
                 events.append(draft.accept())
             except (Malformed, BadGuid):
                 raise handler_failed() from None
-        if stream in NO_NAMES:
+        if not is_valid_stream(stream):
             raise handler_failed()
         try:
             outcome = context.store.append(stream, expected, events, context.now())

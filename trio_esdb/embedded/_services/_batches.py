@@ -18,8 +18,8 @@ from trio_esdb_proto.event_store.client import Status, StreamIdentifier, Uuid, U
 from trio_esdb_proto.event_store.client.streams import BatchAppendResp
 
 from .._dotnet._guids import BadGuid, to_halves
-from .._store import NeverAnswered, Proposal, StreamDeleted, WrongExpectation
-from ._appending import MAX_APPEND_SIZE, NO_NAMES, success
+from .._store import NeverAnswered, Proposal, StreamDeleted, WrongExpectation, is_valid_stream
+from ._appending import MAX_APPEND_SIZE, success
 from ._batch_messages import (
     BatchPart,
     bad_request,
@@ -192,7 +192,7 @@ class _Batches:
         elif part.final:
             del self._batches[identity]
             self._pending += 1
-            if batch.stream in NO_NAMES:
+            if not is_valid_stream(batch.stream):
                 raise _BadRequest(_NO_NAME)
             message = self._written(batch, BatchAppendResp(correlation_id=correlation, stream_identifier=named))
             self._replies.append(_Reply(message, submitted=True))

@@ -1,4 +1,4 @@
-"""The deadline that a batch brings: how long from now, by the node's clock."""
+"""The deadline of a batch: a duration, or a point in time by the node's clock."""
 
 from __future__ import annotations
 
@@ -13,11 +13,22 @@ _NANOS = 1_000_000_000
 
 
 class BadTime(ValueError):
-    """A duration or a timestamp outside protobuf's ranges; the message is .NET's."""
+    """A duration or a timestamp outside the ranges of protobuf. The message is .NET's."""
 
 
 def requested_seconds(options: WriteOptions, now: int) -> float:
-    """Seconds until the deadline, infinite without one. BadTime for one that cannot be."""
+    """The time from now until the deadline.
+
+    Args:
+        options: The options of the batch.
+        now: Ticks since the Unix epoch, by the node's clock.
+
+    Returns:
+        Seconds, not positive for a deadline that has passed; infinite without a deadline.
+
+    Raises:
+        BadTime: The duration or the timestamp is not a valid one.
+    """
     if options.duration is not None:
         seconds, nanos = options.duration
         lawful = abs(seconds) <= _MOST_SECONDS and abs(nanos) < _NANOS and seconds * nanos >= 0

@@ -6,8 +6,7 @@ from collections.abc import Callable
 
 from trio_esdb._transport._serving import SyncHandler
 
-from .._store import NeverAnswered, StreamDeleted, Written, WrongExpectation
-from ._appending import NO_NAMES
+from .._store import NeverAnswered, StreamDeleted, Written, WrongExpectation, is_valid_stream
 from ._context import NodeContext
 from ._expectations import OutOfRange, read_write_options
 from ._failures import delete_missed, handler_failed, never_answered, nothing_chosen, stream_deleted
@@ -43,7 +42,7 @@ def _method(context: NodeContext, write: Write, message: str) -> SyncHandler:
         except (Malformed, OutOfRange):
             raise handler_failed() from None
         stream = options.stream
-        if stream is None or stream in NO_NAMES:
+        if stream is None or not is_valid_stream(stream):
             raise handler_failed()
         try:
             outcome = write(stream, expected, context.now())

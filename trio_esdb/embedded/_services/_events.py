@@ -9,16 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from .._dotnet._guids import guid_text, to_halves
-from .._store import MalformedLink, Record
+from .._store import LINK_TYPE, MalformedLink, Record
 from ._expectations import END
 from ._protobuf import field, read_varint, varint
 
 _KEPT_SIZE = 4096
 _TEXT_ID = 40
 """The bytes that an id as text takes up, its field included."""
-
-LINK_TYPE = "$>"
-DELETED_TYPE = "$streamDeleted"
 
 _JSON = b"\x32\x20\x0a\x0ccontent-type\x12\x10application/json"
 _BYTES = b"\x32\x28\x0a\x0ccontent-type\x12\x18application/octet-stream"

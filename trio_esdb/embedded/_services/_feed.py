@@ -1,4 +1,4 @@
-"""New records to those who follow a stream or all of them."""
+"""New events go to those who follow their stream or all streams."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Follower = Callable[[Sequence[Record]], None]
 
 
 class Feed:
-    """Tells followers of each write at once, in the writer's own step; whoever follows another stream costs nothing."""
+    """Calls followers in the step of the write itself. Followers of other streams cost nothing."""
 
     def __init__(self, store: Store) -> None:
         self._of_stream: dict[str, dict[int, Follower]] = {}
@@ -19,7 +19,7 @@ class Feed:
         store.listen(self._written)
 
     def follow(self, stream: str | None, follower: Follower) -> Callable[[], None]:
-        """Call this with the new records of a stream (None: of all) after each write; returns what ends that."""
+        """Call this with the new events of a stream (None: of all streams) after each write; returns what ends that."""
         self._tickets += 1
         ticket = self._tickets
         followers = self._of_all if stream is None else self._of_stream.setdefault(stream, {})
@@ -37,7 +37,7 @@ class Feed:
             follower(records)
         if not self._of_stream:
             return
-        # A write is to one stream; what the node itself adds to it (metadata) follows at the end.
+        # A write is to one stream, and the metadata that the node writes because of it follows at the end.
         start = 0
         for stop in range(1, len(records) + 1):
             if stop == len(records) or records[stop].stream != records[start].stream:

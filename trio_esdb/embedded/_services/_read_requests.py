@@ -21,6 +21,7 @@ from ._expectations import END, OutOfRange, revision_of
 from ._failures import (
     handler_failed,
     invalid_combination,
+    never_answered,
     not_valid,
     nothing_chosen,
     pattern_refused,
@@ -31,6 +32,7 @@ from ._unary import parse
 PAGE = 32
 """Events that a node looks at in one step, and that a subscription's live buffer holds."""
 
+_MAX_WINDOW = 2**31 - 1
 _TYPE = "ReadReq+Types+Options"
 _FILTER_TYPE = f"{_TYPE}+Types+FilterOptions"
 
@@ -176,7 +178,10 @@ def _wanted(options: ReadReqOptionsFilterOptions, subscribe: bool) -> Wanted:
     if subscribe and not multiplier:
         raise handler_failed()
     window = PAGE if options.max is None else options.max
-    return Wanted(chosen, window, multiplier * window & 0xFFFF_FFFF)
+    interval = multiplier * window
+    if window > _MAX_WINDOW or (subscribe and interval > _MAX_WINDOW):
+        raise never_answered("the filter's window, or its checkpoint interval times the window, is 2^31 or more.")
+    return Wanted(chosen, window, interval)
 
 
 def _filter(target: Literal["stream", "type"], expression: ReadReqOptionsFilterOptionsExpression) -> Filter:

@@ -1,4 +1,11 @@
-"""Streams.Read: plain reads of a stream or of all, page by page; subscriptions are ``_subscribing``'s."""
+"""Streams.Read: plain reads of a stream or of all streams, page by page. Subscriptions are in ``_subscribing``.
+
+A read has a task of its own. It encodes a page, hands the messages to the transport in portions, and waits while the
+client takes none of them; what is encoded ahead of a client is a portion and what the transport holds for it. Between
+pages, and within pages that look at many events, other tasks have their turns.
+
+A read is not a snapshot: events written before its last page is read are read too.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +20,7 @@ from ._failures import never_answered, pattern_refused, stream_deleted, unexpect
 from ._read_requests import PAGE, AllSource, Position, ReadPlan, StreamSource, read_plan
 from ._response_writer import ResponseWriter
 from ._subscribing import subscribe
+from ._turns import in_turns
 from ._unary import only_request
 
 
@@ -42,7 +50,7 @@ def read_method(context: NodeContext) -> AsyncHandler:
 
 
 def encoder_for(context: NodeContext, plan: ReadPlan) -> EventEncoder:
-    """What turns records into the messages that this plan asks for."""
+    """The encoder of the messages that this plan asks for."""
 
     def resolve(link: Record) -> Record | None:
         return context.store.resolve(link, context.now())
@@ -104,7 +112,7 @@ async def _read_all(
         position = (context.store.end, context.store.end)
     left = plan.count
     while True:
-        page = _look_at_all(context, plan, source, position, kind)
+        page = await _look_at_all(context, plan, source, position, kind)
         left -= await _send(page.records, left, encoder, writer)
         if page.is_end or not left:
             return
@@ -112,14 +120,16 @@ async def _read_all(
         await writer.page_done()
 
 
-def _look_at_all(context: NodeContext, plan: ReadPlan, source: AllSource, position: Position, kind: str) -> AllPage:
+async def _look_at_all(
+    context: NodeContext, plan: ReadPlan, source: AllSource, position: Position, kind: str
+) -> AllPage:
     wanted = source.wanted
     look = context.store.read_all_backwards if plan.backwards else context.store.read_all
     if position[0] < 0:
         raise unexpected_result(kind, "Error")
-    matches, window = (None, None) if wanted is None else (wanted.filter.matches, wanted.window)
+    filter, window = (None, None) if wanted is None else (wanted.filter, wanted.window)
     try:
-        return look(*position, matches, min(PAGE, plan.count), window)
+        return await in_turns(look(*position, filter, min(PAGE, plan.count), window))
     except BeyondEnd:
         raise unexpected_result(kind, "Error") from None
     except InvalidPosition:
@@ -127,7 +137,7 @@ def _look_at_all(context: NodeContext, plan: ReadPlan, source: AllSource, positi
 
 
 async def _send(records: list[Record], limit: int, encoder: EventEncoder, writer: ResponseWriter) -> int:
-    """Hand over a page's events, not more than there should be; how many."""
+    """Send the events of a page, `limit` of them at most; how many were sent."""
     for record in records[:limit]:
         writer.add(encoder.message(record))
         if writer.full:

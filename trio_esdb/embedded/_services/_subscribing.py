@@ -1,27 +1,41 @@
-"""The kinds of subscriptions: to a stream, to all streams, to what a filter lets pass of all.
+"""The three kinds of subscriptions: to a stream, to all streams, to what a filter selects from all streams.
 
-Filtered subscriptions put checkpoints between the events: in catching up after pages, live after every so many
-records. Their places are those of a real 24.10 node, its slip included: a subscription from the start that reaches the
-end before anything matched and before a checkpoint was due says (2^64-1, 2^64-1), and nothing smaller is said after
-that.
+A filtered subscription sends checkpoints between the events: while it catches up after pages, live after a number of
+events. Their positions are those of a 24.10 node, its mistake included: a subscription that reaches the end before an
+event matched and before a checkpoint was due sends the checkpoint (2^64-1, 2^64-1), and then no further one, since all
+others are smaller.
+
+A subscription from a position after the end of the log is no error. It is live at once, and sends nothing until events
+are written after that position; those written below it are never sent.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from .._store import LAST_NUMBER, AllPage, InvalidPosition, Record, StreamDeleted, TooMuchWork, is_hidden_from_all
+from .._store import (
+    DELETED_TYPE,
+    LAST_NUMBER,
+    AllPage,
+    InvalidPosition,
+    Record,
+    StreamDeleted,
+    TooMuchWork,
+    Turns,
+    is_hidden_from_all,
+)
 from ._context import NodeContext
-from ._events import DELETED_TYPE, EventEncoder, checkpoint
+from ._events import EventEncoder, checkpoint
 from ._expectations import END
 from ._failures import handler_failed, invalid_start, stream_deleted, unexpected_result
 from ._read_requests import PAGE, AllSource, ReadPlan, StreamSource, Wanted
 from ._response_writer import ResponseWriter
 from ._subscription import START, Place, Subscription
+from ._turns import in_turns
 
 
 async def subscribe(context: NodeContext, plan: ReadPlan, encoder: EventEncoder, writer: ResponseWriter) -> None:
-    """Hold a subscription until its client gives it up or it has to end."""
+    """Serve a subscription until its client cancels it or the stream is deleted."""
     subscription: Subscription
     if isinstance(plan.source, StreamSource):
         subscription = _ToStream(context, plan.source, encoder, writer)
@@ -37,7 +51,7 @@ _LIVE_WORK = 25_000
 
 
 class _ToStream(Subscription):
-    """Places are event numbers, twice."""
+    """All events of a stream. A place is an event number, twice."""
 
     __slots__ = ("_source",)
 
@@ -91,7 +105,7 @@ class _ToStream(Subscription):
 
 
 class _ToAll(Subscription):
-    """Places are positions in the log."""
+    """All events of all streams. A place is a position: commit, prepare."""
 
     __slots__ = ("_source",)
     kind = "ReadAllResult"
@@ -122,7 +136,7 @@ class _ToAll(Subscription):
     async def catch_up(self) -> None:
         start = (0, 0) if self.place == START else self.place
         while True:
-            page = self._look(start)
+            page = await self._look(start)
             for record in page.records:
                 at = self.place_of(record)
                 if at > self.place:
@@ -136,25 +150,25 @@ class _ToAll(Subscription):
             start = (page.next_commit, page.next_prepare)
             await self.writer.page_done()
 
-    def _look(self, start: Place) -> AllPage:
+    async def _look(self, start: Place) -> AllPage:
         if start[0] < 0:
             raise unexpected_result(self.kind, "Error")
         try:
-            return self.look(start)
+            return await in_turns(self.look(start))
         except InvalidPosition:
             raise invalid_start() from None
 
-    def look(self, start: Place) -> AllPage:
-        """The page that begins here."""
+    def look(self, start: Place) -> Turns[AllPage]:
+        """The page that starts here."""
         return self.context.store.read_all(*start, None, PAGE, None)
 
     def page_read(self, page: AllPage, start: Place) -> None:
-        """A page's events are sent; only filtered subscriptions have more to say."""
+        """Called when the events of a page have been sent."""
         return
 
 
 class _Filtered(_ToAll):
-    """Only what matches, and checkpoints for the rest."""
+    """The events of all streams that match a filter, and checkpoints."""
 
     __slots__ = ("_considered", "_considered_live", "_said", "_wanted")
     kind = "FilteredReadAllResult"
@@ -191,12 +205,12 @@ class _Filtered(_ToAll):
 
     async def catch_up(self) -> None:
         if not self._wanted.interval:
-            raise handler_failed()  # it divides by the interval
+            raise handler_failed()  # a node divides by the interval
         self._considered = 0
         await super().catch_up()
 
-    def look(self, start: Place) -> AllPage:
-        return self.context.store.read_all(*start, self._wanted.filter.matches, PAGE, self._wanted.window)
+    def look(self, start: Place) -> Turns[AllPage]:
+        return self.context.store.read_all(*start, self._wanted.filter, PAGE, self._wanted.window)
 
     def page_read(self, page: AllPage, start: Place) -> None:
         self._considered += page.considered

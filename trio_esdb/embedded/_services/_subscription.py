@@ -1,16 +1,20 @@
 """Subscriptions: catch up page by page, then live, and back to catching up when the client cannot follow.
 
-A subscription knows the *place* that it has told its client about last: an event number or a position, as a pair. It
-is confirmed, catches up from that place until a page says that nothing follows, says that it has caught up, and then
-sends what its live buffer holds.
+A *place* is how far a subscription is: an event number, or a position in the log, as a pair. A subscription keeps the
+place of the last event or checkpoint that it sent. It goes through these steps:
 
-The live buffer listens from the beginning. Each item has the next number in a row. While the client keeps up, items
-are handed over in their writer's own step, without waking the subscription's task, and the buffer takes what is more
-than a portion. While the task waits for the client, and while catching up, it holds ``PAGE`` items and drops the
-oldest. A gap in the row, in front of an item that the client does not know yet, sends the subscription back to catching
-up, which ends in caught_up again.
+1. Listen to new events, and send the confirmation.
+2. Catch up: read pages from the place on, until a page is the last one. A subscription that starts at the end, or after
+   it, leaves this step out.
+3. Send caught-up, then the events of the *live buffer*.
+4. When events are missing from the buffer, go back to step 2, and send caught-up again after it.
 
-What kinds of subscriptions there are is ``_subscribing``'s.
+The live buffer takes new events from step 1 on and numbers them. While the client follows, a new event is sent by
+whoever writes it, without waking the subscription's task; the buffer takes what is more than a portion. While the
+subscription catches up, and while its task waits for the client, the buffer holds ``PAGE`` events and drops the oldest.
+Step 4 sees that events are missing by a gap in the numbers, before an event that the client does not know yet.
+
+The kinds of subscriptions are in ``_subscribing``.
 """
 
 from __future__ import annotations
@@ -22,19 +26,19 @@ from collections.abc import Sequence
 import trio
 
 from .._dotnet._guids import guid_text
-from .._store import Record
+from .._store import DELETED_TYPE, Record
 from ._context import NodeContext
-from ._events import CAUGHT_UP, DELETED_TYPE, EventEncoder, confirmation
+from ._events import CAUGHT_UP, EventEncoder, confirmation
 from ._read_requests import PAGE
 from ._response_writer import ResponseWriter
 
 Place = tuple[int, int]
 START: Place = (-1, -1)
-"""Before all that there is."""
+"""The place before all events."""
 
 
 class Subscription(ABC):
-    """What all three kinds share: the order of things."""
+    """The steps, which are the same for all kinds."""
 
     __slots__ = ("_came", "_catching_up", "_items", "_parked", "_taken", "context", "encoder", "place", "writer")
 
@@ -43,37 +47,37 @@ class Subscription(ABC):
         self.encoder = encoder
         self.writer = writer
         self.place = START
-        """What the client was told about last."""
+        """The place of the last event or checkpoint that was sent."""
         self._items: deque[tuple[int, Record, bool]] = deque()
         self._came = 0
         self._taken = 0
         self._catching_up = True
         self._parked: trio.Event | None = None
-        """Set where the task waits with an empty buffer; then an item needs no task."""
+        """Not None while the task waits with an empty buffer; then new events are sent without the task."""
 
     @abstractmethod
     def last_place(self) -> Place:
-        """Where the newest event is."""
+        """The place of the last event that there is. Raises Failure if there cannot be a subscription."""
 
     @abstractmethod
     def first_place(self, last: Place) -> Place:
-        """The place that the client named; events after it are his."""
+        """The place after which the client wants events; `last` if it wants only new ones."""
 
     @abstractmethod
     def place_of(self, record: Record) -> Place:
-        """Where an event is."""
+        """The place of an event."""
 
     @abstractmethod
     async def catch_up(self) -> None:
-        """Send what is after the place until nothing follows, and move the place on."""
+        """Send the events after the place until there are no more."""
 
     @property
     def followed(self) -> str | None:
-        """The stream whose records are wanted; None for those of all."""
+        """The stream to listen to; None for all streams."""
         return None
 
     async def run(self) -> None:
-        """Confirm, catch up, go live, for ever."""
+        """Go through the steps until the task is cancelled or a Failure ends the call."""
         last = self.last_place()
         stop = self.context.feed.follow(self.followed, self.written)
         try:
@@ -89,18 +93,18 @@ class Subscription(ABC):
             stop()
 
     def written(self, records: Sequence[Record]) -> None:
-        """New records, in their writer's own step."""
+        """New events: called in the step of whoever writes them."""
         for record in records:
             self.put(record, is_event=True)
         self.writer.post()
 
     def put(self, record: Record, *, is_event: bool) -> None:
-        """An event, or the checkpoint at a record, for the client who is live; ``post`` what there is afterwards."""
+        """Send an event, or the checkpoint at it, or keep it in the live buffer. The caller posts what is sent."""
         self._came += 1
         if self._parked is not None:
             if not (self.writer.full or self.writer.behind or record.type == DELETED_TYPE):
                 self._taken = self._came
-                self._tell(record, is_event)
+                self._send_item(record, is_event)
                 return
             self._parked.set()
             self._parked = None
@@ -117,15 +121,15 @@ class Subscription(ABC):
         self._items.append((self._came, record, False))
 
     def send_checkpoint(self, place: Place) -> None:
-        """Tell the client how far the subscription is; only filtered ones do."""
+        """Send a checkpoint, if this kind of subscription has checkpoints."""
         return
 
     def send_event(self, record: Record, *, live: bool) -> None:
-        """Tell the client of an event."""
+        """Send an event."""
         self.writer.add(self.encoder.message(record, live=live))
 
     async def _go_live(self) -> None:
-        """Send what comes, until something is missing."""
+        """Send the events of the live buffer, until one is missing."""
         self._catching_up = False
         self.writer.add(CAUGHT_UP)
         while True:
@@ -141,7 +145,7 @@ class Subscription(ABC):
             if not follows and not self._is_known(record, is_event):
                 self.send_checkpoint(self.place)
                 return
-            self._tell(record, is_event)
+            self._send_item(record, is_event)
             if self.writer.full:
                 await self.writer.flush()
 
@@ -149,8 +153,8 @@ class Subscription(ABC):
         at = self.place_of(record)
         return at < self.place or (is_event and at == self.place)
 
-    def _tell(self, record: Record, is_event: bool) -> None:
-        """Tell the client of an item that he does not know yet."""
+    def _send_item(self, record: Record, is_event: bool) -> None:
+        """Send an item of the live buffer, unless the client knows it."""
         if self._is_known(record, is_event):
             return
         self.place = self.place_of(record)

@@ -1,25 +1,25 @@
 """The embedded node's store: a log, the streams in it, and the rules of reading and writing them.
 
-Pure: no I/O, no clock, no chance. The same calls give the same positions.
+The store has no I/O, no clock and no randomness: the same calls give the same results.
 """
 
 from __future__ import annotations
 
 from ._filters import BadPattern, Filter, Target, TooMuchWork, UnsupportedPattern, prefix_filter, regex_filter
 from ._first_events import write_first_events
-from ._metadata import Acl, StreamMetadata
+from ._metadata import StreamMetadata
 from ._names import (
     DELETED_TYPE,
     LINK_TYPE,
     METADATA_TYPE,
     is_hidden_from_all,
     is_metastream,
-    is_system,
     is_valid_stream,
     metastream_of,
     original_of,
 )
 from ._store import Store
+from ._turns import TURN, Turns, at_once
 from ._values import (
     ANY,
     LAST_NUMBER,
@@ -48,7 +48,7 @@ __all__ = [
     "NO_STREAM",
     "STREAM_EXISTS",
     "TICKS",
-    "Acl",
+    "TURN",
     "AllPage",
     "BadPattern",
     "BeyondEnd",
@@ -64,12 +64,13 @@ __all__ = [
     "StreamPage",
     "Target",
     "TooMuchWork",
+    "Turns",
     "UnsupportedPattern",
     "Written",
     "WrongExpectation",
+    "at_once",
     "is_hidden_from_all",
     "is_metastream",
-    "is_system",
     "is_valid_stream",
     "metastream_of",
     "original_of",

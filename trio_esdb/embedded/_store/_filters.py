@@ -21,12 +21,17 @@ _SHORT = 100
 class Filter:
     """Decides about records by one of their two names, and remembers the results for short names."""
 
-    __slots__ = ("_accepts", "_known", "_looks_at_type", "_pattern")
+    __slots__ = ("_accepts", "_cost", "_known", "_looks_at_type", "_pattern", "_work")
 
-    def __init__(self, target: Target, accepts: Callable[[str], bool], pattern: Pattern | None = None) -> None:
+    def __init__(
+        self, target: Target, accepts: Callable[[str], bool], pattern: Pattern | None = None, cost: int = 0
+    ) -> None:
         self._looks_at_type = target == "type"
         self._accepts = accepts
         self._pattern = pattern
+        self._cost = cost
+        """The work of one decision, where no pattern counts it."""
+        self._work = 0
         self._known: dict[str, bool] = {}
 
     def matches(self, record: Record) -> bool:
@@ -34,6 +39,7 @@ class Filter:
         name = record.type if self._looks_at_type else record.stream
         known = self._known.get(name)
         if known is None:
+            self._work += self._cost
             known = self._accepts(name)
             if len(name) <= _SHORT:
                 if len(self._known) >= _REMEMBERED:
@@ -43,9 +49,10 @@ class Filter:
 
     def take_work(self) -> int:
         """What matching cost since the last call, in units of 200 ns. Whoever matches many records does so in turns."""
-        if self._pattern is None:
-            return 0
-        work, self._pattern.work = self._pattern.work, 0
+        work, self._work = self._work, 0
+        if self._pattern is not None:
+            work += self._pattern.work
+            self._pattern.work = 0
         return work
 
 
@@ -61,4 +68,5 @@ def regex_filter(target: Target, pattern: str) -> Filter:
 def prefix_filter(target: Target, prefixes: Sequence[str]) -> Filter:
     """Records whose stream name or event type begins with one of these; with none of them, no record."""
     beginnings = tuple(prefixes)
-    return Filter(target, lambda name: name.startswith(beginnings))
+    cost = len(beginnings) // 8 + sum(map(len, beginnings)) // 4000
+    return Filter(target, lambda name: name.startswith(beginnings), cost=cost)

@@ -1,4 +1,9 @@
-"""Which ids were written lately, and where: all that tells a repeated write with `any` from a new one."""
+"""The ids of the events written last, by which a node recognises an append that is repeated without an expectation.
+
+The memory has the size and the habits of a real node's: 8 MiB, to which each id adds 28 bytes and its stream's name as
+.NET holds it. Room is made before an id is added, so the limit is exceeded by one id. An id that is written again takes
+room again, which it never gives back.
+"""
 
 from __future__ import annotations
 
@@ -10,39 +15,40 @@ _LIMIT = 8 * 2**20
 _FIXED_SIZE = 28
 
 
-class RecentIds:
-    """The first place of each id, of as many records as fit; the oldest are forgotten first.
+def id_size(stream: str) -> int:
+    """The bytes that the id of an event of this stream takes.
 
-    The limit is a node's own: eight megabytes, to which an id adds 28 bytes, and two for each character of its
-    stream's name.
+    A .NET string takes 20 bytes and one byte of rounding, two bytes for each UTF-16 unit, in all a multiple of 8.
     """
+    units = len(stream) if stream.isascii() else len(stream.encode("utf-16-le", "surrogatepass")) // 2
+    return _FIXED_SIZE + (21 + 2 * units + 7 & ~7)
+
+
+class RecentIds:
+    """For each id the record that had it first; the oldest ids are forgotten first."""
 
     __slots__ = ("_order", "_places", "_size")
 
     def __init__(self) -> None:
         self._places: dict[int, Record] = {}
-        self._order: deque[Record] = deque()
+        self._order: deque[int] = deque()
         self._size = 0
 
     def get(self, id: int) -> Record | None:
-        """The record that first had this id, unless that was too long ago."""
+        """The record that had this id first; None for an id that is new or forgotten."""
         return self._places.get(id)
 
-    def add(self, record: Record) -> None:
-        """Remember a record just written. An id that is known keeps its first place."""
-        key = record.id
-        if key in self._places:
-            return
-        self._places[key] = record
-        self._order.append(record)
-        self._size += _FIXED_SIZE + 2 * len(record.stream)
-        while self._size > _LIMIT:
-            oldest = self._order.popleft()
-            del self._places[oldest.id]
-            self._size -= _FIXED_SIZE + 2 * len(oldest.stream)
+    def add(self, record: Record, size: int) -> None:
+        """Remember the id of a record just written. A known id keeps its first record.
 
-    def clear(self) -> None:
-        """Forget all of them, as a node does when it restarts."""
-        self._places.clear()
-        self._order.clear()
-        self._size = 0
+        Args:
+            record: The record.
+            size: The `id_size` of its stream.
+        """
+        while self._size > _LIMIT and self._order:
+            forgotten = self._places.pop(self._order.popleft(), None)
+            if forgotten is not None:
+                self._size -= id_size(forgotten.stream)
+        self._size += size
+        self._order.append(record.id)
+        self._places.setdefault(record.id, record)

@@ -1,4 +1,4 @@
-"""Where a link points to."""
+"""What a link event points to."""
 
 from __future__ import annotations
 
@@ -7,10 +7,19 @@ from ._values import MalformedLink
 
 
 def parse_link(data: bytes) -> tuple[int, str] | None:
-    """Number and stream that the data of a link names; None if it names no stream. Raises MalformedLink.
+    """The event number and the stream that the data of a link names.
 
-    The first `@` splits. What stands before it must be a number, -1 for the last event. Only then is it missed that
-    there is no stream, so such a link points to nothing instead of being malformed.
+    The data is `N@stream`; the first `@` separates. N is read before the stream is looked at: data with a number and
+    no stream is a link to nothing, and only data without a number is malformed.
+
+    Args:
+        data: The data of an event of type `$>`.
+
+    Returns:
+        Number and stream; the number -1 is the last event. None where the link names no stream.
+
+    Raises:
+        MalformedLink: There is no number.
     """
     text, _, stream = data.decode("utf-8", "replace").partition("@")
     number = parse_int64(text)

@@ -1,56 +1,66 @@
-"""The log: everything ever written, one record after the other, each at a position of its own."""
+"""The log: all records in the order in which they were written, each at a position of its own."""
 
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections.abc import Sequence
 
 from ._values import BeyondEnd, InvalidPosition, Record
 
-# A position is an offset in bytes, as if the log were a file: a record takes its strings, data and metadata, and this
-# much for lengths, ids, flags, times. So positions rise with gaps, and nobody can guess the next one.
+# A position is an offset in bytes, as if the log were a file. A record takes the bytes of its strings, data and
+# metadata, and this many for its lengths, ids, flags and times.
 _FIXED_SIZE = 88
 _EPOCH_SIZE = 231
 
 
 def string_size(text: str) -> int:
-    """The bytes that a string takes in a record: a length of seven bits a byte, and the text."""
+    """The bytes that a string takes in a record: its UTF-8 and the length in front of it, seven bits a byte."""
     size = len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
     return size + (1 if size < 0x80 else 2 if size < 0x4000 else 3 if size < 0x200000 else 4)
 
 
-class Log:
-    """Records by position. What begins the log is not an event, so no event is ever at position 0."""
+def record_size(content: int) -> int:
+    """The bytes that a record takes, of which its strings, data and metadata are `content`."""
+    return _FIXED_SIZE + content
 
-    __slots__ = ("end", "entries", "positions")
+
+class Log:
+    """Records by position. A log begins with a record that is no event, so no event is at position 0."""
+
+    __slots__ = ("end", "entries", "last_position", "positions")
 
     def __init__(self) -> None:
         self.positions: list[int] = [0]
+        """The positions of all records, ascending."""
         self.entries: list[Record | None] = [None]
         """For each position the event there; None for a record that is no event."""
         self.end = _EPOCH_SIZE
-        """The position just after the last record."""
+        """The position after the last record."""
+        self.last_position = -1
+        """The position of the last event; -1 while there is none."""
 
-    @property
-    def last_position(self) -> int:
-        """Where the last write is; -1 while nothing was written."""
-        return self.positions[-1] if len(self.positions) > 1 else -1
+    def add(self, records: Sequence[Record], end: int) -> None:
+        """Append these events, which take the log up to `end`."""
+        self.positions += [record.position for record in records]
+        self.entries += records
+        self.last_position = self.positions[-1]
+        self.end = end
 
-    def add(self, record: Record, size: int) -> None:
-        """Put this event at the end; `size` is what its strings, data and metadata take."""
-        self.positions.append(record.position)
-        self.entries.append(record)
-        self.end += _FIXED_SIZE + size
-
-    def add_nothing(self, size: int) -> int:
-        """Put a record at the end that is no event; gives its position."""
+    def add_nothing(self, content: int) -> int:
+        """Append a record that is no event; its position."""
         position = self.end
         self.positions.append(position)
         self.entries.append(None)
-        self.end += _FIXED_SIZE + size
+        self.end += record_size(content)
         return position
 
     def index(self, position: int) -> int:
-        """The place in `entries` of what begins at this position; their number, if it is the end."""
+        """The place in `entries` of the record at this position; their number for the end of the log.
+
+        Raises:
+            BeyondEnd: The position is after the end.
+            InvalidPosition: No record begins there.
+        """
         if position == self.end:
             return len(self.entries)
         if position > self.end:

@@ -50,24 +50,11 @@ class StreamMetadata:
         return self.truncate_before == LAST_NUMBER
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """The access lists of streams that have none of their own, as the `$settings` stream gives them."""
-
-    user: Acl | None = None
-    system: Acl | None = None
-
-
 NO_METADATA = StreamMetadata()
 METASTREAM_METADATA = StreamMetadata(max_count=1)
 """Of every metastream: what is visible is its last event."""
 
 _RIGHTS = {"$r": "read", "$w": "write", "$d": "delete", "$mr": "meta_read", "$mw": "meta_write"}
-_EVERYBODY, _ADMINS = ("$all",), ("$admins",)
-USER_ACL = Acl(_EVERYBODY, _EVERYBODY, _EVERYBODY, _EVERYBODY, _EVERYBODY)
-"""Of ordinary streams, where nobody says otherwise."""
-SYSTEM_ACL = Acl(_ADMINS, _ADMINS, _ADMINS, _ADMINS, _ADMINS)
-"""Of streams whose name begins with a dollar sign, where nobody says otherwise."""
 
 
 def parse_metadata(data: bytes) -> StreamMetadata:
@@ -96,23 +83,6 @@ def parse_metadata(data: bytes) -> StreamMetadata:
         truncate_before=truncate_before if truncate_before >= 0 else None,
         acl=acl,
     )
-
-
-def parse_settings(data: bytes) -> Settings:
-    """What is written in the last event of `$settings`; nothing, if there is a mistake in it."""
-    settings = Settings()
-    try:
-        walk = _Walk(data)
-        for name in walk.names():
-            if name == "$userStreamAcl":
-                settings = replace(settings, user=walk.acl())
-            elif name == "$systemStreamAcl":
-                settings = replace(settings, system=walk.acl())
-            else:
-                walk.skip_value()
-    except BadJson:
-        return Settings()
-    return settings
 
 
 def undeleted(data: bytes, first_visible: int) -> bytes | None:

@@ -1,11 +1,10 @@
-"""The names that a node gives a meaning to."""
+"""The names that have a meaning for a node."""
 
 from __future__ import annotations
 
 METADATA_TYPE = "$metadata"
 DELETED_TYPE = "$streamDeleted"
 LINK_TYPE = "$>"
-SETTINGS_STREAM = "$settings"
 EPOCH_STREAM = "$epoch-information"
 
 _GROUP_OF_ALL = "$persistentsubscription-$all::"
@@ -17,18 +16,13 @@ def is_valid_stream(name: str) -> bool:
     return name not in ("", "$$")
 
 
-def is_system(name: str) -> bool:
-    """Streams that only administrators may touch, unless an access list says otherwise."""
-    return name.startswith("$")
-
-
 def is_metastream(name: str) -> bool:
-    """Streams that hold the metadata of another stream."""
+    """Whether this stream holds the metadata of another stream."""
     return name.startswith("$$")
 
 
 def metastream_of(name: str) -> str:
-    """Where the metadata of this stream is."""
+    """The stream that holds the metadata of this stream."""
     return "$$" + name
 
 
@@ -38,7 +32,10 @@ def original_of(name: str) -> str:
 
 
 def is_hidden_from_all(name: str) -> bool:
-    """Streams that no reader of `$all` ever sees, filtered or not: they would only see themselves being written."""
+    """Whether readers of `$all` never see the events of this stream, with a filter or without one.
+
+    These are the epochs, and what persistent subscriptions to `$all` write: they would read their own writes.
+    """
     if not name.startswith("$"):
         return False
     if name == EPOCH_STREAM:

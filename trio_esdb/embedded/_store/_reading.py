@@ -1,4 +1,4 @@
-"""Pages of one stream, forwards and backwards."""
+"""Pages of one stream, forwards and backwards, and single events."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ def read_stream(streams: Streams, name: str, start: int, count: int, now: int) -
     last, lowest = stream.last, stream.first_visible()
     end = min(start + count - 1, LAST_NUMBER)
     if end < lowest:
-        # A page that lies wholly below what is visible is empty and points to where the visible begins,
-        # even if that is beyond the last event.
+        # A page below the first visible event is empty, and the next one begins at that event, even if it is still to
+        # be written.
         return StreamPage("success", [], lowest, last, False)
     start = max(start, lowest)
     if start > last:
@@ -61,7 +61,7 @@ def read_stream_backwards(streams: Streams, name: str, start: int, count: int, n
 def read_event(streams: Streams, name: str, number: int, now: int) -> Record | None:
     """See `Store.read_event`."""
     stream = streams.get(name)
-    if stream is None or stream.last < 0 or stream.is_gone or stream.metadata.is_deleted:
+    if stream is None or stream.last < 0 or streams.is_gone(name) or stream.metadata.is_deleted:
         return None
     if number == -1:
         number = stream.last

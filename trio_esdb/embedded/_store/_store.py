@@ -6,26 +6,23 @@ from collections.abc import Callable, Sequence
 from itertools import count
 
 from ._checks import Checks
+from ._filters import Filter
 from ._ids import RecentIds
 from ._links import parse_link
-from ._log import Log, string_size
-from ._metadata import DELETING, SYSTEM_ACL, USER_ACL, Acl, Settings, StreamMetadata, parse_settings, undeleted
-from ._names import (
-    DELETED_TYPE,
-    METADATA_TYPE,
-    SETTINGS_STREAM,
-    is_system,
-    metastream_of,
-)
+from ._log import Log, record_size, string_size
+from ._metadata import DELETING, StreamMetadata, undeleted
+from ._names import DELETED_TYPE, METADATA_TYPE, is_metastream, metastream_of, original_of
 from ._reading import read_event, read_stream, read_stream_backwards
 from ._reading_all import read_all, read_all_backwards
 from ._streams import Stream, Streams
+from ._turns import TURN, Turns
 from ._values import (
     LAST_NUMBER,
     AllPage,
     NeverAnswered,
     Proposal,
     Record,
+    StreamDeleted,
     StreamPage,
     Written,
     WrongExpectation,
@@ -35,10 +32,13 @@ Listener = Callable[[Sequence[Record]], None]
 
 
 class Store:
-    """Everything a node keeps, in memory. It has no clock: `now` is in ticks (100 ns) since the Unix epoch.
+    """Everything that a node keeps, in memory.
 
-    `make_id` gives the ids of the events that the node itself writes; they must differ from each other and from the
-    writers' ids. Without it they are numbered.
+    The store has no clock: every `now` is a time in ticks (100 ns) since the Unix epoch.
+
+    Args:
+        make_id: Makes the ids of the events that the node itself writes. They must differ from each other and from the
+            ids of all other events. Without it the ids are numbered.
     """
 
     def __init__(self, make_id: Callable[[], int] | None = None) -> None:
@@ -48,22 +48,21 @@ class Store:
         self._checks = Checks(self._streams, self._ids)
         self._make_id = make_id or count(1).__next__
         self._listeners: list[Listener] = []
-        self._settings: tuple[Record, Settings] | None = None
 
-    # -- where the log and the streams stand
+    # -- the state of the log and of streams
 
     @property
     def end(self) -> int:
-        """The position just after the last record."""
+        """The position after the last record."""
         return self._log.end
 
     @property
     def last_position(self) -> int:
-        """The position of the last write, -1 while nothing was written."""
+        """The position of the last event, -1 while there is none."""
         return self._log.last_position
 
     def last_number(self, stream: str) -> int:
-        """Number of the stream's last event: -1 if it has none, LAST_NUMBER if it is tombstoned."""
+        """The number of the stream's last event: -1 if it has none, LAST_NUMBER if it is tombstoned."""
         return self._streams.last_for_reader(stream)
 
     def metadata(self, stream: str) -> StreamMetadata:
@@ -71,82 +70,106 @@ class Store:
         found = self._streams.get(stream)
         return StreamMetadata() if found is None else found.metadata
 
-    def acl(self, stream: str) -> Acl:
-        """Who may do what with this stream, with nothing left open: the stream's own list, else the node's default."""
-        settings = self._current_settings()
-        default, fallback = (settings.system, SYSTEM_ACL) if is_system(stream) else (settings.user, USER_ACL)
-        own = self.metadata(stream).acl or Acl()
-        default = default or Acl()
-        read, write, delete, meta_read, meta_write = (
-            next(roles for acl in (own, default, fallback) if (roles := getattr(acl, right)) is not None)
-            for right in ("read", "write", "delete", "meta_read", "meta_write")
-        )
-        return Acl(read, write, delete, meta_read, meta_write)
-
     # -- writing
 
     def append(self, stream: str, expected: int, events: Sequence[Proposal], now: int) -> Written | WrongExpectation:
-        """Write all events or none. Raises StreamDeleted, NeverAnswered.
+        """Write all events or none.
 
-        No events at all is a write too: it takes a place in the log, and brings back a soft deleted stream.
+        An append without events is a write too: it takes a place in the log, and restores a soft deleted stream.
+
+        Args:
+            stream: The name of the stream.
+            expected: The number of the stream's last event, or one of ANY, NO_STREAM, STREAM_EXISTS.
+            events: The events, in their order.
+            now: The time at which they are recorded.
+
+        Raises:
+            StreamDeleted: The stream is tombstoned; or soft deleted, and expected to exist.
+            NeverAnswered: A real node fails on this write.
         """
-        checked = self._checks.check(stream, expected, [event.id for event in events], now)
+        restored = self._restored_by(stream)
+        checked = self._check(stream, expected, [event.id for event in events], now)
         if not isinstance(checked, int):
             return checked
         target = self._streams.make(stream)
-        # Metadata written by hand brings a deleted stream back as well, and must be judged before it is in force.
-        revived = target.original or target
-        is_deleted, first_visible = revived.metadata.is_deleted, revived.last + 1
-        records = [
-            self._write(target, number, event.id, event.type, event.data, event.metadata, event.is_json, now)
-            for number, event in enumerate(events, checked + 1)
-        ]
+        records: list[Record] = []
+        end = self._make_records(target, events, checked + 1, self._log.end, now, records)
+        written = self._add(target, checked, records, end, restored, now)
         if records:
-            written = Written(records[-1].number, records[-1].position)
-        else:
-            position = self._log.add_nothing(target.size + string_size(""))
-            written = Written(checked if checked >= 0 else None, position)
-        if is_deleted:
-            records += self._revive(revived, first_visible, now)
-        self._tell(records)
+            self._tell(records)
+        return written
+
+    def append_in_turns(
+        self, stream: str, expected: int, events: Sequence[Proposal], now: int
+    ) -> Turns[Written | WrongExpectation]:
+        """The same in turns of TURN events.
+
+        It must be driven to its end, and nothing else may be written meanwhile. Readers see none of the events before
+        all of them are written; listeners are then told in turns as well.
+        """
+        restored = self._restored_by(stream)
+        checked = self._check(stream, expected, [event.id for event in events], now)
+        if not isinstance(checked, int):
+            return checked
+        target = self._streams.make(stream)
+        records: list[Record] = []
+        end = self._log.end
+        for start in range(0, len(events), TURN):
+            end = self._make_records(target, events[start : start + TURN], checked + 1 + start, end, now, records)
+            yield
+        written = self._add(target, checked, records, end, restored, now)
+        for start in range(0, len(records), TURN):
+            self._tell(records[start : start + TURN])
+            yield
         return written
 
     def delete(self, stream: str, expected: int, now: int) -> Written | WrongExpectation:
-        """Soft delete: hide all events and let the next append bring the stream back. Raises StreamDeleted.
+        """Soft delete: hide all events until an append restores the stream, which then goes on with the next number.
 
-        What is written is metadata; number and position are those of that event.
+        Returns:
+            Number and position of the metadata that was written for it; or that the expectation is wrong.
+
+        Raises:
+            StreamDeleted: The stream is tombstoned; or soft deleted, and expected to exist.
+            NeverAnswered: The stream's metastream is tombstoned.
         """
         id = self._make_id()
-        checked = self._checks.check(stream, expected, [id], now)
+        checked = self._check(stream, expected, [id], now)
         if not isinstance(checked, int):
             return checked
         last = self._streams.last_for_writer(metastream_of(stream))
         if checked < 0 and last < 0:
             return WrongExpectation(expected, -1)
         if last == LAST_NUMBER:
-            raise NeverAnswered("the stream's metadata is tombstoned, so nothing can say that it is deleted")
-        metastream = self._streams.make(metastream_of(stream))
-        record = self._write(metastream, last + 1, id, METADATA_TYPE, DELETING, b"", True, now)
+            raise NeverAnswered(
+                f"it shuts down. The stream {metastream_of(stream)!r} is tombstoned, and a soft delete writes to it."
+            )
+        record = self._write_one(metastream_of(stream), last + 1, id, METADATA_TYPE, DELETING, True, now)
+        self._streams.keep_fresh_metadata([record])
         self._tell([record])
         return Written(record.number, record.position)
 
     def tombstone(self, stream: str, expected: int, now: int) -> Written | WrongExpectation:
-        """Delete for ever. Raises StreamDeleted."""
+        """Delete for ever.
+
+        Returns:
+            Number and position of the tombstone; or that the expectation is wrong.
+
+        Raises:
+            StreamDeleted: The stream is tombstoned; or soft deleted, and expected to exist.
+        """
         id = self._make_id()
-        checked = self._checks.check(stream, expected, [id], now)
+        checked = self._check(stream, expected, [id], now)
         if not isinstance(checked, int):
             return checked
-        target = self._streams.make(stream)
-        record = self._write(target, LAST_NUMBER, id, DELETED_TYPE, b"", b"", False, now)
+        record = self._write_one(stream, LAST_NUMBER, id, DELETED_TYPE, b"", False, now)
+        self._streams.add_tombstone(stream)
+        self._streams.keep_fresh_metadata([record])
         self._tell([record])
         return Written(record.number, record.position)
 
-    def forget_ids(self) -> None:
-        """What a restart does: repeated writes with `any` are taken for new ones from now on."""
-        self._ids.clear()
-
     def listen(self, callback: Listener) -> Callable[[], None]:
-        """Call this after every write with the new records in log order; returns what ends that."""
+        """Call this with the new records, in the order of the log, after each write; returns what ends that."""
         self._listeners.append(callback)
 
         def stop() -> None:
@@ -158,78 +181,160 @@ class Store:
     # -- reading
 
     def read_stream(self, stream: str, start: int, count: int, now: int) -> StreamPage:
-        """Look at the numbers start .. start + count - 1 (start >= 0, count >= 1). Raises StreamDeleted.
+        """Look at the numbers start .. start + count - 1.
 
-        A page may be empty although others follow: then `next_number` says where to go on. Soft deleted streams are
-        `no_stream` like those never written to; `last_number` still tells them apart.
+        A page may be empty although others follow: `next_number` says where. A soft deleted stream is `no_stream` like
+        one that was never written to; only `last_number` differs.
+
+        Args:
+            stream: The name of the stream.
+            start: The first number, not negative.
+            count: How many numbers, at least one.
+            now: The time from which the age of events is counted.
+
+        Raises:
+            StreamDeleted: The stream is tombstoned.
         """
         return read_stream(self._streams, stream, start, count, now)
 
     def read_stream_backwards(self, stream: str, start: int, count: int, now: int) -> StreamPage:
-        """Look at the numbers start .. start - count + 1; start -1 is the last event. Raises StreamDeleted."""
+        """Look at the numbers start .. start - count + 1; start -1 is the last event. Otherwise as `read_stream`."""
         return read_stream_backwards(self._streams, stream, start, count, now)
 
     def read_all(
-        self, commit: int, prepare: int, matches: Callable[[Record], bool] | None, count: int, window: int | None = None
-    ) -> AllPage:
-        """From this position on, inclusive: until `count` records matched or `window` events were considered.
+        self, commit: int, prepare: int, filter: Filter | None, count: int, window: int | None = None
+    ) -> Turns[AllPage]:
+        """A page of the log from this position on, inclusive.
 
-        Raises InvalidPosition. A start beyond the last record finds nothing. Streams that are hidden from `$all` are
-        considered, but never match.
+        It ends when `count` events matched or `window` events were considered. Events of streams that are hidden from
+        `$all` are considered and never match. A start beyond the last event finds nothing.
+
+        Raises:
+            InvalidPosition: No record begins at the commit position.
+            TooMuchWork: The filter's pattern takes too long for a name.
         """
-        return read_all(self._log, commit, prepare, matches, count, window)
+        return read_all(self._log, commit, prepare, filter, count, window)
 
     def read_all_backwards(
-        self, commit: int, prepare: int, matches: Callable[[Record], bool] | None, count: int, window: int | None = None
-    ) -> AllPage:
-        """Down from this position, exclusive. Raises InvalidPosition, and BeyondEnd for a start after the end.
+        self, commit: int, prepare: int, filter: Filter | None, count: int, window: int | None = None
+    ) -> Turns[AllPage]:
+        """A page of the log down from this position, exclusive. `end` twice starts with the last event.
 
-        `end` twice is the start that gives the last record first.
+        With a prepare position below the commit position the event that ends at the commit position is left out too.
+
+        Raises:
+            InvalidPosition: No record begins at the commit position.
+            BeyondEnd: The commit position is after the end of the log.
+            TooMuchWork: The filter's pattern takes too long for a name.
         """
-        return read_all_backwards(self._log, commit, prepare, matches, count, window)
+        return read_all_backwards(self._log, commit, prepare, filter, count, window)
 
     def read_event(self, stream: str, number: int, now: int) -> Record | None:
-        """One event, -1 for the last; None if a reader cannot see it, whatever the reason."""
+        """One event, -1 for the last; None if readers cannot see it, whatever the reason."""
         return read_event(self._streams, stream, number, now)
 
     def resolve(self, link: Record, now: int) -> Record | None:
-        """The event a `$>` record points to; None if it cannot be read. Raises MalformedLink."""
+        """The event that a link points to; None if readers cannot see it. Raises MalformedLink."""
         target = parse_link(link.data)
         return None if target is None else read_event(self._streams, target[1], target[0], now)
 
     # -- inside
 
-    def _write(
-        self, target: Stream, number: int, id: int, type: str, data: bytes, metadata: bytes, is_json: bool, now: int
-    ) -> Record:
-        record = Record(target.name, number, self._log.end, id, type, data, metadata, is_json, now)
-        self._log.add(record, target.size + string_size(type) + len(data) + len(metadata))
-        target.add(record)
-        self._ids.add(record)
-        return record
+    def _make_records(
+        self, target: Stream, events: Sequence[Proposal], number: int, position: int, now: int, records: list[Record]
+    ) -> int:
+        """Make the records of these events from this number and position on; the position after them."""
+        name, size, id_size, remember = target.name, target.size, target.id_size, self._ids.add
+        for event in events:
+            record = Record(
+                name, number, position, event.id, event.type, event.data, event.metadata, event.is_json, now
+            )
+            records.append(record)
+            remember(record, id_size)
+            number += 1
+            position += record_size(size + string_size(event.type) + len(event.data) + len(event.metadata))
+        return position
 
-    def _revive(self, stream: Stream, first_visible: int, now: int) -> list[Record]:
-        """Write the metadata of a soft deleted stream again, so that its next events are visible and the old ones not.
+    def _write_one(self, stream: str, number: int, id: int, type: str, data: bytes, is_json: bool, now: int) -> Record:
+        """Write an event of the node's own."""
+        target = self._streams.make(stream)
+        records: list[Record] = []
+        end = self._make_records(target, [Proposal(id, type, data, b"", is_json)], number, self._log.end, now, records)
+        self._log.add(records, end)
+        target.add(records)
+        return records[0]
 
-        Text that cannot be changed stays as it is.
+    def _add(
+        self,
+        target: Stream,
+        last: int,
+        records: list[Record],
+        end: int,
+        restored: Sequence[tuple[str, int]],
+        now: int,
+    ) -> Written:
+        """Add these records to the log and to their stream, whose last number was `last`, and restore these streams.
+
+        The metadata that is written for that joins the records.
         """
-        assert stream.meta_record is not None
-        data = undeleted(stream.meta_record.data, first_visible)
+        if records:
+            self._log.add(records, end)
+            target.add(records)
+            written = Written(records[-1].number, records[-1].position)
+        else:
+            written = Written(last if last >= 0 else None, self._log.add_nothing(target.size + string_size("")))
+        metadata = records[-1:] if target.original is not None else []
+        for name, first_visible in restored:
+            record = self._restore(name, first_visible, now)
+            if record is not None:
+                metadata.append(record)
+                records.append(record)
+        self._streams.keep_fresh_metadata(metadata)
+        return written
+
+    def _check(self, stream: str, expected: int, ids: Sequence[int], now: int) -> int | Written | WrongExpectation:
+        """See `Checks.check`. The next write after one that is not accepted finds no fresh metadata either."""
+        try:
+            checked = self._checks.check(stream, expected, ids, now)
+        except (StreamDeleted, NeverAnswered):
+            self._streams.keep_fresh_metadata(())
+            raise
+        if not isinstance(checked, int):
+            self._streams.keep_fresh_metadata(())
+        return checked
+
+    def _restored_by(self, stream: str) -> Sequence[tuple[str, int]]:
+        """The soft deleted streams that an append to this stream restores, and the first number visible after it.
+
+        Metadata restores the stream that it describes, whatever it says.
+        """
+        if not is_metastream(stream):
+            if not self._streams.is_deleted_for_writer(stream):
+                return ()
+            names = [stream]
+        else:
+            names = [name for name in (stream, original_of(stream)) if self._streams.is_deleted_for_writer(name)]
+        restored = []
+        for name in names:
+            last = self._streams.last_for_writer(name)
+            # The number after a tombstone does not fit into 64 bits, and a node does not mind.
+            restored.append((name, last + 1 if last < LAST_NUMBER else -LAST_NUMBER - 1))
+        return restored
+
+    def _restore(self, stream: str, first_visible: int, now: int) -> Record | None:
+        """Write the metadata of a soft deleted stream again, changed so that the stream begins at this number.
+
+        Metadata that cannot be changed stays as it is.
+        """
+        found = self._streams.get(stream)
+        data = None
+        if found is not None and found.meta_record is not None:
+            data = undeleted(found.meta_record.data, first_visible)
         if data is None:
-            return []
-        metastream = self._streams.make(metastream_of(stream.name))
-        return [self._write(metastream, metastream.last + 1, self._make_id(), METADATA_TYPE, data, b"", True, now)]
+            return None
+        number = self._streams.last_for_writer(metastream_of(stream)) + 1
+        return self._write_one(metastream_of(stream), number, self._make_id(), METADATA_TYPE, data, True, now)
 
     def _tell(self, records: Sequence[Record]) -> None:
-        if records:
-            for listener in tuple(self._listeners):
-                listener(records)
-
-    def _current_settings(self) -> Settings:
-        stream = self._streams.get(SETTINGS_STREAM)
-        if stream is None or not stream.records:
-            return Settings()
-        record = stream.records[-1]
-        if self._settings is None or self._settings[0] is not record:
-            self._settings = record, parse_settings(record.data)
-        return self._settings[1]
+        for listener in tuple(self._listeners):
+            listener(records)

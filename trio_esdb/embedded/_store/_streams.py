@@ -1,7 +1,22 @@
-"""The streams: their events by number, and what their metadata makes of them."""
+"""The streams: their events by number, and their metadata.
+
+The metadata of a stream `s` is the last event of the stream `$$s`, its *metastream*. A metastream is a stream like
+others and can have a metastream itself; but of its events readers always see the last one alone. A tombstone ends the
+stream, its metastream, the metastream of that, and so on. A name can consist of thousands of dollar signs, so nothing
+here goes from stream to stream. The *level* of a name is the number of pairs of dollar signs in front of it, its *base*
+is the rest, and for each base it is enough to know the lowest level that is tombstoned.
+
+Readers and writers look at metadata in two ways. Readers take it from the metastream, and only if its content type is
+JSON. A real node's writer does the same, except for metadata that the write before brought: that it has at hand, and
+takes it whatever its content type says, for metastreams as well. So the write after a soft delete of a metastream, or
+after metadata of the wrong content type that says "deleted", finds the stream deleted, and later writes do not.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from ._ids import id_size
 from ._log import string_size
 from ._metadata import METASTREAM_METADATA, NO_METADATA, StreamMetadata, parse_metadata
 from ._names import is_metastream, original_of
@@ -9,53 +24,50 @@ from ._values import LAST_NUMBER, Record
 
 
 class Stream:
-    """One stream. Event n stands at place n of its records; only a tombstone has a number of its own kind."""
+    """One stream. Event n is at index n of its records; a tombstone is not among them."""
 
-    __slots__ = ("_metadata", "last", "meta_record", "name", "original", "records", "size")
+    __slots__ = ("_metadata", "id_size", "last", "meta_record", "name", "original", "records", "size")
 
-    def __init__(self, name: str, original: Stream | None) -> None:
+    def __init__(self, name: str) -> None:
         self.name = name
         self.size = string_size(name)
-        self.original = original
-        """Of a metastream: the stream it describes."""
+        """The bytes that the name takes in a record."""
+        self.id_size = id_size(name)
+        """The bytes that the id of an event takes in the memory of ids."""
+        self.original: Stream | None = None
+        """Of a metastream with events: the stream that it describes."""
         self.records: list[Record] = []
         self.last = -1
-        """Number of the last event: -1 if there is none, LAST_NUMBER after a tombstone."""
+        """The number of the last event: -1 if there is none, LAST_NUMBER after a tombstone."""
         self.meta_record: Record | None = None
         """The metadata in force: the last event of this stream's metastream."""
         self._metadata: StreamMetadata | None = None
 
     @property
-    def is_gone(self) -> bool:
-        """Whether this stream, or the one it describes, is tombstoned."""
-        stream: Stream | None = self
-        while stream is not None and stream.last != LAST_NUMBER:
-            stream = stream.original
-        return stream is not None
-
-    @property
     def metadata(self) -> StreamMetadata:
-        """The metadata in force, parsed when first asked for."""
-        if self.original is not None:
+        """The metadata in force, as readers see it."""
+        if is_metastream(self.name):
             return METASTREAM_METADATA
-        if self.meta_record is None or self.last == LAST_NUMBER:
+        if self.meta_record is None:
             return NO_METADATA
         if self._metadata is None:
             record = self.meta_record
             self._metadata = parse_metadata(record.data) if record.is_json else NO_METADATA
         return self._metadata
 
-    def add(self, record: Record) -> None:
-        """Take in the event written last."""
-        self.last = record.number
-        if record.number != LAST_NUMBER:
-            self.records.append(record)
+    def add(self, records: Sequence[Record]) -> None:
+        """Append these events, or this tombstone."""
+        last = records[-1]
+        self.last = last.number
+        is_tombstone = last.number == LAST_NUMBER
+        if not is_tombstone:
+            self.records += records
         if self.original is not None:
-            self.original.meta_record = record if record.number != LAST_NUMBER else None
+            self.original.meta_record = None if is_tombstone else last
             self.original._metadata = None
 
     def first_visible(self) -> int:
-        """The lowest number that a reader may see, age aside. It can be greater than the last one."""
+        """The lowest number that readers may see, the age of events aside. It can be greater than the last number."""
         metadata = self.metadata
         lowest = metadata.truncate_before or 0
         if metadata.max_count is not None:
@@ -64,47 +76,73 @@ class Stream:
 
 
 class Streams:
-    """All streams by name. A stream is there once it, or its metadata, was written to."""
+    """All streams by name. A stream is here once it, or its metastream, has been written to."""
 
-    __slots__ = ("_by_name",)
+    __slots__ = ("_by_name", "_fresh_metadata", "_tombstones")
 
     def __init__(self) -> None:
         self._by_name: dict[str, Stream] = {}
+        self._fresh_metadata: dict[str, bytes] = {}
+        self._tombstones: dict[str, int] = {}
 
     def get(self, name: str) -> Stream | None:
-        """The stream of this name, if it is there."""
+        """The stream of this name, if it is here."""
         return self._by_name.get(name)
 
     def make(self, name: str) -> Stream:
-        """The stream of this name, new if need be; of a metastream the original too."""
+        """The stream of this name, to be written to: new if need be, and of a metastream with its original."""
+        stream = self._make(name)
+        if stream.original is None and is_metastream(name):
+            stream.original = self._make(original_of(name))
+        return stream
+
+    def _make(self, name: str) -> Stream:
         stream = self._by_name.get(name)
         if stream is None:
-            missing = [name]
-            while is_metastream(missing[-1]) and (known := original_of(missing[-1])) not in self._by_name:
-                missing.append(known)
-            original = self._by_name[original_of(missing[-1])] if is_metastream(missing[-1]) else None
-            for name in reversed(missing):
-                original = stream = self._by_name[name] = Stream(name, original)
-        assert stream is not None
+            stream = self._by_name[name] = Stream(name)
         return stream
+
+    def add_tombstone(self, name: str) -> None:
+        """Mark this stream as gone, and with it all its metastreams."""
+        base, level = _base_and_level(name)
+        self._tombstones[base] = min(level, self._tombstones.get(base, level))
 
     def is_gone(self, name: str) -> bool:
         """Whether readers of this stream are told that it is deleted."""
-        while name not in self._by_name and is_metastream(name):
-            name = original_of(name)
-        stream = self._by_name.get(name)
-        return stream is not None and stream.is_gone
+        if not self._tombstones:
+            return False
+        base, level = _base_and_level(name)
+        tombstoned = self._tombstones.get(base)
+        return tombstoned is not None and tombstoned <= level
 
     def last_for_reader(self, name: str) -> int:
-        """The number of the last event as readers see it: a metastream goes when its stream goes."""
+        """The number of the last event as readers see it: a tombstone ends the metastream too."""
         if self.is_gone(name):
             return LAST_NUMBER
         stream = self._by_name.get(name)
         return -1 if stream is None else stream.last
 
     def last_for_writer(self, name: str) -> int:
-        """The number of the last event as writers see it: a metastream once written to outlives its stream."""
+        """The number of the last event as writers see it: a metastream with events outlives its stream."""
         stream = self._by_name.get(name)
         if stream is not None and stream.last >= 0:
             return stream.last
         return self.last_for_reader(name)
+
+    def is_deleted_for_writer(self, name: str) -> bool:
+        """Whether a writer finds this stream soft deleted."""
+        if self._fresh_metadata and name in self._fresh_metadata:
+            return parse_metadata(self._fresh_metadata[name]).is_deleted
+        stream = self._by_name.get(name)
+        return stream is not None and stream.meta_record is not None and stream.metadata.is_deleted
+
+    def keep_fresh_metadata(self, records: Sequence[Record]) -> None:
+        """Keep the metadata that a write has just brought, for the next write; forget that of the write before."""
+        if records or self._fresh_metadata:
+            self._fresh_metadata = {original_of(record.stream): record.data for record in records}
+
+
+def _base_and_level(name: str) -> tuple[str, int]:
+    """See the head of this module."""
+    level = (len(name) - len(name.lstrip("$"))) // 2
+    return name[2 * level :], level

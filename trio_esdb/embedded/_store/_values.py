@@ -1,4 +1,4 @@
-"""The values that go into and come out of the store, and what it raises."""
+"""The values that go into and come out of the store, and its exceptions."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 ANY = -2
-"""Expected revision: whatever the stream holds."""
+"""Expected revision: anything."""
 NO_STREAM = -1
-"""Expected revision: the stream holds no event."""
+"""Expected revision: the stream has no event."""
 STREAM_EXISTS = -4
-"""Expected revision: the stream has been written to."""
+"""Expected revision: the stream, or its metadata, has been written."""
 LAST_NUMBER = 2**63 - 1
-"""The number of a tombstone, and `$tb` of a stream that is soft deleted."""
+"""The number of a tombstone. As `$tb` it says that a stream is soft deleted."""
 TICKS = 10_000_000
-"""Ticks in a second. Every time in the store is a count of ticks since the Unix epoch."""
+"""Ticks in a second. Each time in the store is a count of ticks since the Unix epoch."""
 
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """An event that somebody wants to write."""
+    """An event to be written."""
 
     id: int
     """A number of 128 bits."""
@@ -31,12 +31,12 @@ class Proposal:
 
 @dataclass(slots=True, eq=False)
 class Record:
-    """An event as the log holds it. Compared by identity: the log holds each place once."""
+    """An event of the log. Records are equal only to themselves."""
 
     stream: str
     number: int
     position: int
-    """Where it stands in the log; commit and prepare position in one."""
+    """The place in the log, both commit and prepare position."""
     id: int
     type: str
     data: bytes
@@ -45,61 +45,63 @@ class Record:
     created: int
     """Ticks since the Unix epoch."""
     encoded: bytes | None = field(default=None, repr=False)
-    """Room for whoever encodes the record and wants to do so once; the store never looks at it."""
+    """A cache for whoever encodes records; the store does not use it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """A write that was accepted, or had been accepted before."""
+    """An accepted write, or the repetition of one."""
 
     number: int | None
-    """Number of the last event written (of an empty append: the stream's last one); None where there is no event."""
+    """The number of the last event written; for an append without events, of the stream's last event. None where there
+    is no event."""
     position: int | None
-    """Position of the last record written; None where an idempotent write's event can no longer be read."""
+    """The position of the last record written. None for a repeated write whose event can no longer be read."""
 
 
 @dataclass(frozen=True, slots=True)
 class WrongExpectation:
-    """A write that was refused because the stream is not as its writer expected; nothing changed."""
+    """A write that was refused because the stream is not as expected. Nothing was written."""
 
     expected: int
-    """As asked for: a revision, or one of ANY, NO_STREAM, STREAM_EXISTS."""
+    """The expected revision as given: a number, or one of ANY, NO_STREAM, STREAM_EXISTS."""
     actual: int
-    """Number of the stream's last event, -1 if it has none."""
+    """The number of the stream's last event, -1 if it has none."""
 
 
 @dataclass(slots=True)
 class StreamPage:
-    """What one look at a stream found."""
+    """A page of a stream."""
 
     outcome: Literal["success", "no_stream"]
     records: list[Record]
-    """In the order of reading."""
+    """The events, in the direction of reading."""
     next_number: int
-    """Where the following page starts; -1 after the last page backwards."""
+    """The start of the next page; -1 after the last page backwards."""
     last_number: int
-    """Number of the stream's last event, -1 if it has none."""
+    """The number of the stream's last event, -1 if it has none."""
     is_end: bool
-    """No page follows."""
+    """Whether this is the last page."""
 
 
 @dataclass(slots=True)
 class AllPage:
-    """What one look at the whole log found."""
+    """A page of the whole log."""
 
     records: list[Record]
-    """Those that matched, in the order of reading."""
+    """The events that matched, in the direction of reading."""
     next_commit: int
+    """The commit position at which the next page starts: forwards just after the last event considered."""
     next_prepare: int
-    """Where the following page starts: forwards (X, 0), just after the last record considered."""
+    """The prepare position at which the next page starts: forwards 0."""
     considered: int
     """How many events were looked at, whether they matched or not."""
     is_end: bool
-    """The log has nothing further in this direction."""
+    """Whether the log has no more records in this direction."""
 
 
 class StreamDeleted(Exception):
-    """The stream is tombstoned; or soft deleted, and the writer wanted it to exist."""
+    """The stream is tombstoned; or soft deleted, and a writer expects it to exist."""
 
     def __init__(self, stream: str) -> None:
         super().__init__(stream)
@@ -107,16 +109,16 @@ class StreamDeleted(Exception):
 
 
 class NeverAnswered(Exception):
-    """A request that makes a real node fail inside, so that its caller never hears of it. Nothing changed."""
+    """A request on which a real node fails so that its caller never gets an answer. Nothing was written."""
 
 
 class InvalidPosition(Exception):
-    """A position of the log where no record begins."""
+    """A position at which no record of the log begins."""
 
 
 class BeyondEnd(InvalidPosition):
-    """A position after the end of the log, where only reading forwards may start."""
+    """A position after the end of the log, at which only reading forwards may start."""
 
 
 class MalformedLink(Exception):
-    """A link record whose data is not `N@stream`."""
+    """The data of a link event does not begin with `N@`."""
