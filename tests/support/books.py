@@ -45,4 +45,4 @@ def assert_books_balance(client: ESDBClient) -> None:
         assert core.window + core.credit == core.limits.connection_window
         for stream in core.streams.values():
             known = stream.window + stream.deframer.held + stream.untaken + stream.credit
-            assert known == core.limits.stream_window + stream.advance
+            assert known == stream.allowance + stream.advance

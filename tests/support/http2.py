@@ -112,7 +112,7 @@ def check_books(core: ClientConnection | ServerConnection, streams: Iterable[Str
     """Every byte that came, on any stream at any time, is in the books exactly once."""
     for stream in streams:
         accounted = stream.window + held(stream) + stream.untaken + stream.credit
-        assert accounted == core.limits.stream_window + stream.advance, f"stream {stream.id}"
+        assert accounted == stream.allowance + stream.advance, f"stream {stream.id}"
         assert min(stream.untaken, stream.credit, stream.advance, held(stream)) >= 0
     assert core.window + core.credit == core.limits.connection_window
 

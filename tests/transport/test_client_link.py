@@ -194,7 +194,7 @@ async def test_a_thousand_calls_left_half_way_leave_nothing() -> None:
 
 async def test_credit_follows_the_consumer() -> None:
     """It is given back as messages are taken, half of the window at a time."""
-    async with client_by_hand(Limits(stream_window=1000)) as (link, hand):
+    async with client_by_hand(Limits(stream_window=1000, largest_stream_window=1000)) as (link, hand):
         call = Call(link, rig.REQUEST, [b"a"])
         hand.answer(1, *[b"x" * 95] * 10, status=None)
         assert not any(f.stream_id == 1 and f.kind == rig.WINDOW_UPDATE for f in await hand.heard())

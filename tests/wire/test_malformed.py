@@ -28,7 +28,7 @@ from trio_esdb._wire._server_connection import ServerConnection
 
 from .test_hostile import frames
 
-LIMITS = Limits(receive_message=10**9, stream_window=rig.DEFAULT_WINDOW, connection_window=rig.DEFAULT_WINDOW)
+LIMITS = Limits(10**9, rig.DEFAULT_WINDOW, rig.DEFAULT_WINDOW, header_list=64 * 1024)
 
 
 @dataclass

@@ -32,8 +32,8 @@ def test_the_greeting() -> None:
     told = dict(struct.iter_unpack(">HI", first.payload))
     assert told[3] == 100, "calls at once"
     assert told[4] == 512 * 1024
-    assert told[6] == 64 * 1024
-    assert window == Sent(rig.WINDOW_UPDATE, 0, 0, struct.pack(">I", 4 * 1024 * 1024 - 65_535))
+    assert told[6] == 1024 * 1024
+    assert window == Sent(rig.WINDOW_UPDATE, 0, 0, struct.pack(">I", 16 * 1024 * 1024 - 65_535))
 
 
 def test_a_servers_window_is_never_below_what_clients_assume() -> None:
@@ -124,7 +124,7 @@ def test_trailers_that_are_no_headers(trailers: dict[str, str | bytes]) -> None:
     client = BareClient()
     event, *_ = client.open(1, end=True)
     assert isinstance(event, CallReceived)
-    with pytest.raises(ValueError, match="Invalid metadata"):
+    with pytest.raises(ValueError, match="the value of name is empty, or not printable ASCII"):
         client.core.finish(event.stream, Status.ABORTED, "x", trailers)
     assert not client.core.has_output
     client.core.refuse_http(event.stream, 500)
@@ -315,7 +315,7 @@ def broken(client: BareClient, *frames: bytes) -> str:
 
 def test_what_breaks_a_call() -> None:
     def case(*headers: tuple[str, str], end: bool = False) -> BareClient:
-        client = BareClient(rig.SMALL)
+        client = BareClient(Limits(1000, rig.DEFAULT_WINDOW, rig.DEFAULT_WINDOW, header_list=65_536))
         client.open(1, headers=(*rig.REQUEST, *headers), end=end)
         return client
 
@@ -325,7 +325,7 @@ def test_what_breaks_a_call() -> None:
     )
     client = case()
     assert broken(client, client.headers(1, [("x", "")] * 2000, end=True)) == (
-        "ENHANCE_YOUR_CALM: trailers of more than 65536 bytes came"
+        "ENHANCE_YOUR_CALM: a header list of more than 65536 bytes came"
     )
     client = case(end=True)
     assert broken(client, client.headers(1, [("x", "y")], end=True)) == (
@@ -377,18 +377,18 @@ def test_a_call_without_the_body_that_content_length_tells() -> None:
         (rig.window_update(1, 0), "PROTOCOL_ERROR", "a WINDOW_UPDATE of 0 came"),
         (rig.frame(rig.WINDOW_UPDATE, 0, 1, b"abc"), "FRAME_SIZE_ERROR", "a WINDOW_UPDATE of another size"),
         (rig.window_update(0, 0), "PROTOCOL_ERROR", ""),
-        (rig.window_update(0, 2**31 - 1), "FLOW_CONTROL_ERROR", "window past"),
+        (rig.window_update(0, 2**31 - 1), "FLOW_CONTROL_ERROR", "beyond its limit"),
         (rig.frame(rig.HEADERS, rig.END_HEADERS, 0), "PROTOCOL_ERROR", "HEADERS came on stream 0"),
         (
             rig.frame(rig.HEADERS, rig.END_HEADERS | rig.PADDED, 3),
             "FRAME_SIZE_ERROR",
-            "without a length of its padding",
+            "without the length of its padding",
         ),
         (rig.frame(rig.HEADERS, rig.END_HEADERS | rig.PADDED, 3, b"\5abc"), "PROTOCOL_ERROR", "padding is larger"),
         (rig.frame(rig.HEADERS, rig.END_HEADERS | rig.PRIO, 3, b"abcd"), "FRAME_SIZE_ERROR", "for their priority"),
         (rig.frame(rig.HEADERS, rig.END_HEADERS | rig.PRIO, 3, b"\0\0\0\3\1"), "PROTOCOL_ERROR", "depends on itself"),
-        (rig.frame(rig.PRIORITY, 0, 3, b"\0\0\0\3\1"), "PROTOCOL_ERROR", "may not depend on itself"),
-        (rig.frame(rig.DATA, rig.PADDED, 1), "FRAME_SIZE_ERROR", "without a length of its padding"),
+        (rig.frame(rig.PRIORITY, 0, 3, b"\0\0\0\3\1"), "PROTOCOL_ERROR", "a stream depends on itself"),
+        (rig.frame(rig.DATA, rig.PADDED, 1), "FRAME_SIZE_ERROR", "without the length of its padding"),
         (rig.frame(rig.DATA, rig.PADDED, 1, b"\1"), "PROTOCOL_ERROR", "padding is larger than the frame"),
         (rig.frame(rig.CONTINUATION, 0, 1), "PROTOCOL_ERROR", "CONTINUATION came without a header block"),
         (
@@ -409,11 +409,15 @@ def test_a_call_without_the_body_that_content_length_tells() -> None:
         (
             rig.frame(rig.HEADERS, 0, 3) + rig.frame(rig.CONTINUATION, 0, 3, bytes(16_000)) * 17,
             "ENHANCE_YOUR_CALM",
-            "a header block of more than 262144 bytes came",
+            "a header block of more than 4096 fields came",
         ),
         (rig.frame(rig.PUSH_PROMISE, rig.END_HEADERS, 1, b"\0\0\0\2"), "PROTOCOL_ERROR", "a pushed stream came"),
         (rig.frame(rig.HEADERS, rig.END_HEADERS, 3, b"\x80"), "COMPRESSION_ERROR", "Invalid table index"),
-        (rig.frame(rig.HEADERS, rig.END_HEADERS, 3, b"\xff" * 16_000), "COMPRESSION_ERROR", "integer representation"),
+        (
+            rig.frame(rig.HEADERS, rig.END_HEADERS, 3, b"\xff" * 16_000),
+            "COMPRESSION_ERROR",
+            "an integer has too many bytes",
+        ),
         (rig.frame(rig.HEADERS, rig.END_HEADERS, 2, b""), "PROTOCOL_ERROR", "opened stream 2, an even number"),
         (rig.frame(rig.PING, 0, 1, bytes(8)), "PROTOCOL_ERROR", ""),
         (rig.frame(rig.PING, 0, 0, bytes(7)), "FRAME_SIZE_ERROR", ""),
@@ -494,9 +498,9 @@ def test_a_client_that_asks_and_never_reads() -> None:
     server = ServerConnection()
     server.receive_data(frames.PREFACE + frames.head(0, frames.SETTINGS, 0, 0))
     ping = frames.head(8, frames.PING, 0, 0) + bytes(8)
-    events = server.receive_data(ping * 100_010)
+    events = server.receive_data(ping * 1010)
     assert [type(event) for event in events] == [ConnectionEnded]
-    assert server.data_to_send().endswith(b"the peer wants answers and does not take them")
+    assert b"the peer does not take its answers" in server.data_to_send()
 
 
 def test_a_client_that_makes_room_for_very_many_small_responses_and_pings() -> None:
@@ -510,7 +514,7 @@ def test_a_client_that_makes_room_for_very_many_small_responses_and_pings() -> N
     assert client.feed(rig.window_update(0, 10**7), rig.window_update(1, 10**7), ping) == []
     sent = client.sent()
     assert sum(len(f.payload) for f in sent if f.kind == rig.DATA) == 110_000 * 15
-    assert sent[-1] == rig.Sent(rig.PING, rig.ACK, 0, b"12345678")
+    assert rig.Sent(rig.PING, rig.ACK, 0, b"12345678") in sent
 
 
 def test_a_refused_request_after_the_answer() -> None:

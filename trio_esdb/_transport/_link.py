@@ -95,6 +95,8 @@ class Link(ABC, Generic[Core]):
             while True:
                 await trio.lowlevel.checkpoint_if_cancelled()  # what is queued then is for the last words
                 data = core.data_to_send(_WRITE_SIZE)
+                if core.events:
+                    self._handle_all(core.take_events())
                 if data:
                     self._sending = True
                     await stream.send_all(data)

@@ -1,8 +1,7 @@
-"""The client's end of a connection: opens calls, learns how they end."""
+"""The client's end of a connection: it opens calls and learns how they end."""
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import Any
 
 from . import _frames as frames
@@ -10,7 +9,16 @@ from ._connection import Connection
 from ._events import CallEnded, Event, RoomChanged
 from ._frames import Code, code_name
 from ._grpc import Status
-from ._headers import RESPONSE, RESPONSE_TRAILERS, Header, HeaderList, HeadersTooLarge, content_length, literal
+from ._headers import (
+    RESPONSE,
+    RESPONSE_TRAILERS,
+    Header,
+    HeaderList,
+    HeadersTooLarge,
+    MalformedHeaders,
+    content_length,
+)
+from ._hpack import NEVER_INDEXED, LargeBlock, OversizedHeaders, literal
 from ._limits import Limits
 from ._messages import MessageError
 from ._outcome import Outcome, from_http, from_reset, from_trailers
@@ -19,22 +27,24 @@ from ._stream import Stream
 
 _TIMEOUT_SIZE = 64
 """What the header ``grpc-timeout`` adds to a list, at most."""
+_NO_TRAILERS = HeaderList(())
 
 
-@lru_cache(maxsize=256)
 def _answer(headers: HeaderList) -> tuple[int, str, int | None]:
-    """HTTP status (0 for what is none), content-type and content-length of an answer."""
-    found = headers.by_name
-    status = found[":status"]
-    number = int(status) if len(status) == 3 and status.isascii() and status.isdigit() else 0
-    return number, found.get("content-type", ""), content_length(found)
+    """HTTP status (0 for anything but three digits), content-type and content-length of an answer."""
+    if headers.answer is None:
+        found = headers.by_name
+        status = found[":status"]
+        number = int(status) if len(status) == 3 and status.isascii() and status.isdigit() else 0
+        headers.answer = number, found.get("content-type", ""), content_length(found)
+    return headers.answer
 
 
 class ClientConnection(Connection):
     """HTTP/2 and gRPC as a client speaks them.
 
-    ``start_call``, ``send_messages``, ``reset`` and ``take`` queue bytes; ``receive_data`` gives MessagesReceived,
-    CallEnded (exactly once a call, unless it is reset here), Drained, RoomChanged and ConnectionEnded.
+    ``start_call``, ``send_messages``, ``reset`` and ``take`` queue bytes; ``receive_data`` returns MessagesReceived,
+    CallEnded (exactly once for a call, unless it is reset here), Drained, RoomChanged and ConnectionEnded.
     """
 
     _client_side = True
@@ -42,46 +52,78 @@ class ClientConnection(Connection):
     def __init__(self, limits: Limits | None = None) -> None:
         super().__init__(limits or Limits())
         self.draining = False
-        """No new calls here: the server said GOAWAY, or the stream numbers are used up."""
+        """Whether no new calls are possible: the server sent GOAWAY, or the stream numbers are used up."""
         self.goaway: str | None = None
-        """What the server's GOAWAY said."""
+        """What the server's GOAWAY said; None if there was none."""
         self._next_id = 1
         self._greeted = False
 
     @property
     def room(self) -> int:
-        """How many more calls may be opened now."""
-        if self.draining or self.ended:
+        """How many more calls may be opened now. None while the connection is congested: the server, or the network,
+        takes nothing, and what calls queue would have no bound.
+        """
+        if self.draining or self.ended or self.congested:
             return 0
         return self._peer_streams - len(self.streams)
 
-    def start_call(self, headers: tuple[Header, ...], timeout: str | None, owner: Any) -> Stream:
-        """Open a call; ``room`` must not be 0. HeadersTooLarge if the server would not take the headers."""
-        assert not self.ended, "a call that nobody would ever end: room was not looked at"
+    def start_call(
+        self,
+        headers: tuple[Header, ...],
+        timeout: str | None,
+        owner: Any,
+        *,
+        authorization: str | None = None,
+        receive_message: int | None = None,
+    ) -> Stream:
+        """Open a call.
+
+        Args:
+            headers: The request's headers. Blocks of the same headers are remembered, so what differs from call to
+                call should come in the other arguments.
+            timeout: The value of ``grpc-timeout``.
+            owner: What the stream's ``owner`` shall be.
+            authorization: The value of ``authorization``. It is neither remembered nor put into HPACK's table.
+            receive_message: The largest message that is taken, in bytes, if not the connection's limit.
+
+        Returns:
+            The stream. ``room`` must not have been 0.
+
+        Raises:
+            HeadersTooLarge: The server would not accept the headers; nothing was sent.
+        """
+        assert not self.ended, "nothing would ever end this call: room must be checked before"
         limit = self._peer_header_list
+        if limit is not None:
+            limit -= _TIMEOUT_SIZE
+            if authorization is not None:
+                limit -= len("authorization") + len(authorization) + 32
         try:
-            block = self._encoder.encode(headers, None if limit is None else limit - _TIMEOUT_SIZE)
+            block = self._encoder.encode(headers, limit)
         except HeadersTooLarge:
-            text = f"the request headers are larger than the {limit} bytes that the server takes"
+            text = f"the request headers are larger than the {self._peer_header_list} bytes that the server accepts"
             raise HeadersTooLarge(text) from None
         if timeout is not None:
-            block += literal("grpc-timeout", timeout)
+            block += literal(b"grpc-timeout", timeout.encode("ascii"))
+        if authorization is not None:
+            block += literal(b"authorization", authorization.encode("utf-8"), NEVER_INDEXED)
         stream = Stream(
             self._next_id,
             self.limits.stream_window,
             self._peer_window,
-            self.limits.receive_message,
+            self.limits.receive_message if receive_message is None else receive_message,
             owner,
         )
         self._next_id += 2
         if self._next_id > frames.MAX_STREAM_ID:
             self.draining = True
         self.streams[stream.id] = stream
-        self._out.append(frames.header_frames(stream.id, block, False, self._h2.max_outbound_frame_size))
+        self._idle_frames = 0
+        self._queue(frames.header_frames(stream.id, block, False, self._h2.max_outbound_frame_size))
         return stream
 
     def connection_lost(self, reason: str) -> list[Event]:
-        """The connection is gone; the ends of all its calls. What the server's GOAWAY said explains more."""
+        """The connection is gone; the ends of all its calls. They tell what the server's GOAWAY said, too."""
         return super().connection_lost(f"{self.goaway}; {reason}" if self.goaway else reason)
 
     def _start_of_frames(self, data: bytes) -> int | None:
@@ -99,21 +141,22 @@ class ClientConnection(Connection):
             self._greeted = True
         return 0
 
-    def _on_block(self, stream_id: int, flags: int, block: bytes) -> None:
+    def _on_block(self, stream_id: int, flags: int, block: bytes | LargeBlock) -> None:
         stream = self.streams.get(stream_id)
         if stream is None:
-            self._decode(None, block, RESPONSE_TRAILERS)
-            self._late(stream_id)
+            self._check_not_idle(stream_id)
+            self._decode_late(block, RESPONSE_TRAILERS)
             return
         first = stream.headers is None
-        headers = self._decode(stream, block, RESPONSE if first else RESPONSE_TRAILERS)
-        if headers is None:
+        try:
+            headers = self._decode(block, RESPONSE if first else RESPONSE_TRAILERS)
+        except MalformedHeaders as exc:
+            self._break(stream, Code.PROTOCOL_ERROR, str(exc))
             return
-        if headers.size > self.limits.header_list:
-            self.reset(stream)
-            text = f"a header list of more than {self.limits.header_list} bytes came"
-            self._events.append(CallEnded(stream, Outcome(Status.RESOURCE_EXHAUSTED, text, local=True)))
+        except OversizedHeaders as exc:
+            self._break(stream, Code.CANCEL, str(exc), Status.RESOURCE_EXHAUSTED)
             return
+        self._idle_frames = 0
         end_stream = bool(flags & frames.FLAG_END_STREAM)
         if not first:
             if not end_stream:
@@ -140,31 +183,28 @@ class ClientConnection(Connection):
             self._finish(stream, headers)
 
     def _remote_ended(self, stream: Stream) -> None:
-        self._finish(stream, ())
+        self._finish(stream, _NO_TRAILERS)
 
-    def _finish(self, stream: Stream, trailers: tuple[Header, ...]) -> None:
+    def _finish(self, stream: Stream, trailers: HeaderList) -> None:
         outcome = from_trailers(trailers)
         if outcome is None or (outcome.ok and stream.text):
             outcome = from_http(stream.http_status, stream.content_type, stream.text, trailers or stream.headers or ())
         elif outcome.ok and stream.deframer.missing:
             outcome = Outcome(Status.INTERNAL, "the answer ended inside a message", outcome.trailers, local=True)
         if not stream.local_closed:
-            # Otherwise the call keeps its place among the server's open streams, until that has enough of us.
-            self._out.append(frames.rst_stream(stream.id, Code.CANCEL))
-            self._remember_reset(stream.id)
+            # Otherwise the stream stays open and counts against the server's limit of concurrent streams.
+            self._queue_reset(stream.id, Code.CANCEL)
         self._forget(stream)
-        self._events.append(CallEnded(stream, outcome))
+        self.events.append(CallEnded(stream, outcome))
 
     def _was_reset(self, stream: Stream, code: int) -> None:
-        self._events.append(CallEnded(stream, from_reset(code)))
+        self.events.append(CallEnded(stream, from_reset(code)))
 
     def _end_of(self, stream: Stream, outcome: Outcome) -> Event:
         return CallEnded(stream, outcome)
 
     def _refuse_message(self, stream: Stream, error: MessageError) -> None:
-        self.reset(stream)
-        status = Status.RESOURCE_EXHAUSTED if error.too_large else Status.INTERNAL
-        self._events.append(CallEnded(stream, Outcome(status, error.text, local=True)))
+        self._break(stream, Code.CANCEL, error.text, Status.RESOURCE_EXHAUSTED if error.too_large else Status.INTERNAL)
 
     def _on_goaway(self, stream_id: int, payload: bytes) -> None:
         super()._on_goaway(stream_id, payload)
@@ -174,11 +214,10 @@ class ClientConnection(Connection):
         self.goaway = f"the server closes the connection with {code_name(code)}{': ' if debug else ''}{debug}"
         self.draining = True
         for stream in [s for s in self.streams.values() if s.id > last]:
-            self._remember_reset(stream.id)
             self._forget(stream)
             outcome = Outcome(Status.UNAVAILABLE, self.goaway, local=True, refused=True)
-            self._events.append(CallEnded(stream, outcome))
-        self._events.append(RoomChanged())
+            self.events.append(CallEnded(stream, outcome))
+        self.events.append(RoomChanged())
 
     def _highest_peer_stream(self) -> int:
         return 0

@@ -1,20 +1,35 @@
 """What both roles of an HTTP/2 connection share: bytes in, events out, no I/O.
 
-h2 owns the connection: preface, SETTINGS, PING, PRIORITY, the connection's send window, HPACK's tables. This code owns
-the streams: their HEADERS, DATA, RST_STREAM, WINDOW_UPDATE and CONTINUATION frames, and GOAWAY (after which h2 would
-take no more frames, while open calls must go on). h2's machinery for a short-lived stream costs more than all else
-that a small call does.
+h2 keeps the SETTINGS of both sides and the encoder's HPACK table. Everything else is done here, in one loop over the
+bytes without an object for each frame: h2's machinery for a short-lived stream costs more than all the rest of a small
+call, and so does its machinery for a frame that a hostile peer sends by the thousand.
 
-Credit: a stream's receive window opens as the consumer takes messages (the book is in ``_stream``). The connection's
-opens as bytes arrive, so that one stopped consumer cannot stop the others; what a connection may hold is bounded by
-the windows of its streams.
+Receive windows. A stream's window is opened as the consumer takes messages (the accounting is in ``_stream``), so a
+consumer that stops also stops the peer. The connection's window is opened as bytes arrive, so one stopped consumer
+does not stop the others. What a connection holds is bounded by the windows of its streams.
+
+The window of a stream grows. A window is used once in each round trip, so one that is smaller than bandwidth times
+round-trip time is what limits the speed. There is no clock here; a PING and its ACK mark one round trip. The PING is
+sent when credit is given back. If the consumer has taken a third of the window or more until the ACK is there, the
+window is doubled, up to ``Limits.largest_stream_window``. What counts is what was taken, not what arrived: the window
+of a consumer that is slower than the network does not grow, and small calls never send a PING.
+
+Frames of streams that are over. A peer may send frames for a stream until it has seen our reset, however long that
+takes. Every stream number that was used and is not open counts as closed, and frames for it are ignored: their bytes
+are given back to the connection's window, and their header blocks are decoded to keep HPACK's table right. Nothing has
+to be remembered for it. Only frames for a stream that was never opened are an error.
+
+Floods. What a frame costs is bounded by its size, with three additions: frames that bring nothing may not follow each
+other without end (``_IDLE_FRAMES``), answers to the peer may not pile up (``Sender``), and one read may not open and
+reset calls beyond a number. A peer that goes beyond gets GOAWAY with ENHANCE_YOUR_CALM.
 """
 
 from __future__ import annotations
 
+import contextlib
 from abc import abstractmethod
 
-from h2.events import RemoteSettingsChanged, WindowUpdated
+from h2.events import RemoteSettingsChanged
 from h2.exceptions import ProtocolError as H2ProtocolError
 from h2.utilities import HeaderValidationFlags
 
@@ -22,16 +37,23 @@ from . import _frames as frames
 from ._events import ConnectionEnded, Event, MessagesReceived, RoomChanged
 from ._frames import Code
 from ._grpc import Status
-from ._headers import BlockDecoder, BlockError, HeaderList, MalformedHeaders
+from ._headers import HeaderList, MalformedHeaders
+from ._hpack import BlockDecoder, BlockError, LargeBlock, OversizedHeaders
 from ._limits import Limits
 from ._messages import MessageError
 from ._outcome import Outcome
 from ._sending import PeerError, Sender
 from ._stream import Stream
 
-_BLOCK_LIMIT = 256 * 1024
 _TEXT_LIMIT = 1024
-_UNSENT_LIMIT = 100_000
+"""Bytes of a body without gRPC that are kept for the error's text."""
+_IDLE_FRAMES = 10_000
+_SETTINGS_WEIGHT = 50
+"""For how many idle frames SETTINGS count: h2 takes long for them."""
+_PROBE = b"window 1"
+"""What our PING says: no other PING is sent."""
+_PROBE_PAUSE = 64
+"""Half windows that pass between two probes, at most, if the window does not grow."""
 _unpack_head = frames.HEAD.unpack_from
 
 
@@ -42,46 +64,57 @@ class Connection(Sender):
         super().__init__(limits)
         self.ended = False
         self.window = limits.connection_window
-        """What the peer may still send on the connection; with ``credit`` it always adds up to the limit."""
+        """What the peer may still send on the connection. Together with ``credit`` it is always the limit."""
         self.credit = 0
-        self._decoder = BlockDecoder(self._h2.decoder)
+        """Bytes that arrived and were not given back yet."""
+        self._decoder = BlockDecoder(limits.header_list)
         self._rest = b""
         self._batched: list[Stream] = []
-        self._block: tuple[int, int, bytearray] | None = None
+        self._block: tuple[int, int, LargeBlock] | None = None
+        """The header block that is not whole yet: its stream, the flags of HEADERS, what came of it."""
+        self._probe: tuple[int, int] | None = None
+        """The stream that the PING on its way was sent for, and what its consumer had taken then."""
+        self._probe_pause = 0
+        self._probe_wait = 0
 
     def take(self, stream: Stream, size: int) -> None:
-        """The consumer took messages that filled ``size`` bytes of the stream, prefixes included."""
+        """Tell that the consumer took messages; the peer may send as much again.
+
+        Args:
+            stream: The stream of the messages; it may be over.
+            size: Bytes of the messages and their prefixes.
+        """
         stream.untaken -= size
+        stream.taken += size
         kept = min(size, stream.advance)
         stream.advance -= kept
         stream.credit += size - kept
         if stream.remote_closed or stream.id not in self.streams:
             return
-        if stream.credit * 2 >= self.limits.stream_window:
+        if stream.credit * 2 >= stream.allowance:
             self._open_window(stream, 0)
+            if stream.allowance < self.limits.largest_stream_window:
+                self._maybe_probe(stream)
         elif not stream.untaken:
             self._advance(stream)
 
     def connection_lost(self, reason: str) -> list[Event]:
         """The connection is gone; the ends of all its calls."""
-        self._events = []
         if not self.ended:
             self.ended = True
             self._end_all(Outcome(Status.UNAVAILABLE, reason, local=True))
-        return self._events
+        return self.take_events()
 
     # -- bytes in ----------------------------------------------------------------------------------------------------
 
     def receive_data(self, data: bytes) -> list[Event]:
         """Take bytes from the peer, cut anywhere; what they mean.
 
-        Never raises for what a peer sends: a broken rule of the connection is answered with GOAWAY, and the ends of
-        all calls and a ConnectionEnded come out.
+        Whatever a peer sends, nothing is raised. If it breaks a rule of the connection, a GOAWAY is queued, and the
+        events are the ends of all calls and ConnectionEnded.
         """
-        events: list[Event] = []
-        self._events = events
         if self.ended:
-            return events
+            return []
         try:
             self._cut(self._rest + data if self._rest else data)
         except (PeerError, BlockError) as exc:
@@ -91,11 +124,11 @@ class Connection(Sender):
         for stream in self._batched:
             stream.batch = None
         self._batched.clear()
-        return events
+        return self.take_events()
 
     @abstractmethod
     def _start_of_frames(self, data: bytes) -> int | None:
-        """Where frames begin in the first bytes of a connection; None while there are too few to tell."""
+        """Where frames begin in the first bytes of a connection; None if there are too few bytes to tell."""
 
     def _cut(self, data: bytes) -> None:
         at = self._start_of_frames(data)
@@ -124,44 +157,88 @@ class Connection(Sender):
                 self._on_continuation(stream_id, flags, data[start:end])
             elif kind == frames.RST_STREAM:
                 self._on_rst_stream(stream_id, data[start:end])
-            elif kind == frames.WINDOW_UPDATE and stream_id:
+            elif kind == frames.WINDOW_UPDATE:
                 self._on_window_update(stream_id, data[start:end])
+            elif kind == frames.PING:
+                self._on_ping(stream_id, flags, data[start:end])
+            elif kind == frames.SETTINGS:
+                self._on_settings(data[at:end])
             elif kind == frames.GOAWAY:
                 self._on_goaway(stream_id, data[start:end])
             elif kind == frames.PUSH_PROMISE:
                 raise PeerError(Code.PROTOCOL_ERROR, "a pushed stream came, though pushing was not allowed")
-            elif kind < frames.CONTINUATION:
-                self._on_other(data[at:end])
-            at = end  # what is unknown is passed over
+            elif kind == frames.PRIORITY:
+                self._on_priority(stream_id, data[start:end])
+            else:
+                self._idle(1)  # a frame of an unknown type is ignored
+            at = end
         self._rest = data[at:]
 
-    def _on_other(self, frame: bytes) -> None:
-        """SETTINGS, PING, the connection's WINDOW_UPDATE, PRIORITY: h2's."""
+    def _idle(self, weight: int) -> None:
+        """Count a frame that brought nothing."""
+        self._idle_frames += weight
+        if self._idle_frames > _IDLE_FRAMES:
+            raise PeerError(Code.ENHANCE_YOUR_CALM, "too many frames came that bring nothing")
+
+    # -- the connection ----------------------------------------------------------------------------------------------
+
+    def _on_settings(self, frame: bytes) -> None:
+        self._idle(_SETTINGS_WEIGHT + len(frame) // 6)
         events = self._h2.receive_data(frame)
         answer = self._h2.data_to_send()
         if answer:
-            if len(self._out) > _UNSENT_LIMIT:
-                raise PeerError(Code.ENHANCE_YOUR_CALM, "the peer wants answers and does not take them")
-            self._out.append(answer)  # before what new SETTINGS admit: they hold from their ACK on
+            self._queue_answer(answer)  # before the frames that the new SETTINGS admit: these hold behind the ACK
         for event in events:
-            if isinstance(event, WindowUpdated):
-                self._unblock()
-            elif isinstance(event, RemoteSettingsChanged):
+            if isinstance(event, RemoteSettingsChanged):
                 self._encoder.forget()
-                self._events.append(RoomChanged())
+                self.events.append(RoomChanged())
                 self._new_peer_settings()
 
+    def _on_ping(self, stream_id: int, flags: int, payload: bytes) -> None:
+        if stream_id:
+            raise PeerError(Code.PROTOCOL_ERROR, "PING came on a stream")
+        if len(payload) != 8:
+            raise PeerError(Code.FRAME_SIZE_ERROR, "a PING of another size than 8 came")
+        if not flags & frames.FLAG_ACK:
+            self._queue_answer(frames.ping(payload, frames.FLAG_ACK))
+        elif payload == _PROBE and self._probe is not None:
+            self._on_probe(*self._probe)
+
+    def _on_priority(self, stream_id: int, payload: bytes) -> None:
+        self._idle(1)
+        if not stream_id:
+            raise PeerError(Code.PROTOCOL_ERROR, "PRIORITY came on stream 0")
+        if len(payload) != 5:
+            raise PeerError(Code.FRAME_SIZE_ERROR, "a PRIORITY of another size than 5 came")
+        self._check_dependency(stream_id, payload)
+
+    def _check_dependency(self, stream_id: int, payload: bytes) -> None:
+        if int.from_bytes(payload[:4], "big") & frames.MAX_STREAM_ID == stream_id:
+            raise PeerError(Code.PROTOCOL_ERROR, "a stream depends on itself")
+
+    def _on_goaway(self, stream_id: int, payload: bytes) -> None:
+        if stream_id:
+            raise PeerError(Code.PROTOCOL_ERROR, "GOAWAY came on a stream")
+        if len(payload) < 8:
+            raise PeerError(Code.FRAME_SIZE_ERROR, "a short GOAWAY came")
+        self._idle(1)
+
+    # -- receive windows ---------------------------------------------------------------------------------------------
+
     def _on_data(self, stream_id: int, flags: int, data: bytes, start: int, stop: int) -> None:
-        size = stop - start  # which always fits: half of the connection's window is more than a frame
+        size = stop - start
+        # The connection's window always has room: credit is given back at half of it, which is more than any frame.
         self.window -= size
         self.credit += size
         if self.credit * 2 >= self.limits.connection_window:
-            self._out.append(frames.window_update(0, self.credit))
+            self._queue(frames.window_update(0, self.credit))
             self.window += self.credit
             self.credit = 0
         stream = self.streams.get(stream_id)
         if stream is None:
-            self._late(stream_id)
+            self._check_not_idle(stream_id)
+            if not size:
+                self._idle(1)
             return
         if stream.remote_closed:
             self._break(stream, Code.STREAM_CLOSED, "DATA came after the end of the stream")
@@ -177,6 +254,10 @@ class Connection(Sender):
         if stream.headers is None:
             self._break(stream, Code.PROTOCOL_ERROR, "DATA came before HEADERS")
             return
+        if length:
+            self._idle_frames = 0
+        else:
+            self._idle(1)
         if stream.body_left is not None:
             stream.body_left -= length
             if stream.body_left < 0:
@@ -192,7 +273,7 @@ class Connection(Sender):
                 if stream.batch is None:
                     stream.batch = messages
                     self._batched.append(stream)
-                    self._events.append(MessagesReceived(stream, messages))
+                    self.events.append(MessagesReceived(stream, messages))
                 else:
                     stream.batch += messages
             if stream.deframer.error is not None:
@@ -202,23 +283,55 @@ class Connection(Sender):
             self._on_end_stream(stream)
         elif not stream.untaken:
             self._advance(stream)
-        elif stream.credit * 2 >= self.limits.stream_window:
+        elif stream.credit * 2 >= stream.allowance:
             self._open_window(stream, 0)
 
     def _advance(self, stream: Stream) -> None:
-        """Nothing whole waits for the consumer: let a message larger than the window come in whole."""
-        lacking = stream.deframer.missing - stream.window - stream.credit
+        """No whole message waits for the consumer: admit all of a message that is larger than the window."""
+        missing = stream.deframer.missing
+        room = stream.window + stream.credit
+        lacking = min(missing, frames.MAX_WINDOW) - room
         if lacking > 0:
             stream.advance += lacking
             self._open_window(stream, lacking)
-        elif stream.credit * 2 >= self.limits.stream_window or stream.deframer.missing > stream.window:
+        elif stream.credit * 2 >= stream.allowance or (missing > stream.window and stream.credit):
             self._open_window(stream, 0)
 
     def _open_window(self, stream: Stream, extra: int) -> None:
         increment = stream.credit + extra
         stream.window += increment
         stream.credit = 0
-        self._out.append(frames.window_update(stream.id, increment))
+        self._queue(frames.window_update(stream.id, increment))
+
+    def _maybe_probe(self, stream: Stream) -> None:
+        """Begin to measure how much is taken in a round trip, unless that is being done or was of no use lately."""
+        if self._probe_wait:
+            self._probe_wait -= 1
+        elif self._probe is None:
+            self._send_probe(stream)
+
+    def _send_probe(self, stream: Stream) -> None:
+        self._probe = stream.id, stream.taken
+        self._queue(frames.ping(_PROBE))
+
+    def _on_probe(self, stream_id: int, taken_before: int) -> None:
+        """A round trip is over."""
+        self._probe = None
+        stream = self.streams.get(stream_id)
+        if stream is None or stream.remote_closed:
+            return
+        extra = min(stream.allowance, self.limits.largest_stream_window - stream.allowance)
+        extra = min(extra, frames.MAX_WINDOW - stream.window - stream.credit)
+        if (stream.taken - taken_before) * 3 < stream.allowance or extra <= 0:
+            self._probe_pause = self._probe_wait = min(2 * self._probe_pause + 1, _PROBE_PAUSE)
+            return
+        self._probe_pause = 0
+        stream.allowance += extra
+        self._open_window(stream, extra)
+        if stream.allowance < self.limits.largest_stream_window:
+            self._send_probe(stream)
+
+    # -- header blocks -----------------------------------------------------------------------------------------------
 
     def _on_headers_frame(self, stream_id: int, flags: int, data: bytes, start: int, stop: int) -> None:
         if not stream_id:
@@ -228,37 +341,42 @@ class Connection(Sender):
         if flags & frames.FLAG_PRIORITY:
             if stop - start < 5:
                 raise PeerError(Code.FRAME_SIZE_ERROR, "HEADERS are too short for their priority")
-            if int.from_bytes(data[start : start + 4], "big") & frames.MAX_STREAM_ID == stream_id:
-                raise PeerError(Code.PROTOCOL_ERROR, "a stream depends on itself")
+            self._check_dependency(stream_id, data[start : start + 4])
             start += 5
         if flags & frames.FLAG_END_HEADERS:
             self._on_block(stream_id, flags, data[start:stop])
         else:
-            self._block = (stream_id, flags, bytearray(data[start:stop]))
+            block = self._decoder.begin()
+            block.feed(data[start:stop])
+            self._block = stream_id, flags, block
 
-    def _on_continuation(self, stream_id: int, flags: int, piece: bytes) -> None:
+    def _on_continuation(self, stream_id: int, flags: int, part: bytes) -> None:
         if self._block is None:
             raise PeerError(Code.PROTOCOL_ERROR, "CONTINUATION came without a header block")
         _, first_flags, block = self._block
-        block += piece
-        if len(block) > _BLOCK_LIMIT:
-            raise PeerError(Code.ENHANCE_YOUR_CALM, f"a header block of more than {_BLOCK_LIMIT} bytes came")
+        block.feed(part)
         if flags & frames.FLAG_END_HEADERS:
             self._block = None
-            self._on_block(stream_id, first_flags, bytes(block))
+            self._on_block(stream_id, first_flags, block)
+        elif not part:
+            self._idle(1)
 
     @abstractmethod
-    def _on_block(self, stream_id: int, flags: int, block: bytes) -> None:
+    def _on_block(self, stream_id: int, flags: int, block: bytes | LargeBlock) -> None:
         """A whole header block came."""
 
-    def _decode(self, stream: Stream | None, block: bytes, rules: HeaderValidationFlags) -> HeaderList | None:
-        """A block's headers; None where they are malformed, then the stream is refused."""
-        try:
-            return self._decoder.decode(block, rules)
-        except MalformedHeaders as exc:
-            if stream is not None:
-                self._break(stream, Code.PROTOCOL_ERROR, str(exc))
-            return None
+    def _decode(self, block: bytes | LargeBlock, rules: HeaderValidationFlags) -> HeaderList:
+        """A block's headers. MalformedHeaders or OversizedHeaders if only their stream has to be refused."""
+        if isinstance(block, LargeBlock):
+            return self._decoder.finish(block, rules)
+        return self._decoder.decode(block, rules)
+
+    def _decode_late(self, block: bytes | LargeBlock, rules: HeaderValidationFlags) -> None:
+        """Decode a block of a stream that is over, for HPACK's table alone."""
+        with contextlib.suppress(MalformedHeaders, OversizedHeaders):
+            self._decode(block, rules)
+
+    # -- streams -----------------------------------------------------------------------------------------------------
 
     def _on_rst_stream(self, stream_id: int, payload: bytes) -> None:
         if not stream_id or len(payload) != 4:
@@ -266,8 +384,8 @@ class Connection(Sender):
         stream = self.streams.get(stream_id)
         if stream is None:
             self._check_not_idle(stream_id)
+            self._leaving.pop(stream_id, None)
             return
-        self._remember_reset(stream_id)
         self._forget(stream)
         self._was_reset(stream, int.from_bytes(payload, "big"))
 
@@ -277,6 +395,13 @@ class Connection(Sender):
         increment = int.from_bytes(payload, "big") & frames.MAX_WINDOW
         if not increment:
             raise PeerError(Code.PROTOCOL_ERROR, "a WINDOW_UPDATE of 0 came")
+        self._idle(1)
+        if not stream_id:
+            self._h2.outbound_flow_control_window += increment
+            if self._h2.outbound_flow_control_window > frames.MAX_WINDOW:
+                raise PeerError(Code.FLOW_CONTROL_ERROR, "WINDOW_UPDATE raised a window beyond its limit")
+            self._fill()
+            return
         stream = self.streams.get(stream_id)
         if stream is None:
             self._check_not_idle(stream_id)
@@ -285,15 +410,8 @@ class Connection(Sender):
         if stream.send_window > frames.MAX_WINDOW:
             self._break(stream, Code.FLOW_CONTROL_ERROR, "WINDOW_UPDATE raised a window beyond its limit")
         elif stream.unsent:
-            self._pump(stream)
-
-    def _on_goaway(self, stream_id: int, payload: bytes) -> None:
-        if stream_id:
-            raise PeerError(Code.PROTOCOL_ERROR, "GOAWAY came on a stream")
-        if len(payload) < 8:
-            raise PeerError(Code.FRAME_SIZE_ERROR, "a short GOAWAY came")
-
-    # -- the ends of streams -----------------------------------------------------------------------------------------
+            self._window_opened(stream)
+            self._fill()
 
     def _on_end_stream(self, stream: Stream) -> None:
         stream.remote_closed = True
@@ -316,33 +434,28 @@ class Connection(Sender):
 
     @abstractmethod
     def _refuse_message(self, stream: Stream, error: MessageError) -> None:
-        """The peer framed a message wrongly."""
+        """The peer sent a message that cannot be taken."""
 
     @abstractmethod
     def _was_opened(self, stream_id: int) -> bool:
-        """Whether this stream has been opened at any time."""
+        """Whether this stream has ever been opened."""
 
-    def _break(self, stream: Stream, code: int, text: str) -> None:
+    def _break(self, stream: Stream, code: int, text: str, status: Status = Status.INTERNAL) -> None:
         """The peer broke a rule of one stream: only that call ends."""
         self.reset(stream, code)
-        self._events.append(self._end_of(stream, Outcome(Status.INTERNAL, text, local=True)))
+        self.events.append(self._end_of(stream, Outcome(status, text, local=True)))
+        self._count_answer()
 
     def _give_up(self, code: int, text: str) -> None:
         self.goodbye(code, text)
         self.ended = True
         self._end_all(Outcome(Status.INTERNAL, text, local=True))
-        self._events.append(ConnectionEnded(text))
+        self.events.append(ConnectionEnded(text))
 
     def _end_all(self, outcome: Outcome) -> None:
         for stream in list(self.streams.values()):
             self._forget(stream)
-            self._events.append(self._end_of(stream, outcome))
-
-    def _late(self, stream_id: int) -> None:
-        """DATA or HEADERS for a stream that is not open: fine after a reset, which crossed them on the way."""
-        if stream_id not in self._reset:
-            self._check_not_idle(stream_id)
-            raise PeerError(Code.STREAM_CLOSED, f"a frame came for stream {stream_id} after its end")
+            self.events.append(self._end_of(stream, outcome))
 
     def _check_not_idle(self, stream_id: int) -> None:
         if not self._was_opened(stream_id):
@@ -352,7 +465,7 @@ class Connection(Sender):
 def _unpad(data: bytes, start: int, stop: int) -> tuple[int, int]:
     """Where a padded payload begins and ends without its padding."""
     if start == stop:
-        raise PeerError(Code.FRAME_SIZE_ERROR, "a padded frame without a length of its padding came")
+        raise PeerError(Code.FRAME_SIZE_ERROR, "a padded frame without the length of its padding came")
     padding = data[start]
     if padding > stop - start - 1:
         raise PeerError(Code.PROTOCOL_ERROR, "a frame's padding is larger than the frame")

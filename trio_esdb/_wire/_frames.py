@@ -1,6 +1,6 @@
-"""HTTP/2 frames as bytes (RFC 9113, section 4 and 6): the numbers, and how to build them.
+"""HTTP/2 frames as bytes (RFC 9113, sections 4 and 6): the numbers, and how to build frames.
 
-Cutting is done in ``_connection``, in one loop without an object per frame; building is done here.
+They are taken apart in ``_connection``.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 
 DATA, HEADERS, PRIORITY, RST_STREAM, SETTINGS, PUSH_PROMISE, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION = range(10)
 
-FLAG_END_STREAM = 0x1
+FLAG_END_STREAM = FLAG_ACK = 0x1
 FLAG_END_HEADERS = 0x4
 FLAG_PADDED = 0x8
 FLAG_PRIORITY = 0x20
@@ -66,6 +66,11 @@ def rst_stream(stream_id: int, code: int) -> bytes:
 def window_update(stream_id: int, increment: int) -> bytes:
     """A whole WINDOW_UPDATE frame; stream 0 is the connection."""
     return _pack_two(0, 4, WINDOW_UPDATE, 0, stream_id, increment)
+
+
+def ping(payload: bytes, flags: int = 0) -> bytes:
+    """A whole PING frame."""
+    return head(8, PING, flags, 0) + payload
 
 
 def goaway(last_stream_id: int, code: int, debug: bytes = b"") -> bytes:

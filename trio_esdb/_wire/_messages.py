@@ -8,9 +8,13 @@ from typing import NamedTuple
 
 PREFIX_SIZE = 5
 _LARGE = 16 * 1024
-"""Messages beyond this are pieces of their own,"""
+"""A longer message is a piece of its own."""
 _TOGETHER = 128
-"""of others there are half as many in a piece."""
+"""Prefixes and messages in a piece of short messages, at most."""
+_SMALL_PART = 512
+"""Shorter parts of a message are kept together: each would need an object of some fifty bytes."""
+_COLLECTED = 64 * 1024
+"""Bytes of such parts that are kept together."""
 _prefix = struct.Struct(">BI")
 _pack_prefix = _prefix.pack
 _unpack_prefix = _prefix.unpack_from
@@ -18,14 +22,14 @@ _from_bytes = int.from_bytes
 
 
 class MessageError(NamedTuple):
-    """The peer framed a message wrongly; ``too_large`` tells a size beyond the limit from plain nonsense."""
+    """The peer sent a message that cannot be taken; ``too_large`` is true if only its size is the reason."""
 
     text: str
     too_large: bool = False
 
 
 def frame_messages(messages: Iterable[bytes]) -> list[bytes]:
-    """These messages, one after another, each with its prefix: in pieces, so that a large one need not be copied."""
+    """These messages, each behind its prefix, as a list of pieces, so that a large message is not copied."""
     pieces: list[bytes] = []
     small: list[bytes] = []
     for message in messages:
@@ -44,32 +48,31 @@ def frame_messages(messages: Iterable[bytes]) -> list[bytes]:
 
 
 class Deframer:
-    """Cuts messages out of DATA payloads, however those are cut.
+    """Cuts the payloads of DATA frames into messages, wherever the frames begin and end.
 
-    ``missing`` is what the message begun still lacks (of its prefix, while that is not whole), 0 between messages.
-    ``error`` is set at a message that cannot be taken: compressed (that was not agreed), with an unknown flag, larger
-    than the limit. What came before it is good; nothing after it can be understood.
+    ``error`` is set at a message that cannot be taken: one that is compressed (which was not agreed), has an unknown
+    flag or is larger than the limit. The messages before it are good; nothing behind it can be read.
     """
 
     __slots__ = ("_need", "_parts", "_size_limit", "error", "held")
 
     def __init__(self, size_limit: int) -> None:
         self.held = 0
-        """Bytes kept, because they are not a whole message yet."""
+        """Bytes of a message that is not whole yet."""
         self.error: MessageError | None = None
-        self._parts: list[bytes] = []
+        self._parts: list[bytes | bytearray] = []
         self._need = 0
         self._size_limit = size_limit
 
     @property
     def missing(self) -> int:
-        """Bytes that the message begun still lacks."""
+        """Bytes that the message (or its prefix, if that is not whole) still lacks; 0 between messages."""
         return self._need - self.held
 
     def feed(self, data: bytes, start: int, stop: int) -> tuple[list[bytes], int]:
-        """Messages that ``data[start:stop]`` completes, and how many bytes they took up in the stream.
+        """The messages that ``data[start:stop]`` completes, and the size of them and their prefixes.
 
-        A large message is put together once, when its last byte is there.
+        The parts of a message are joined once, when its last byte is there.
         """
         messages: list[bytes] = []
         consumed = 0
@@ -117,10 +120,20 @@ class Deframer:
         return messages, consumed + at - begin
 
     def _keep(self, need: int, *parts: bytes) -> None:
-        """Keep the beginning of a message that takes up ``need`` bytes. Its prefix is in one part, once it is whole."""
-        self._parts += parts
+        """Keep the beginning of a message of ``need`` bytes. A prefix that is whole is in the first part.
+
+        So kept, a message takes less than one and a half times its size, however small its parts are.
+        """
+        kept = self._parts
+        for part in parts:
+            self.held += len(part)
+            if len(part) >= _SMALL_PART:
+                kept.append(part)
+            elif kept and type(last := kept[-1]) is bytearray and len(last) < _COLLECTED:
+                last += part
+            else:
+                kept.append(bytearray(part))
         self._need = need
-        self.held += sum(map(len, parts))
 
     def _refusal(self, flag: int, size: int) -> MessageError:
         if flag == 1:

@@ -1,15 +1,18 @@
-"""How a call ended, and the status that the gRPC specification gives to each way of ending without one."""
+"""How a call ended, and the status that the gRPC specification gives to an end that came without one."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from functools import lru_cache
 
 from ._frames import code_name
 from ._grpc import Metadata, Status, decode_grpc_message, metadata_from
+from ._headers import Header, HeaderList
 
-Header = tuple[str, str]
+_STATUS = {str(status.value): status for status in Status}
+"""A status by its text. Any other text is no status: not ``+5``, ``05``, ``1_0`` or digits of another script."""
+_SHOWN = 100
+"""Characters of an unknown status that an error shows."""
 
 _FROM_HTTP = {
     400: Status.INTERNAL,
@@ -36,8 +39,8 @@ _FROM_RESET = {
 class Outcome:
     """How a call ended.
 
-    ``local`` says that the status was found on this side (a broken frame, a lost connection), not sent by the peer.
-    ``refused`` says that the peer has certainly not begun to work on the call.
+    ``local`` is true if this side chose the status (a broken frame, a lost connection), false if the peer sent it.
+    ``refused`` is true if the peer has certainly not begun to work on the call.
     """
 
     status: Status
@@ -48,13 +51,14 @@ class Outcome:
 
     @property
     def ok(self) -> bool:
-        """Whether the call ended well."""
+        """Whether the status is OK."""
         return self.status is Status.OK
 
 
-@lru_cache(maxsize=256)
-def from_trailers(trailers: tuple[Header, ...]) -> Outcome | None:
-    """The outcome that trailers tell; None where they hold no grpc-status. Of several statuses the last one counts."""
+def from_trailers(trailers: HeaderList) -> Outcome | None:
+    """The outcome that trailers tell; None if they have no grpc-status. The last of several statuses counts."""
+    if isinstance(trailers.outcome, Outcome):
+        return trailers.outcome
     status = message = None
     for name, value in trailers:
         if name == "grpc-status":
@@ -64,11 +68,12 @@ def from_trailers(trailers: tuple[Header, ...]) -> Outcome | None:
     if status is None:
         return None
     text = decode_grpc_message(message or "")
-    metadata = metadata_from(trailers)
-    try:
-        return Outcome(Status(int(status)), text, metadata)
-    except ValueError:
-        return Outcome(Status.UNKNOWN, f"the server sent grpc-status {status!r}: {text}", metadata)
+    known = _STATUS.get(status)
+    if known is None:
+        text = f"the server sent grpc-status {status[:_SHOWN]!r}: {text}"
+    outcome = Outcome(Status.UNKNOWN if known is None else known, text, metadata_from(trailers))
+    trailers.outcome = outcome
+    return outcome
 
 
 def from_http(status: int, content_type: str, body: bytes, headers: Iterable[Header]) -> Outcome:

@@ -16,7 +16,8 @@ from ._grpc import (
     metadata_from,
     seconds_from,
 )
-from ._headers import REQUEST, REQUEST_TRAILERS, Header, content_length
+from ._headers import REQUEST, REQUEST_TRAILERS, Header, MalformedHeaders, content_length
+from ._hpack import LargeBlock, OversizedHeaders
 from ._limits import DEFAULT_WINDOW, Limits
 from ._messages import MessageError
 from ._outcome import Outcome
@@ -24,6 +25,10 @@ from ._sending import PeerError
 from ._stream import Stream
 
 _RESPONSE_HEADERS: tuple[Header, ...] = ((":status", "200"), ("content-type", "application/grpc"))
+_ABANDONED = 200
+"""Calls that one read may open and reset, or more in a large read: one for each ``_ABANDONED_SIZE`` bytes."""
+_ABANDONED_SIZE = 40
+"""A call with a request takes more bytes, together with its reset; a flood of resets less."""
 
 
 class ServerConnection(Connection):
@@ -45,6 +50,16 @@ class ServerConnection(Connection):
         self._greeted = False
         self._closing = False
         self._responding: set[int] = set()
+        self._before_read = 0
+        """The last stream that was opened before the present read."""
+        self._may_abandon = 0
+        """Calls that may still be both opened and reset within the present read."""
+
+    def receive_data(self, data: bytes) -> list[Event]:
+        """As ``Connection.receive_data``. These bytes may open and reset only so many calls."""
+        self._before_read = self._highest
+        self._may_abandon = max(_ABANDONED, len(data) // _ABANDONED_SIZE)
+        return super().receive_data(data)
 
     def respond(self, stream: Stream, messages: Iterable[bytes]) -> None:
         """Queue response messages, the headers before the first of them."""
@@ -89,6 +104,7 @@ class ServerConnection(Connection):
 
     def _end_local(self, stream: Stream, trailers: tuple[Header, ...]) -> None:
         super()._end_local(stream, trailers)
+        self._leaving[stream.id] = self._left + self.output_size
         if not stream.remote_closed:
             self.reset(stream, Code.NO_ERROR)  # all is said; the client need not send the rest
 
@@ -108,50 +124,63 @@ class ServerConnection(Connection):
         self._h2.receive_data(preface)
         return len(preface)
 
-    def _on_block(self, stream_id: int, flags: int, block: bytes) -> None:
+    def _on_block(self, stream_id: int, flags: int, block: bytes | LargeBlock) -> None:
         end_stream = bool(flags & frames.FLAG_END_STREAM)
         stream = self.streams.get(stream_id)
         if stream is not None:
             self._on_trailers(stream, block, end_stream)
         elif stream_id <= self._highest:
-            self._decode(None, block, REQUEST_TRAILERS)
-            self._late(stream_id)
+            self._check_not_idle(stream_id)
+            self._decode_late(block, REQUEST_TRAILERS)
         elif stream_id % 2 == 0:
             raise PeerError(Code.PROTOCOL_ERROR, f"the client opened stream {stream_id}, an even number")
         else:
             self._on_request(stream_id, block, end_stream)
 
-    def _on_trailers(self, stream: Stream, block: bytes, end_stream: bool) -> None:
+    def _on_trailers(self, stream: Stream, block: bytes | LargeBlock, end_stream: bool) -> None:
         if stream.remote_closed:
-            self._decode(None, block, REQUEST_TRAILERS)
+            self._decode_late(block, REQUEST_TRAILERS)
             self._break(stream, Code.STREAM_CLOSED, "HEADERS came after the end of the stream")
             return
-        trailers = self._decode(stream, block, REQUEST_TRAILERS)
-        if trailers is None:
+        try:
+            self._decode(block, REQUEST_TRAILERS)
+        except MalformedHeaders as exc:
+            self._break(stream, Code.PROTOCOL_ERROR, str(exc))
             return
-        if trailers.size > self.limits.header_list:
-            self._break(stream, Code.ENHANCE_YOUR_CALM, f"trailers of more than {self.limits.header_list} bytes came")
-        elif end_stream:
+        except OversizedHeaders as exc:
+            self._break(stream, Code.ENHANCE_YOUR_CALM, str(exc))
+            return
+        self._idle_frames = 0
+        if end_stream:
             self._on_end_stream(stream)
         else:
             self._break(stream, Code.PROTOCOL_ERROR, "trailers came that do not end the stream")
 
-    def _on_request(self, stream_id: int, block: bytes, end_stream: bool) -> None:
+    def _on_request(self, stream_id: int, block: bytes | LargeBlock, end_stream: bool) -> None:
         self._highest = stream_id
-        stream = Stream(
+        headers = None
+        try:
+            headers = self._decode(block, REQUEST)
+        except MalformedHeaders:
+            self._queue_answer(frames.rst_stream(stream_id, Code.PROTOCOL_ERROR))
+            return
+        except OversizedHeaders:
+            pass  # answered below, if the call is not refused anyway
+        if self._closing or len(self.streams) + len(self._leaving) >= self.limits.concurrent_streams:
+            self._queue_answer(frames.rst_stream(stream_id, Code.REFUSED_STREAM))
+            return
+        stream = self.streams[stream_id] = Stream(
             stream_id,
             self.limits.stream_window,
             self._peer_window,
             self.limits.receive_message,
         )
-        headers = self._decode(None, block, REQUEST)
-        if headers is None or self._closing or len(self.streams) >= self.limits.concurrent_streams:
-            self._out.append(
-                frames.rst_stream(stream_id, Code.PROTOCOL_ERROR if headers is None else Code.REFUSED_STREAM)
-            )
-            self._remember_reset(stream_id)
+        self._idle_frames = 0
+        if headers is None:
+            stream.headers = ()
+            stream.remote_closed = end_stream
+            self.refuse_http(stream, 431)
             return
-        self.streams[stream_id] = stream
         stream.headers = headers
         stream.remote_closed = end_stream
         found = headers.by_name
@@ -160,23 +189,25 @@ class ServerConnection(Connection):
             self.refuse_http(stream, 405)
         elif not found.get("content-type", "").startswith("application/grpc"):
             self.refuse_http(stream, 415)
-        elif headers.size > self.limits.header_list:
-            self.refuse_http(stream, 431)
         else:
             timeout = seconds_from(found.get("grpc-timeout"))
-            self._events.append(CallReceived(stream, found[":path"], metadata_from(headers), timeout))
+            self.events.append(CallReceived(stream, found[":path"], metadata_from(headers), timeout))
             if end_stream:
                 self._on_end_stream(stream)
 
     def _remote_ended(self, stream: Stream) -> None:
         if stream.deframer.missing:
             self.finish(stream, Status.INTERNAL, "Incomplete message.")
-            self._events.append(CallReset(stream, "the requests ended inside a message"))
+            self.events.append(CallReset(stream, "the requests ended inside a message"))
             return
-        self._events.append(RequestsEnded(stream))
+        self.events.append(RequestsEnded(stream))
 
     def _was_reset(self, stream: Stream, code: int) -> None:
-        self._events.append(CallReset(stream, f"the client reset the call with {code_name(code)}"))
+        if stream.id > self._before_read:
+            self._may_abandon -= 1
+            if self._may_abandon < 0:
+                raise PeerError(Code.ENHANCE_YOUR_CALM, "too many calls were opened and reset at once")
+        self.events.append(CallReset(stream, f"the client reset the call with {code_name(code)}"))
 
     def _end_of(self, stream: Stream, outcome: Outcome) -> Event:
         return CallReset(stream, outcome.message)
@@ -190,7 +221,7 @@ class ServerConnection(Connection):
             self.finish(stream, Status.RESOURCE_EXHAUSTED, text)
         else:
             self.finish(stream, Status.INTERNAL, error.text)
-        self._events.append(CallReset(stream, error.text))
+        self.events.append(CallReset(stream, error.text))
 
     def _highest_peer_stream(self) -> int:
         return self._highest

@@ -1,11 +1,16 @@
-"""The state of one HTTP/2 stream, and the book of its receive window.
+"""The state of one HTTP/2 stream, and the accounting of its receive window.
 
-The book: ``window`` is what the peer may still send. Bytes that came are first *held* by the deframer (a message that
-is not whole yet), then *untaken* (whole messages that the consumer has not taken), then *credit* (taken, not yet given
-back), then given back by a WINDOW_UPDATE. A message larger than the window gets what it lacks in advance, as soon as
-nothing whole is waiting in front of it; that *advance* is kept back when the message is taken. So always
+Every byte of the window is in one of four places. ``window`` is what the peer may still send. Bytes that arrived are
+first *held* by the deframer (a message that is not whole), then *untaken* (whole messages that the consumer has not
+taken), then *credit* (taken, but not given back yet); a WINDOW_UPDATE gives them back, and they are ``window`` again.
 
-    window + held + untaken + credit == initial window + advance
+``allowance`` is the size of the window: the sum of the four. It begins as ``Limits.stream_window`` and grows while the
+consumer takes messages faster than one window for each round trip (see ``_connection``).
+
+A message larger than the allowance could never arrive. As soon as no whole message waits before it, the peer is given
+what it lacks as an *advance*. When the message is taken, that part of it is not given back. So this always holds:
+
+    window + held + untaken + credit == allowance + advance
 """
 
 from __future__ import annotations
@@ -14,18 +19,19 @@ from collections import deque
 from collections.abc import Iterable
 from typing import Any, Final
 
+from ._headers import Header
 from ._messages import Deframer
 
-Header = tuple[str, str]
 _NOTHING: Final[deque[memoryview]] = deque(maxlen=0)
 """What waits on most streams, all their lives."""
 
 
 class Stream:
-    """One call on one connection. ``owner`` belongs to the layer above; all else is the core's."""
+    """One call on one connection. ``owner`` belongs to the layer above, everything else to this one."""
 
     __slots__ = (
         "advance",
+        "allowance",
         "batch",
         "body_left",
         "content_type",
@@ -41,6 +47,7 @@ class Stream:
         "owner",
         "remote_closed",
         "send_window",
+        "taken",
         "text",
         "unsent",
         "untaken",
@@ -51,7 +58,9 @@ class Stream:
     def __init__(self, stream_id: int, window: int, send_window: int, message_limit: int, owner: Any = None) -> None:
         self.id = stream_id
         self.owner = owner
-        self.window = window
+        self.window = self.allowance = window
+        self.taken = 0
+        """Bytes of all the messages that the consumer has taken."""
         self.untaken = 0
         self.credit = 0
         self.advance = 0
@@ -59,24 +68,27 @@ class Stream:
         self.batch: list[bytes] | None = None
         self.send_window = send_window
         self.unsent = 0
-        """Bytes that wait for the peer's windows,"""
+        """Bytes that wait to be put into DATA frames: for the peer's windows, or for the writer."""
         self.waiting: deque[memoryview] = _NOTHING
-        """and these bytes, in pieces."""
+        """The unsent bytes, in pieces."""
         self.ending: tuple[Header, ...] | None = None
-        """What ends our side once ``unsent`` is empty: trailers, or no trailers at all for a bare END_STREAM."""
+        """The trailers that end our side behind the unsent bytes; empty for a bare END_STREAM; None: no end yet."""
         self.drain_wanted = False
+        """Whether the owner wants a Drained event when nothing is unsent any more."""
         self.local_closed = False
         self.remote_closed = False
         self.headers: tuple[Header, ...] | None = None
         self.http_status = 0
         self.content_type = ""
         self.is_grpc = True
-        """Client: whether the answer is gRPC at all, so that its body is messages."""
+        """Client: whether the answer is gRPC, so that its body consists of messages."""
         self.body_left: int | None = None
+        """What the peer still has to send according to its content-length; None if it gave none."""
         self.text = b""
+        """Client: the beginning of a body that is not gRPC."""
 
     def put(self, pieces: Iterable[bytes]) -> None:
-        """Let these wait for the peer's windows, behind what waits already."""
+        """Append to the unsent bytes."""
         if self.waiting is _NOTHING:
             self.waiting = deque()
         for piece in pieces:
@@ -84,7 +96,7 @@ class Stream:
             self.waiting.append(memoryview(piece))
 
     def cut(self, size: int) -> list[memoryview]:
-        """So many of the waiting bytes, for a frame; they are not copied."""
+        """Remove ``size`` of the unsent bytes, for a frame; they are not copied."""
         self.unsent -= size
         found = []
         while size:
@@ -99,6 +111,6 @@ class Stream:
         return found
 
     def drop_unsent(self) -> None:
-        """Forget what waits."""
+        """Drop the unsent bytes."""
         self.unsent = 0
         self.waiting = _NOTHING

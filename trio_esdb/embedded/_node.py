@@ -28,6 +28,7 @@ _LIMITS = Limits(
     connection_window=1024 * 1024,
     header_list=32 * 1024,
     concurrent_streams=100,
+    largest_stream_window=768 * 1024,
 )
 """A real node's."""
 _HERE = ("127.0.0.1", 2113)
