@@ -206,7 +206,7 @@ def in_parts(decoder: BlockDecoder, block: bytes, places: list[int]) -> tuple[He
     cuts = sorted(place % (len(block) + 1) for place in places)
     for start, stop in zip([0, *cuts], [*cuts, len(block)], strict=True):
         parts.feed(block[start:stop])
-    return decoder.finish(parts, RESPONSE_TRAILERS)
+    return decoder.decode(parts, RESPONSE_TRAILERS)
 
 
 @given(st.lists(large_lists, max_size=6), st.lists(st.integers(0, 10**6), max_size=4), st.booleans())

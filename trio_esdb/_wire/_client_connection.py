@@ -22,7 +22,7 @@ from ._hpack import NEVER_INDEXED, LargeBlock, OversizedHeaders, literal
 from ._limits import Limits
 from ._messages import MessageError
 from ._outcome import Outcome, from_http, from_reset, from_trailers
-from ._sending import PeerError
+from ._sending import CONGESTED, PeerError
 from ._stream import Stream
 
 _TIMEOUT_SIZE = 64
@@ -60,10 +60,12 @@ class ClientConnection(Connection):
 
     @property
     def room(self) -> int:
-        """How many more calls may be opened now. None while the connection is congested: the server, or the network,
-        takes nothing, and what calls queue would have no bound.
+        """How many more calls may be opened now.
+
+        0 while the connection is congested: the server or the network takes nothing, and what further calls queue
+        would have no bound.
         """
-        if self.draining or self.ended or self.congested:
+        if self.draining or self.ended or self.output_size > CONGESTED:
             return 0
         return self._peer_streams - len(self.streams)
 
@@ -119,7 +121,9 @@ class ClientConnection(Connection):
             self.draining = True
         self.streams[stream.id] = stream
         self._idle_frames = 0
-        self._queue(frames.header_frames(stream.id, block, False, self._h2.max_outbound_frame_size))
+        frame = frames.header_frames(stream.id, block, False, self._h2.max_outbound_frame_size)
+        self._queued.append(frame)
+        self.output_size += len(frame)
         return stream
 
     def connection_lost(self, reason: str) -> list[Event]:
@@ -149,7 +153,7 @@ class ClientConnection(Connection):
             return
         first = stream.headers is None
         try:
-            headers = self._decode(block, RESPONSE if first else RESPONSE_TRAILERS)
+            headers = self._decoder.decode(block, RESPONSE if first else RESPONSE_TRAILERS)
         except MalformedHeaders as exc:
             self._break(stream, Code.PROTOCOL_ERROR, str(exc))
             return

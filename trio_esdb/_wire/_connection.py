@@ -37,7 +37,7 @@ from . import _frames as frames
 from ._events import ConnectionEnded, Event, MessagesReceived, RoomChanged
 from ._frames import Code
 from ._grpc import Status
-from ._headers import HeaderList, MalformedHeaders
+from ._headers import MalformedHeaders
 from ._hpack import BlockDecoder, BlockError, LargeBlock, OversizedHeaders
 from ._limits import Limits
 from ._messages import MessageError
@@ -365,16 +365,10 @@ class Connection(Sender):
     def _on_block(self, stream_id: int, flags: int, block: bytes | LargeBlock) -> None:
         """A whole header block came."""
 
-    def _decode(self, block: bytes | LargeBlock, rules: HeaderValidationFlags) -> HeaderList:
-        """A block's headers. MalformedHeaders or OversizedHeaders if only their stream has to be refused."""
-        if isinstance(block, LargeBlock):
-            return self._decoder.finish(block, rules)
-        return self._decoder.decode(block, rules)
-
     def _decode_late(self, block: bytes | LargeBlock, rules: HeaderValidationFlags) -> None:
         """Decode a block of a stream that is over, for HPACK's table alone."""
         with contextlib.suppress(MalformedHeaders, OversizedHeaders):
-            self._decode(block, rules)
+            self._decoder.decode(block, rules)
 
     # -- streams -----------------------------------------------------------------------------------------------------
 

@@ -146,12 +146,16 @@ class BlockDecoder:
         """Headers, and trailers: a connection checks all headers by the same rules, and all trailers."""
         self._remembered = 0
 
-    def decode(self, block: bytes, rules: HeaderValidationFlags) -> HeaderList:
-        """The headers of a block.
+    def decode(self, block: bytes | LargeBlock, rules: HeaderValidationFlags) -> HeaderList:
+        """The headers of a block, or of one that came in parts and was fed to ``begin``.
 
-        BlockError if the block cannot be decoded, MalformedHeaders if the headers break a rule, OversizedHeaders if
-        they are larger than the limit.
+        Raises:
+            BlockError: The block cannot be decoded.
+            MalformedHeaders: The headers break a rule.
+            OversizedHeaders: The headers are larger than the limit.
         """
+        if isinstance(block, LargeBlock):
+            return self._finish(block, rules)
         remembered = self._known[rules.is_trailer]
         known = remembered.get(block)
         if known is not None:
@@ -161,7 +165,7 @@ class BlockDecoder:
             parts.add(block)
         else:
             parts.feed(block)
-        headers = self.finish(parts, rules)
+        headers = self._finish(parts, rules)
         if not parts.changed and headers.size <= _SMALL_LIST and len(block) <= _SMALL_LIST:
             if self._remembered + headers.size > _REMEMBERED:
                 self._clear()
@@ -170,11 +174,10 @@ class BlockDecoder:
         return headers
 
     def begin(self) -> LargeBlock:
-        """A block that comes in parts. All of it must be fed before anything else is decoded, and then finished."""
+        """A block that comes in parts. It must be fed and decoded as a whole before anything else is decoded."""
         return LargeBlock(self._decoder, self._limit)
 
-    def finish(self, parts: LargeBlock, rules: HeaderValidationFlags) -> HeaderList:
-        """The headers of a block that came in parts; raises as ``decode`` does."""
+    def _finish(self, parts: LargeBlock, rules: HeaderValidationFlags) -> HeaderList:
         if parts.changed:
             self._clear()
         if not parts.whole:

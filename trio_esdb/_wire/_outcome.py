@@ -48,11 +48,11 @@ class Outcome:
     trailers: Metadata = field(default_factory=dict)
     local: bool = False
     refused: bool = False
+    ok: bool = field(init=False, repr=False, compare=False)
+    """Whether the status is OK."""
 
-    @property
-    def ok(self) -> bool:
-        """Whether the status is OK."""
-        return self.status is Status.OK
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "ok", self.status is Status.OK)
 
 
 def from_trailers(trailers: HeaderList) -> Outcome | None:

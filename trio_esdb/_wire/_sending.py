@@ -14,7 +14,7 @@ whose own window is used up is not among them; the peer's WINDOW_UPDATE or SETTI
 only if nothing may be sent.
 
 Header blocks, resets and other control frames are queued at once. Their number is bounded in other ways: the client
-opens no call while ``output_size`` is beyond what DATA alone could fill (``congested``); a server counts a call as open
+opens no call while more than ``CONGESTED`` bytes are queued; a server counts a call as open
 until its end has left the queue; and of frames that only answer the peer there may be ``_UNSENT_ANSWERS``.
 """
 
@@ -44,7 +44,8 @@ _DEBUG_LIMIT = 256
 _QUEUE_GOAL = 256 * 1024
 _TURN = 64 * 1024
 """Bytes that a stream puts into the queue before it is another stream's turn."""
-_CONGESTED = _QUEUE_GOAL + 2 * _TURN
+CONGESTED = _QUEUE_GOAL + 2 * _TURN
+"""Bytes in the queue that DATA alone never reaches: the peer, or the network, has taken nothing for some time."""
 _UNSENT_ANSWERS = 1000
 
 
@@ -111,11 +112,6 @@ class Sender(ABC):
         """Whether there is anything to send."""
         return bool(self._queued)
 
-    @property
-    def congested(self) -> bool:
-        """Whether so much is queued that the peer, or the network, has not taken anything for some time."""
-        return self.output_size > _CONGESTED
-
     def data_to_send(self, about: int | None = None) -> bytes:
         """Take what is queued for the peer, or about ``about`` bytes of it; empty if nothing is queued.
 
@@ -150,8 +146,11 @@ class Sender(ABC):
         left = self._left = self._left + len(data)
         while self._answers and self._answers[0] <= left:
             self._answers.popleft()
-        for stream_id in [stream_id for stream_id, place in self._leaving.items() if place <= left]:
-            del self._leaving[stream_id]
+        while self._leaving:
+            first = next(iter(self._leaving))
+            if self._leaving[first] > left:
+                break
+            del self._leaving[first]
         if self._waiting:
             self._fill()
         return data

@@ -143,7 +143,7 @@ class ServerConnection(Connection):
             self._break(stream, Code.STREAM_CLOSED, "HEADERS came after the end of the stream")
             return
         try:
-            self._decode(block, REQUEST_TRAILERS)
+            self._decoder.decode(block, REQUEST_TRAILERS)
         except MalformedHeaders as exc:
             self._break(stream, Code.PROTOCOL_ERROR, str(exc))
             return
@@ -160,7 +160,7 @@ class ServerConnection(Connection):
         self._highest = stream_id
         headers = None
         try:
-            headers = self._decode(block, REQUEST)
+            headers = self._decoder.decode(block, REQUEST)
         except MalformedHeaders:
             self._queue_answer(frames.rst_stream(stream_id, Code.PROTOCOL_ERROR))
             return
