@@ -247,7 +247,7 @@ async def test_an_answer_while_events_are_still_being_sent(client: ESDBClient, s
 @pytest.mark.parametrize("answer", [b"", b"\xff\xff", b"\x0a", b"\x0a\x05\x08", bytes(pb.AppendResp())])
 async def test_an_answer_that_means_nothing(client: ESDBClient, server: Scripted, answer: bytes) -> None:
     server.append = says(answer)
-    with pytest.raises(ProtocolError, match=r"appending to stream 's': .*cannot be understood") as caught:
+    with pytest.raises(ProtocolError, match=r"appending to stream 's': .*malformed") as caught:
         await client.append_event("s", None, EVENT)
     assert caught.value.address == "node-1:2113"
     server.append = says(appended(0, 8))

@@ -458,7 +458,7 @@ async def test_every_clone_learns_of_an_error(client: ESDBClient, server: Script
     assert told == 3
 
 
-# -- what cannot be understood ----------------------------------------------------------------------------------------
+# -- malformed responses ----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -478,7 +478,7 @@ async def test_a_response_that_cannot_be_understood(client: ESDBClient, server: 
         await trio.testing.wait_all_tasks_blocked()
         assert (await events.receive()).stream_position == 0
         for channel in (events, clone, events):
-            with pytest.raises(ProtocolError, match=r"reading stream 's': .*cannot be understood") as caught:
+            with pytest.raises(ProtocolError, match=r"reading stream 's': .*malformed") as caught:
                 await channel.receive()
             assert caught.value.address == "node-1:2113"
             with pytest.raises(ProtocolError):

@@ -82,7 +82,7 @@ def test_what_is_read(raw: bytes, meaning: ReadResponse) -> None:
 def test_what_is_refused(raw: bytes) -> None:
     with pytest.raises(oracle.Refused):
         oracle.read_response(raw)
-    with pytest.raises(ProtocolError, match="cannot be understood") as caught:
+    with pytest.raises(ProtocolError, match="malformed") as caught:
         read_response(raw)
     assert caught.value.status == "INTERNAL"
 

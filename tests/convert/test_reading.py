@@ -28,10 +28,11 @@ from tests.support.makers import (
     varint,
 )
 from trio_esdb._convert import ReadDecoder, ReadResponse, _read
-from trio_esdb._convert._messages import decode
 from trio_esdb._convert._read_fallback import read_response as the_long_way
 from trio_esdb._errors import ProtocolError
 from trio_esdb._model import RecordedEvent
+from trio_esdb._protobuf import Malformed
+from trio_esdb._protobuf_messages import decode
 from trio_esdb_proto.event_store.client.streams import ReadResp
 
 REFUSED = "refused"
@@ -347,10 +348,10 @@ def test_lengths_that_reach_into_what_follows() -> None:
 
 
 def test_the_error_says_what_is_wrong() -> None:
-    with pytest.raises(ProtocolError, match=r"cannot be understood: '9' is not a UUID") as caught:
+    with pytest.raises(ProtocolError, match=r"malformed read response: '9' is not a UUID") as caught:
         read_response(event(recorded(id=b"9")))
     assert caught.value.status == "INTERNAL"
-    assert isinstance(caught.value.__cause__, ValueError)
+    assert isinstance(caught.value.__cause__, Malformed)
 
 
 # What is remembered is bounded.

@@ -1,4 +1,4 @@
-"""Between values and the protocol's messages."""
+"""Converts values to the protocol's messages and back."""
 
 from ._answers import (
     Confirmation,

@@ -1,6 +1,9 @@
-"""Append requests, straight from values to bytes: the hot way of writing.
+"""Encodes append requests straight from values to bytes: the hot path of writing.
 
 The layouts are those of ``AppendReq`` in ``protos/streams.proto``. Tests hold the bytes equal to betterproto2's.
+
+Some parts are encoded once and kept: programs write the same few streams, types and sizes again and again. Only short
+texts are kept, so that what is kept has a bound in bytes and not only in number.
 """
 
 from __future__ import annotations
@@ -9,8 +12,7 @@ from binascii import b2a_hex
 from functools import lru_cache
 
 from trio_esdb._model import NewEvent
-
-from ._varint import field, varint
+from trio_esdb._protobuf import field, varint
 
 _OPTIONS, _PROPOSED = 0x0A, 0x12
 _IDENTIFIER, _NAME = 0x0A, 0x1A
@@ -18,14 +20,26 @@ _REVISION, _NO_STREAM, _ANY, _EXISTS = b"\x10", b"\x1a\x00", b"\x22\x00", b"\x2a
 _METADATA, _CUSTOM_METADATA, _DATA = 0x12, 0x1A, 0x22
 _KEY, _VALUE = 0x0A, 0x12
 _ID_SIZE = 40
+_LONGEST_KEPT = 128
+"""The longest text, in characters, whose encoding is kept."""
 
 ANY, NO_STREAM, EXISTS = -2, -1, -4
-"""Expected revisions besides the numbers from 0, as a server counts them inside."""
+"""Expected revisions besides the numbers from 0, as servers count them inside."""
 
 
-@lru_cache(maxsize=1024)
 def append_options(stream_name: str, expected: int) -> bytes:
-    """The first message of an append: which stream, and where it is expected to be."""
+    """Encode the first message of an append.
+
+    Args:
+        stream_name: The stream to append to.
+        expected: The expected revision: a number from 0, ANY, NO_STREAM or EXISTS.
+    """
+    if len(stream_name) > _LONGEST_KEPT or expected >= 0:
+        return _encode_options(stream_name, expected)
+    return _kept_options(stream_name, expected)
+
+
+def _encode_options(stream_name: str, expected: int) -> bytes:
     if expected >= 0:
         revision = _REVISION + varint(expected)
     else:
@@ -33,10 +47,15 @@ def append_options(stream_name: str, expected: int) -> bytes:
     return field(_OPTIONS, field(_IDENTIFIER, field(_NAME, stream_name.encode())) + revision)
 
 
+_kept_options = lru_cache(maxsize=1024)(_encode_options)
+
+
 def proposed_message(event: NewEvent) -> bytes:
-    """A further message of an append: one event. Its data are copied once, into this."""
+    """Encode a further message of an append: one event. Its data are copied once, into the result."""
     id = b2a_hex(event.id.int.to_bytes(16), b"-", 2)  # two hyphens more than a UUID's text has
-    system, custom, data = _system_metadata(event.type, event.content_type), event.metadata, event.data
+    kind, custom, data = event.type, event.metadata, event.data
+    encode = _kept_system_metadata if len(kind) <= _LONGEST_KEPT else _encode_system_metadata
+    system = encode(kind, event.content_type)
     custom_head = _custom_metadata_head(len(custom)) if custom else b""
     data_head = _data_head(len(data)) if data else b""
     size = _ID_SIZE + len(system) + len(custom_head) + len(custom) + len(data_head) + len(data)
@@ -45,7 +64,7 @@ def proposed_message(event: NewEvent) -> bytes:
     )
 
 
-# What stands before a payload depends on its size alone, and a program's events have the same few sizes.
+# What stands before a payload depends on its size alone.
 
 
 @lru_cache(maxsize=1024)
@@ -63,10 +82,12 @@ def _data_head(size: int) -> bytes:
     return b"%c%b" % (_DATA, varint(size))
 
 
-@lru_cache(maxsize=1024)
-def _system_metadata(event_type: str, content_type: str) -> bytes:
-    """The map of ``type`` and ``content-type``: a program writes the same few again and again."""
+def _encode_system_metadata(event_type: str, content_type: str) -> bytes:
+    """Encode the map of ``type`` and ``content-type``."""
     return b"".join(
         field(_METADATA, field(_KEY, key.encode()) + field(_VALUE, value.encode()))
         for key, value in (("type", event_type), ("content-type", content_type))
     )
+
+
+_kept_system_metadata = lru_cache(maxsize=1024)(_encode_system_metadata)

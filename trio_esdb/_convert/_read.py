@@ -5,8 +5,8 @@ an event of a ``ReadResp`` (``protos/streams.proto``) is decoded in one pass, in
 between. The parts that events share (the lengths around them, stream names, types, the upper bytes of a position) are
 looked up by their encoded bytes and not decoded again; the memory for that belongs to the ``ReadDecoder``.
 
-A message of any other form is valid too. The steps below raise ``_Unusual`` (or IndexError, ValueError, OverflowError)
-as soon as they meet something they do not expect, and the message is decoded again with the generated classes
+A message of any other form is valid too. The steps below raise ``_Unusual`` (or IndexError, ValueError)
+as soon as they meet what they do not expect, and the message is decoded again with the generated classes
 (``_read_fallback``). Tests hold both paths equal on random and hostile input.
 
 No step checks whether it is still inside the record. A step that left the record cannot end exactly where the record
@@ -21,9 +21,9 @@ from typing import TypeVar
 
 from trio_esdb._errors import ProtocolError
 from trio_esdb._model import EventDraft, RecordedEvent
+from trio_esdb._protobuf import read_varint
 
-from ._answers import ReadResponse
-from ._varint import UNKNOWN_POSITION, read_varint
+from ._answers import UNKNOWN_POSITION, ReadResponse
 
 _MOST_ENTRIES = 4096
 """A table that has so many entries is cleared before it takes another."""
@@ -95,7 +95,7 @@ class ReadDecoder:
                 event.__class__ = RecordedEvent
                 put(event)  # type: ignore[arg-type]  # mypy does not see the change of class
                 continue
-            except (_Unusual, IndexError, ValueError, OverflowError):
+            except (_Unusual, IndexError, ValueError):
                 pass
             response = _decode_any(raw)
             put(response)
@@ -133,8 +133,7 @@ class ReadDecoder:
                 revision += (raw[at + 2] << 7) - 128
                 at += 3
             else:
-                revision, at = read_varint(raw, at + 1)
-                at += 1
+                revision, at = read_varint(raw, at + 1, stop)
         event.stream_position = revision
 
         # prepare_position=4, commit_position=5: nearly always the same
@@ -154,7 +153,7 @@ class ReadDecoder:
             event.prepare_position = event.commit_position = base + low + (high << 7)
             at = end
         else:
-            position, at = self._positions(event, raw, at)
+            position, at = self._positions(event, raw, at, stop)
 
         # metadata=6, a map of texts: type, created, content-type
         end = at + _TYPE_AND_CREATED_SIZE + raw[at + 1]
@@ -224,8 +223,8 @@ class ReadDecoder:
             at = stop
         if raw[at] == 0x18:
             if raw[at + 1 :] != position or not position:
-                _, last = read_varint(raw, at + 1)
-                if last + 1 != len(raw):
+                _, end = read_varint(raw, at + 1, len(raw))
+                if end != len(raw):
                     raise _Unusual
         elif raw[at:] != b"\x22\x00":
             raise _Unusual
@@ -259,7 +258,7 @@ class ReadDecoder:
         _remember(self._names, raw[at:end], name)
         return name, end
 
-    def _positions(self, event: EventDraft, raw: bytes, at: int) -> tuple[bytes, int]:
+    def _positions(self, event: EventDraft, raw: bytes, at: int, stop: int) -> tuple[bytes, int]:
         """Fill in positions of any form.
 
         Returns the encoded prepare position (empty if there is none) and where both positions end.
@@ -268,14 +267,12 @@ class ReadDecoder:
         position = b""
         if raw[at] == 0x20:
             begin = at + 1
-            prepare, at = read_varint(raw, begin)
-            at += 1
+            prepare, at = read_varint(raw, begin, stop)
             position = raw[begin:at]
         if raw[at] == 0x28:
             if len(position) > 2 and prepare < 2**63:
                 self._upper = position[2:] + b"\x28", prepare - position[0] - (position[1] << 7), len(position)
-            commit, at = read_varint(raw, at + 1)
-            at += 1
+            commit, at = read_varint(raw, at + 1, stop)
         event.prepare_position = None if prepare == UNKNOWN_POSITION else prepare
         event.commit_position = None if commit == UNKNOWN_POSITION else commit
         if commit == prepare:

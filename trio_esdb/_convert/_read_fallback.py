@@ -1,4 +1,4 @@
-"""Read responses through betterproto2's messages: the long way, for whatever the hot way does not know."""
+"""Decodes read responses with the generated classes: all messages that the hot path (``_read``) does not know."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import uuid
 
 from trio_esdb._errors import ProtocolError
 from trio_esdb._model import CaughtUp, Checkpoint, FellBehind, RecordedEvent
+from trio_esdb._protobuf import Malformed
+from trio_esdb._protobuf_messages import decode
 from trio_esdb_proto.event_store.client import StreamIdentifier, Uuid
 from trio_esdb_proto.event_store.client.streams import (
     ReadResp,
@@ -14,35 +16,37 @@ from trio_esdb_proto.event_store.client.streams import (
     ReadRespReadEventRecordedEvent,
 )
 
-from ._answers import Confirmation, LastStreamPosition, ReadResponse, StreamNotFound
-from ._messages import decode
-from ._varint import UNKNOWN_POSITION
+from ._answers import FIELD_LIMIT, UNKNOWN_POSITION, Confirmation, LastStreamPosition, ReadResponse, StreamNotFound
 
 _HEX_DIGITS = re.compile("[0-9a-fA-F]{32}")
 _DECIMAL = re.compile("-?[0-9]{1,19}")
 _FIRST_TICK, _LAST_TICK = -621355968000000000, 2534023007999999999
-"""The years 1 to 9999, which a server's clock and ours can tell."""
+"""The years 1 to 9999, which are those of .NET's and of Python's clocks."""
+_QUOTED = 50
+"""The number of characters of a text that are quoted in an error."""
 
 
 def read_response(raw: bytes) -> ReadResponse:
-    """What one message of a read or subscription says. ProtocolError if it cannot be understood."""
+    """Decode one message of a read or subscription.
+
+    Raises:
+        ProtocolError: The message cannot be decoded, or makes no sense.
+    """
     try:
-        message = decode(ReadResp, raw)
+        message = decode(ReadResp, raw, limit=FIELD_LIMIT)
         if message.event is not None:
             return _event(message.event)
         if message.stream_not_found is not None:
             return StreamNotFound(_name(message.stream_not_found.stream_identifier))
-    except ValueError as exc:
-        raise ProtocolError(
-            f"the server sent a read response that cannot be understood: {exc}", status="INTERNAL"
-        ) from exc
+    except Malformed as exc:
+        raise ProtocolError(f"the server sent a malformed read response: {exc}", status="INTERNAL") from exc
     if message.confirmation is not None:
         return Confirmation(message.confirmation.subscription_id)
     if message.checkpoint is not None:
         return Checkpoint(message.checkpoint.commit_position, message.checkpoint.prepare_position)
     if message.last_stream_position is not None:
         return LastStreamPosition(message.last_stream_position)
-    # One fork gives these two other fields than KurrentDB does, so only that they came may be looked at.
+    # KurrentDB and a fork of it have different fields in these two, so nothing but their presence is used.
     if message.caught_up is not None:
         return CaughtUp()
     if message.fell_behind is not None:
@@ -55,8 +59,8 @@ def _event(resolved: ReadRespReadEvent) -> RecordedEvent:
     if resolved.event is not None:
         return _recorded(resolved.event, link)
     if link is None:
-        raise ValueError("an event without an event")
-    return link  # its target is gone
+        raise Malformed("an event without a record")
+    return link  # its target was deleted
 
 
 def _recorded(message: ReadRespReadEventRecordedEvent, link: RecordedEvent | None = None) -> RecordedEvent:
@@ -77,7 +81,11 @@ def _recorded(message: ReadRespReadEventRecordedEvent, link: RecordedEvent | Non
 
 
 def uuid_from(message: Uuid | None) -> uuid.UUID:
-    """A UUID in either of its two forms; nil where neither is given."""
+    """The UUID in a message, in either of its two forms. The nil UUID if the message holds none.
+
+    Raises:
+        Malformed: The text is not a UUID.
+    """
     if message is None:
         return uuid.UUID(int=0)
     if message.structured is not None:
@@ -88,12 +96,17 @@ def uuid_from(message: Uuid | None) -> uuid.UUID:
         return uuid.UUID(int=0)
     digits = message.string.replace("-", "")
     if not _HEX_DIGITS.fullmatch(digits):
-        raise ValueError(f"{message.string!r} is not a UUID")
+        raise Malformed(f"{message.string[:_QUOTED]!r} is not a UUID")
     return uuid.UUID(int=int(digits, 16))
 
 
 def _name(message: StreamIdentifier | None) -> str:
-    return "" if message is None else message.stream_name.decode()
+    if message is None:
+        return ""
+    try:
+        return message.stream_name.decode()
+    except UnicodeDecodeError:
+        raise Malformed(f"the stream name {message.stream_name[:_QUOTED]!r} is not UTF-8") from None
 
 
 def _position(value: int) -> int | None:
@@ -101,9 +114,9 @@ def _position(value: int) -> int | None:
 
 
 def _ticks(created: str | None) -> int:
-    """When an event was written; the epoch where the server does not tell."""
+    """The time at which an event was recorded; the epoch if the server does not tell."""
     if not created:
         return 0
     if not _DECIMAL.fullmatch(created) or not _FIRST_TICK <= int(created) <= _LAST_TICK:
-        raise ValueError(f"{created!r} is not a time")
+        raise Malformed(f"{created[:_QUOTED]!r} is not a time")
     return int(created)

@@ -1,4 +1,4 @@
-"""Requests other than appends, written by hand like those: a message class takes twenty times as long to fill.
+"""Encodes requests other than appends by hand too: filling a generated class takes twenty times as long.
 
 The layouts are those of ``ReadReq``, ``DeleteReq`` and ``TombstoneReq`` in ``protos/streams.proto``.
 """
@@ -6,11 +6,12 @@ The layouts are those of ``ReadReq``, ``DeleteReq`` and ``TombstoneReq`` in ``pr
 from __future__ import annotations
 
 from trio_esdb._model import Filter
+from trio_esdb._protobuf import field, varint
 
 from ._append import append_options
-from ._varint import field, varint
 
 NO_LIMIT = 2**64 - 1
+"""The count of a read that ends where its stream ends."""
 
 _BACKWARDS, _RESOLVE_LINKS = b"\x18\x01", b"\x20\x01"
 _COUNT, _SUBSCRIPTION = b"\x28", b"\x32\x00"
@@ -29,7 +30,18 @@ def read_stream_request(
     from_end: bool = False,
     tell_last_position: bool = False,
 ) -> bytes:
-    """A read of a stream, or with ``limit`` None a subscription to it."""
+    """Encode a read of a stream or a subscription to it.
+
+    Args:
+        stream_name: The stream.
+        position: The position of the first event to read. None is the stream's start, or its end if ``backwards``.
+            A subscription gives the events after this position.
+        backwards: Whether to read from later to earlier events.
+        resolve_links: Whether the server gives the events that links point to.
+        limit: The number of events to read, NO_LIMIT for all. None makes a subscription.
+        from_end: Whether a ``position`` of None is the stream's end.
+        tell_last_position: Whether the server gives the position of the stream's last event after a read.
+    """
     if position is not None:
         where = b"\x10" + varint(position)
     elif backwards or from_end:
@@ -50,7 +62,17 @@ def read_all_request(
     from_end: bool = False,
     filter: Filter | None = None,
 ) -> bytes:
-    """A read of all streams, or with ``limit`` None a subscription to them; ``position`` is commit and prepare."""
+    """Encode a read of all streams or a subscription to them.
+
+    Args:
+        position: Commit and prepare position at which to begin. None is the start of the log, or its end if
+            ``backwards``. A subscription gives the events after this position.
+        backwards: Whether to read from later to earlier events.
+        resolve_links: Whether the server gives the events that links point to.
+        limit: The number of events to read, NO_LIMIT for all. None makes a subscription.
+        from_end: Whether a ``position`` of None is the end of the log.
+        filter: Which events to give; None for all.
+    """
     if position is not None:
         where = field(0x0A, _number(b"\x08", position[0]) + _number(b"\x10", position[1]))
     elif backwards or from_end:
@@ -62,7 +84,12 @@ def read_all_request(
 
 
 def delete_request(stream_name: str, expected: int) -> bytes:
-    """A deletion or a tombstoning: the same bytes as the first message of an append."""
+    """Encode a deletion or a tombstoning, which is the same as the first message of an append.
+
+    Args:
+        stream_name: The stream to delete.
+        expected: The expected revision: a number from 0, ANY, NO_STREAM or EXISTS.
+    """
     return append_options(stream_name, expected)
 
 
@@ -83,5 +110,5 @@ def _filter(filter: Filter) -> bytes:
 
 
 def _number(tag: bytes, value: int) -> bytes:
-    """A number, which is left out if it is 0."""
+    """Encode a field with a number, which is left out if it is 0."""
     return tag + varint(value) if value else b""

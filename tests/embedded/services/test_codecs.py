@@ -11,7 +11,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests.conformance.records import schema
+from trio_esdb._protobuf import FieldReader, Malformed, field, varint
 from trio_esdb.embedded._dotnet._guids import from_halves
+from trio_esdb.embedded._services._batch_messages import read_batch_part
 from trio_esdb.embedded._services._drafts import Draft, WireId, read_draft, read_id
 from trio_esdb.embedded._services._events import (
     EventEncoder,
@@ -22,7 +24,6 @@ from trio_esdb.embedded._services._events import (
     stream_not_found,
 )
 from trio_esdb.embedded._services._expectations import WriteOptions, read_write_options
-from trio_esdb.embedded._services._protobuf import Malformed, field, read_fields, read_varint, varint
 from trio_esdb.embedded._store import ANY, NO_STREAM, STREAM_EXISTS, MalformedLink, Record
 from trio_esdb_proto.event_store.client.streams import AppendReqProposedMessage, ReadResp
 
@@ -109,7 +110,7 @@ def rearranged(draw: st.DrawFn) -> bytes:
         raw = proposed(draw(IDS), draw(METADATA), draw(BYTES), draw(BYTES)).SerializeToString()
         # Each field of the message, tag and length included.
         at = 0
-        for _, _, _, end in read_fields(raw, 0, len(raw)):
+        for _, _, _, end in FieldReader(raw).fields(0, len(raw)):
             fields.append(raw[at:end])
             at = end
     return b"".join(draw(st.permutations(fields)))
@@ -220,7 +221,7 @@ def test_the_last_of_several_choices_counts() -> None:
     raw = b"\x22\x00\x10\x05"
     assert read_write_options(raw, 0, len(raw)).expected() == 5
     raw = b"\x12\x01x\x0a\x02\x08\x01\x0a\x02\x10\x02"
-    assert read_id(raw, 0, len(raw)) == WireId(halves=(1, 2))
+    assert read_id(raw) == WireId(halves=(1, 2))
 
 
 @st.composite
@@ -306,18 +307,137 @@ def test_other_messages(commit: int, prepare: int, text: str) -> None:
     assert last.WhichOneof("content") == "last_stream_position"
 
 
-@given(NUMBERS, st.binary(max_size=3))
-def test_numbers(value: int, before: bytes) -> None:
-    raw = before + varint(value)
-    assert read_varint(raw, len(before), len(raw)) == (value, len(raw))
-    with pytest.raises(Malformed):
-        read_varint(raw, len(before), len(raw) - 1)
+# -- batches: requests of many events
 
 
-@given(SIGNED)
-def test_negative_numbers(value: int) -> None:
-    raw = varint(value)
-    assert read_varint(raw, 0, len(raw))[0] == value % 2**64
-    assert varint(2**70 - 1 + 2**70)  # never ends in a loop
-    with pytest.raises(Malformed):
-        read_varint(b"\xff" * 11, 0, 11)
+@st.composite
+def batch_requests(draw: st.DrawFn) -> bytes:
+    """Requests as clients write them, and with their fields in any order, doubled, broken or unknown."""
+    events = [field(0x1A, draw(BYTES)) for _ in range(draw(st.integers(0, 6)))]
+    others = [
+        field(0x0A, field(0x12, draw(TEXTS).encode())),
+        field(
+            0x12, draw(st.sampled_from([b"\x22\x00", field(0x0A, field(0x1A, b"s")), b"\x10\x05", b"\x3a\x02\x08\x01"]))
+        ),
+        draw(
+            st.sampled_from([b"\x20\x01", b"\x20\x00", b"\x22\x01x", b"\x1d1234", b"\x1a", b"\x1a\x7f", b"\xff", b""])
+        ),
+    ]
+    fields = [*others[:2], *events, *others[2:]]
+    if draw(st.booleans()):
+        fields = draw(st.permutations([*fields, draw(st.sampled_from(fields))]))
+    raw = b"".join(fields)
+    return raw[: draw(st.integers(0, len(raw)))] if draw(st.integers(0, 9)) == 0 else raw
+
+
+@given(batch_requests())
+def test_a_request_of_a_batch(raw: bytes) -> None:
+    try:
+        message: Any = schema().cls(f"{PACKAGE}BatchAppendReq").FromString(raw)
+    except DecodeError:
+        message = None
+    try:
+        part = read_batch_part(raw)
+    except Malformed:
+        assert message is None
+        return
+    if message is None:
+        return  # what is inside of an event is looked at later
+    assert part.final is message.is_final
+    assert [raw[start:end] for start, end in part.events] == raw_events(raw)
+    assert len(part.events) == len(message.proposed_messages)
+    correlation = message.correlation_id.string if message.HasField("correlation_id") else None
+    assert (None if part.correlation is None else part.correlation.text or "") == correlation
+    assert (part.options is not None) is message.HasField("options")
+    if part.options is not None:
+        named = message.options.HasField("stream_identifier")
+        assert part.options.stream == (message.options.stream_identifier.stream_name.decode() if named else None)
+        assert part.options.chosen is (message.options.WhichOneof("expected_stream_position") is not None)
+
+
+def raw_events(raw: bytes) -> list[bytes]:
+    fields = FieldReader(raw).fields(0, len(raw))
+    return [raw[start:end] for number, wire, start, end in fields if (number, wire) == (3, 2)]
+
+
+def test_a_request_of_very_many_events() -> None:
+    raw = field(0x1A, bytes(60)) * 100_000
+    part = read_batch_part(b"\x12\x02\x22\x00" + raw + b"\x20\x01")
+    assert len(part.events) == 100_000
+    assert part.events[0] == (6, 66)
+    assert part.events[-1] == (len(raw) - 56, len(raw) + 4)
+    assert part.final
+    assert part.options is not None
+    assert not read_batch_part(raw + b"\x7b\x7c").final  # a group at the end
+
+
+# -- messages that no client sends: they cost nothing
+
+TINY = 500_000
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"\x78\x00" * TINY,
+        b"\x12\x00" * TINY,
+        b"\x12\x04\x0a\x00\x12\x00" * TINY,
+        b"\x12\x08\x0a\x04type\x12\x00" * TINY,
+        b"\x1a\x00" * TINY,
+        b"\x22\x00" * TINY,
+        b"\x0a\x00" * TINY,
+        field(0x0A, b"\x0a\x00" * TINY),
+        field(0x0A, field(0x0A, b"\x08\x00" * TINY)),
+        field(0x12, b"\x0a\x00" * TINY),
+    ],
+    ids=range(10),
+)
+def test_proposed_events_of_too_many_fields_are_refused(raw: bytes) -> None:
+    with pytest.raises(Malformed, match="more than 1000 fields"):
+        read_draft(raw, 0, len(raw))
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"\x78\x00" * TINY,
+        b"\x0a\x00" * TINY,
+        b"\x22\x00" * TINY,
+        b"\x32\x00" * TINY,
+        b"\x10\x00" * TINY,
+        field(0x0A, b"\x1a\x00" * TINY),
+        field(0x32, b"\x08\x00" * TINY),
+    ],
+    ids=range(7),
+)
+def test_options_of_too_many_fields_are_refused(raw: bytes) -> None:
+    with pytest.raises(Malformed, match="more than 1000 fields"):
+        read_write_options(raw, 0, len(raw))
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"\x78\x00" * TINY,
+        b"\x0a\x00" * TINY,
+        b"\x12\x00" * TINY,
+        b"\x1a\x00" * TINY,
+        b"\x1a\x02\x0a\x00" * TINY,
+        b"\x20\x00" * TINY,
+        field(0x0A, b"\x0a\x00" * TINY),
+        (field(0x1A, bytes(60)) + b"\x20\x00") * 10_000,
+    ],
+    ids=range(8),
+)
+def test_batches_of_too_many_fields_are_refused(raw: bytes) -> None:
+    with pytest.raises(Malformed, match="more than 1000 fields"):
+        read_batch_part(raw)
+
+
+def test_long_texts_are_not_kept() -> None:
+    long, short = "T" * 1000, "T" * 20
+    for name, kept in ((long, False), (short, True)):
+        raw = proposed(None, {"type": name, "content-type": name}, b"", b"").SerializeToString()
+        first, second = (read_draft(raw, 0, len(raw)) for _ in range(2))
+        assert (first.type, first.content_type) == (name, name)
+        assert (first.type is second.type) is kept

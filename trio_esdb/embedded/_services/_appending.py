@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 
+from trio_esdb._protobuf import LENGTH, FieldReader, Malformed, field, read_varint, varint
 from trio_esdb._transport._serving import ServerCall, SyncHandler
 from trio_esdb_proto.event_store.client import Empty
 from trio_esdb_proto.event_store.client.streams import AppendResp, AppendRespWrongExpectedVersion
@@ -30,7 +31,6 @@ from ._failures import (
     nothing_chosen,
     stream_deleted,
 )
-from ._protobuf import LENGTH, Malformed, field, read_fields, read_varint, varint
 
 MAX_APPEND_SIZE = 1024 * 1024
 
@@ -107,11 +107,15 @@ def _content(message: bytes) -> tuple[int, bytes, int, int]:
         size, start = read_varint(message, 1, len(message))
         if start + size == len(message):
             return message[0] >> 3, message, start, len(message)
-    found, content = 0, b""
-    for number, wire, start, end in read_fields(message, 0, len(message)):
+    reader = FieldReader(message)
+    found = 0
+    parts: list[tuple[int, int]] = []
+    for number, wire, start, end in reader.fields(0, len(message)):
         if wire == LENGTH and number in (_OPTIONS, _EVENT):
-            content = message[start:end] if number != found else content + message[start:end]
-            found = number
+            if number != found:
+                found, parts = number, []
+            parts.append((start, end))
+    content = reader.merged(parts)
     return found, content, 0, len(content)
 
 

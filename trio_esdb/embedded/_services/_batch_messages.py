@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from trio_esdb._protobuf import LENGTH, VARINT, FieldReader, read_varint
 from trio_esdb_proto.event_store.client import (
     BadRequest,
     MaximumAppendSizeExceeded,
@@ -21,9 +22,11 @@ from trio_esdb_proto.google.rpc import Code
 from .._store import ANY, NO_STREAM, STREAM_EXISTS, WrongExpectation
 from ._drafts import WireId, read_id
 from ._expectations import WriteOptions, read_write_options
-from ._protobuf import LENGTH, VARINT, read_fields
 
 _TYPES = "type.googleapis.com/event_store.client."
+_EVENT = 3 << 3 | LENGTH
+_SMALLEST_EVENT = 50
+"""An event that a node accepts takes more bytes than this: it has an id, a type and a content type."""
 
 
 @dataclass(slots=True)
@@ -38,23 +41,55 @@ class BatchPart:
 
 
 def read_batch_part(request: bytes) -> BatchPart:
-    """A request of a batch append. Malformed where it is no protobuf."""
+    """Decode a request of a batch append.
+
+    Raises:
+        Malformed: It is not a protobuf message, or has too many fields.
+    """
+    reader = FieldReader(request)
     part = BatchPart()
-    correlation = options = None
-    for number, wire, start, end in read_fields(request, 0, len(request)):
-        if wire == LENGTH and number == 3:
-            part.events.append((start, end))
-        elif wire == LENGTH and number == 1:
-            correlation = (correlation or b"") + request[start:end]
-        elif wire == LENGTH and number == 2:
-            options = (options or b"") + request[start:end]
-        elif wire == VARINT and number == 4:
-            part.final = bool(start)
-    if correlation is not None:
-        part.correlation = read_id(correlation, 0, len(correlation))
-    if options is not None:
-        part.options = read_write_options(options, 0, len(options))
+    at, stop = 0, len(request)
+    correlation: list[tuple[int, int]] = []
+    options: list[tuple[int, int]] = []
+    while at < stop:
+        for number, wire, start, end in reader.fields(at, stop):
+            if wire == LENGTH and number == 3:
+                part.events.append((start, end))
+                at = _read_more_events(request, end, part.events)
+                break
+            if wire == LENGTH and number == 1:
+                correlation.append((start, end))
+            elif wire == LENGTH and number == 2:
+                options.append((start, end))
+            elif wire == VARINT and number == 4:
+                part.final = bool(start)
+        else:
+            break
+    if correlation:
+        part.correlation = read_id(reader.merged(correlation))
+    if options:
+        merged = reader.merged(options)
+        part.options = read_write_options(merged, 0, len(merged))
     return part
+
+
+def _read_more_events(request: bytes, at: int, events: list[tuple[int, int]]) -> int:
+    """Find the events that follow at ``at``, as a request of many events has them one after the other.
+
+    Returns where the first field begins that is not an event, or one that a ``FieldReader`` should look at. Events that
+    are too small to be accepted are such: it counts them, and takes only so many.
+    """
+    stop = len(request) - 1
+    while at < stop and request[at] == _EVENT:
+        size, start = request[at + 1], at + 2
+        if size > 127:
+            size, start = read_varint(request, at + 1, stop)
+        end = start + size
+        if size < _SMALLEST_EVENT or end > stop + 1:
+            break
+        events.append((start, end))
+        at = end
+    return at
 
 
 def id_message(wire: WireId | None) -> Uuid | None:

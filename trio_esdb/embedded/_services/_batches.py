@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 
 import trio
 
+from trio_esdb._protobuf import Malformed
+from trio_esdb._protobuf import field as encoded_field
 from trio_esdb._transport._serving import AsyncHandler, ServerCall
 from trio_esdb_proto.event_store.client import Status, StreamIdentifier, Uuid, UuidStructured
 from trio_esdb_proto.event_store.client.streams import BatchAppendResp
@@ -36,8 +38,6 @@ from ._deadlines import BadTime, requested_seconds
 from ._drafts import id_of, read_draft
 from ._expectations import OutOfRange
 from ._failures import NOBODY_LISTENS, handler_failed
-from ._protobuf import Malformed
-from ._protobuf import field as encoded_field
 
 WRITE_TIMEOUT = 2.0
 """Seconds that a batch may take from its first part to its final one, whatever deadline it brings."""

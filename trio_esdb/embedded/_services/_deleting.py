@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from trio_esdb._protobuf import LENGTH, FieldReader, Malformed, field, varint
 from trio_esdb._transport._serving import SyncHandler
 
 from .._store import NeverAnswered, StreamDeleted, Written, WrongExpectation, is_valid_stream
 from ._context import NodeContext
 from ._expectations import OutOfRange, read_write_options
 from ._failures import delete_missed, handler_failed, never_answered, nothing_chosen, stream_deleted
-from ._protobuf import LENGTH, Malformed, field, read_fields, varint
 from ._unary import answered_by
 
 Write = Callable[[str, int, int], Written | WrongExpectation]
@@ -29,12 +29,12 @@ def tombstone_method(context: NodeContext) -> SyncHandler:
 def _method(context: NodeContext, write: Write, message: str) -> SyncHandler:
     def respond(request: bytes) -> bytes:
         try:
-            raw = None
-            for number, wire, start, end in read_fields(request, 0, len(request)):
-                if number == 1 and wire == LENGTH:
-                    raw = (raw or b"") + request[start:end]
-            if raw is None:
+            reader = FieldReader(request)
+            fields = reader.fields(0, len(request))
+            parts = [(start, end) for number, wire, start, end in fields if number == 1 and wire == LENGTH]
+            if not parts:
                 raise handler_failed()
+            raw = reader.merged(parts)
             options = read_write_options(raw, 0, len(raw))
             if not options.chosen:
                 raise nothing_chosen(f"{message}+Types+Options+ExpectedStreamRevisionOneofCase")

@@ -1,8 +1,7 @@
-"""Proposed events as they come over the wire, before anybody has checked them.
+"""Proposed events as they come over the wire, before they are checked.
 
-A write of many events spends its time here, so this is read by hand: in one loop what clients write as a rule, and by
-``read_fields`` whatever else is lawful protobuf (fields in another order, twice, unknown). Where a message occurs
-twice it is merged, which is to read both as one.
+A write of many events spends its time here, so this is decoded by hand: in one loop what clients usually write, and
+with a ``FieldReader`` any other valid form (fields in another order, several times, unknown).
 """
 
 from __future__ import annotations
@@ -10,23 +9,32 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 
+from trio_esdb._protobuf import LENGTH, VARINT, FieldReader, Malformed, read_varint
+
 from .._dotnet._guids import NONE, BadGuid, from_halves, parse_guid
 from .._store import Proposal
-from ._protobuf import LENGTH, VARINT, Malformed, read_fields, read_varint
 
 _JSON = "application/json"
 _TAGS = b"\x0a\x12\x1a\x22"
+_USUAL_FIELDS = 16
+"""More than a client writes: an id, two entries of the map, metadata and data."""
+_LONGEST_KEPT = 128
+"""The longest encoded text, in bytes, that is kept."""
 
 
 @dataclass(slots=True)
 class WireId:
-    """An id as it was sent: text, two halves, or neither."""
+    """An id as it was sent: as text, as two halves, or empty."""
 
     text: str | None = None
     halves: tuple[int, int] | None = None
 
     def value(self) -> int:
-        """The id; BadGuid, with .NET's words, where it is none."""
+        """Return the id.
+
+        Raises:
+            BadGuid: It is not an id. The text is .NET's.
+        """
         if self.text is not None:
             return parse_guid(self.text)
         if self.halves is not None:
@@ -35,7 +43,11 @@ class WireId:
 
 
 def id_of(wire: WireId | None) -> int:
-    """The id that was sent; BadGuid, with .NET's words, where there is none."""
+    """Return the id that was sent.
+
+    Raises:
+        BadGuid: None was sent, or it is not an id. The text is .NET's.
+    """
     if wire is None:
         raise BadGuid("Value cannot be null. (Parameter 'dto')")
     return wire.value()
@@ -43,7 +55,7 @@ def id_of(wire: WireId | None) -> int:
 
 @dataclass(slots=True)
 class Draft:
-    """A proposed event; whatever is None was not sent."""
+    """A proposed event. What is None was not sent."""
 
     id: WireId | None
     type: str | None
@@ -59,7 +71,11 @@ class Draft:
         return len(self.data) + len(self.metadata) + 2 * units
 
     def accept(self) -> Proposal:
-        """The event to be written; BadGuid, with .NET's words, for an id or a type that is none."""
+        """Return the event to be written. It must have a type and a content type.
+
+        Raises:
+            BadGuid: The id is missing or wrong, or the type is empty. The text is .NET's.
+        """
         identity = id_of(self.id)
         assert self.type is not None
         if identity == NONE:
@@ -69,20 +85,30 @@ class Draft:
         return Proposal(identity, self.type, self.data, self.metadata, self.content_type == _JSON)
 
 
-@lru_cache(maxsize=1024)
 def _text(raw: bytes) -> str:
-    """A type or content type: remembered, so that events of a type share the text."""
+    """Decode a type or content type. Short ones are kept, so that the events of a type share one text."""
+    return _kept_text(raw) if len(raw) <= _LONGEST_KEPT else raw.decode("utf-8", "replace")
+
+
+@lru_cache(maxsize=1024)
+def _kept_text(raw: bytes) -> str:
     return raw.decode("utf-8", "replace")
 
 
 def read_draft(data: bytes, at: int, stop: int) -> Draft:
-    """The proposed event in this part of a message. Malformed where it is no protobuf."""
+    """Decode the proposed event in ``data[at:stop]``.
+
+    Raises:
+        Malformed: It is not a protobuf message, or has too many fields.
+    """
     start = at
     identity: WireId | None = None
     kind = content_type = None
     metadata = body = b""
     try:
-        while at < stop:
+        for _ in range(_USUAL_FIELDS):
+            if at >= stop:
+                break
             tag = data[at]
             if tag not in _TAGS:
                 return _read_any(data, start, stop)
@@ -92,7 +118,7 @@ def read_draft(data: bytes, at: int, stop: int) -> Draft:
                 size, at = read_varint(data, at - 1, stop)
             end = at + size
             if end > stop:
-                raise Malformed
+                raise Malformed("a field ends beyond the end of its message")
             if tag == 0x12:
                 # A map entry: the key (shorter than 128 bytes), the value.
                 middle = at + 2 + data[at + 1] if size >= 4 else end
@@ -118,50 +144,59 @@ def read_draft(data: bytes, at: int, stop: int) -> Draft:
             else:
                 return _read_any(data, start, stop)
             at = end
+        else:
+            return _read_any(data, start, stop)
     except IndexError:
-        raise Malformed from None
+        raise Malformed("it ends inside a field") from None
     return Draft(identity, kind, content_type, metadata, body)
 
 
 def _read_any(data: bytes, at: int, stop: int) -> Draft:
-    identity = None
-    properties: dict[str, str] = {}
+    reader = FieldReader(data)
+    identity: list[tuple[int, int]] = []
+    properties: dict[bytes, bytes] = {}
     metadata = body = b""
-    for number, wire, start, end in read_fields(data, at, stop):
+    for number, wire, start, end in reader.fields(at, stop):
         if wire != LENGTH:
             continue
         if number == 1:
-            identity = (identity or b"") + data[start:end]
+            identity.append((start, end))
         elif number == 2:
             key = value = b""
-            for part, kind, first, last in read_fields(data, start, end):
+            for part, kind, first, last in reader.fields(start, end):
                 if kind == LENGTH and part == 1:
                     key = data[first:last]
                 elif kind == LENGTH and part == 2:
                     value = data[first:last]
-            properties[key.decode("utf-8", "replace")] = value.decode("utf-8", "replace")
+            properties[key] = value
         elif number == 3:
             metadata = data[start:end]
         elif number == 4:
             body = data[start:end]
+    event_type, content_type = properties.get(b"type"), properties.get(b"content-type")
     return Draft(
-        None if identity is None else read_id(identity, 0, len(identity)),
-        properties.get("type"),
-        properties.get("content-type"),
+        read_id(reader.merged(identity)) if identity else None,
+        None if event_type is None else _text(event_type),
+        None if content_type is None else _text(content_type),
         metadata,
         body,
     )
 
 
-def read_id(data: bytes, at: int, stop: int) -> WireId:
-    """The id in this part of a message. Malformed where it is no protobuf."""
+def read_id(message: bytes) -> WireId:
+    """Decode an id.
+
+    Raises:
+        Malformed: It is not a protobuf message, or has too many fields.
+    """
+    reader = FieldReader(message)
     found = WireId()
-    for number, wire, start, end in read_fields(data, at, stop):
+    for number, wire, start, end in reader.fields(0, len(message)):
         if number == 2 and wire == LENGTH:
-            found = WireId(data[start:end].decode("utf-8", "replace"))
+            found = WireId(message[start:end].decode("utf-8", "replace"))
         elif number == 1 and wire == LENGTH:
             most, least = found.halves or (0, 0)
-            for part, kind, value, _ in read_fields(data, start, end):
+            for part, kind, value, _ in reader.fields(start, end):
                 if kind == VARINT and part == 1:
                     most = value
                 elif kind == VARINT and part == 2:

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from trio_esdb._protobuf import field, read_varint, varint
+
 from .._dotnet._guids import guid_text, to_halves
 from .._store import LINK_TYPE, MalformedLink, Record
 from ._expectations import END
-from ._protobuf import field, read_varint, varint
 
 _KEPT_SIZE = 4096
 _TEXT_ID = 40

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from trio_esdb._protobuf import LENGTH, VARINT, FieldReader
+
 from .._store import ANY, LAST_NUMBER, NO_STREAM, STREAM_EXISTS
-from ._protobuf import LENGTH, VARINT, read_fields
 
 END = 2**64 - 1
 """What revisions and positions call "none" or "the end" on the wire."""
@@ -63,37 +64,38 @@ _STATES = {3: NO_STREAM, 4: ANY, 5: STREAM_EXISTS}
 
 def read_write_options(data: bytes, at: int, stop: int) -> WriteOptions:
     """The options in this part of a message. Malformed where it is no protobuf."""
+    reader = FieldReader(data)
     options = WriteOptions()
-    identifier = None
-    for number, wire, start, end in read_fields(data, at, stop):
+    identifier = []
+    for number, wire, start, end in reader.fields(at, stop):
         if wire == LENGTH:
             if number == 1:
-                identifier = (identifier or b"") + data[start:end]
+                identifier.append((start, end))
             elif number in _STATES:
                 options.state, options.revision = _STATES[number], None
             elif number == 6:
-                options.timestamp, options.duration = _read_time(data, start, end, options.timestamp), None
+                options.timestamp, options.duration = _read_time(reader, start, end, options.timestamp), None
             elif number == 7:
-                options.duration, options.timestamp = _read_time(data, start, end, options.duration), None
+                options.duration, options.timestamp = _read_time(reader, start, end, options.duration), None
         elif wire == VARINT and number == 2:
             options.revision, options.state = start, None
-    if identifier is not None:
-        options.stream = read_stream_name(identifier)
+    if identifier:
+        options.stream = read_stream_name(reader.merged(identifier))
     return options
 
 
 def read_stream_name(identifier: bytes) -> str:
     """The name in a StreamIdentifier."""
     name = b""
-    for number, wire, start, end in read_fields(identifier, 0, len(identifier)):
+    for number, wire, start, end in FieldReader(identifier).fields(0, len(identifier)):
         if number == 3 and wire == LENGTH:
             name = identifier[start:end]
     return name.decode("utf-8", "replace")
 
 
-def _read_time(data: bytes, at: int, stop: int, before: tuple[int, int] | None) -> tuple[int, int]:
+def _read_time(reader: FieldReader, at: int, stop: int, before: tuple[int, int] | None) -> tuple[int, int]:
     seconds, nanos = before or (0, 0)
-    for number, wire, value, _ in read_fields(data, at, stop):
+    for number, wire, value, _ in reader.fields(at, stop):
         if wire == VARINT and number == 1:
             seconds = value - (value >> 63 << 64)
         elif wire == VARINT and number == 2:

@@ -8,6 +8,8 @@ from typing import TypeVar
 import betterproto2
 import trio
 
+from trio_esdb._protobuf import Malformed
+from trio_esdb._protobuf_messages import decode
 from trio_esdb._transport._serving import ServerCall, SyncHandler
 
 from ._failures import additional_data, handler_failed, incomplete_message, message_too_large
@@ -47,9 +49,13 @@ async def only_request(call: ServerCall) -> bytes:
     raise additional_data()
 
 
+FIELD_LIMIT = 10_000
+"""The number of fields that a request of one message may have."""
+
+
 def parse(message: type[M], data: bytes) -> M:
-    """A request as a message; what cannot be parsed makes a node fail."""
+    """Decode a request. A node fails on one that cannot be decoded."""
     try:
-        return message.parse(data)
-    except Exception:  # noqa: BLE001 - the parser promises no kind of error for bytes that are no message
+        return decode(message, data, limit=FIELD_LIMIT)
+    except Malformed:
         raise handler_failed() from None
