@@ -6,7 +6,7 @@ import pytest
 
 from tests.support.stores import NOW, SECOND, event, set_metadata, store_with, visible
 from trio_esdb.embedded._store import ANY, StreamMetadata
-from trio_esdb.embedded._store._metadata import NO_METADATA, Acl, parse_metadata, undeleted
+from trio_esdb.embedded._store._metadata import NO_METADATA, parse_metadata, undeleted
 
 ONE = StreamMetadata(max_count=1)
 
@@ -49,6 +49,8 @@ READ: list[tuple[bytes, StreamMetadata]] = [
     (b'{"a":/* c */1,"$maxCount":1}', NO_METADATA),
     (b'{"a":{"b":/* c */1},"$maxCount":1}', ONE),
     (b'{"$maxCount":1}/* c */', ONE),
+    (b'{"a":[' + b"//\n" * 300_000 + b'],"$maxCount":1}', ONE),
+    (b'{"a":[' + b"1,//\n" * 100_000 + b'],"$maxCount":1}', NO_METADATA),  # more than is read here
     # what passes although it is no JSON
     (b'{"$maxCount":1}}', ONE),
     (b'{"$maxCount":1} and so on', ONE),
@@ -71,13 +73,11 @@ READ: list[tuple[bytes, StreamMetadata]] = [
     (b"\x00\x00\xfe\xff" + '{"$maxCount":1}'.encode("utf-32-be"), ONE),
     (b'{"\xff":"\xfe","$maxCount":1}', ONE),
     # access lists
-    (b'{"$acl":{}}', StreamMetadata(acl=Acl())),
-    (b'{"$acl":{"$r":"a"}}', StreamMetadata(acl=Acl(read=("a",)))),
-    (
-        b'{"$acl":{"$r":"","$w":[],"$d":["a","b"],"$mr":"c","$mw":"$all "}}',
-        StreamMetadata(acl=Acl(("",), (), ("a", "b"), ("c",), ("$all ",))),
-    ),
-    (b'{"$acl":{"$r":"a","$r":"b"}}', StreamMetadata(acl=Acl(read=("b",)))),
+    (b'{"$maxCount":1,"$acl":{}}', ONE),
+    (b'{"$maxCount":1,"$acl":{"$r":"a"}}', ONE),
+    (b'{"$maxCount":1,"$acl":{"$r":"","$w":[],"$d":["a","b"],"$mr":"c","$mw":"$all "}}', ONE),
+    (b'{"$maxCount":1,"$acl":{"$r":"a","$r":"b"}}', ONE),
+    (b'{"$maxCount":1,"$acl":{"$r":1,"$r":"b"}}', NO_METADATA),
     (b'{"$maxCount":1,"$acl":null}', NO_METADATA),
     (b'{"$maxCount":1,"$acl":[]}', NO_METADATA),
     (b'{"$maxCount":1,"$acl":"a"}', NO_METADATA),
@@ -85,9 +85,15 @@ READ: list[tuple[bytes, StreamMetadata]] = [
     (b'{"$maxCount":1,"$acl":{"$r":null}}', NO_METADATA),
     (b'{"$maxCount":1,"$acl":{"$r":1}}', NO_METADATA),
     (b'{"$maxCount":1,"$acl":{"$r":["a",1]}}', NO_METADATA),
-    (b'{"$maxCount":1,"$acl":{"$r":["a",]}}', StreamMetadata(max_count=1, acl=Acl(read=("a",)))),
+    (b'{"$maxCount":1,"$acl":{"$r":[["a"]]}}', NO_METADATA),
+    (b'{"$maxCount":1,"$acl":{"$r":["a",]}}', ONE),
     (b'{"$maxCount":1,"$acl":{"$r":["a"', NO_METADATA),
+    (b"{'$maxCount':1,'$acl':{'$r':['a'/* c */]}}", NO_METADATA),
+    (b"{'$maxCount':1,'$acl':{/* c */'$r':'a'}}", NO_METADATA),
     (b'{"$maxCount":1,"$acl":{"$r":"2020-01-01T00:00:00Z"}}', NO_METADATA),  # read as a moment
+    (b"{'$maxCount':1,'$acl':{'$r':'2020-01-01T00:00:00+01'}}", NO_METADATA),
+    (b"{'$maxCount':1,5:6}", ONE),
+    (b"{'$maxCount':1,'a':{'b':1]}}", NO_METADATA),
 ]
 
 
@@ -115,6 +121,7 @@ REWRITTEN: list[tuple[bytes, bytes | None]] = [
     (b"", None),
     (b"// nothing else", None),
     (b'{"a":1', None),
+    (b'{"a":[' + b"1," * 20_000 + b"1]}", None),  # more than is written here
     # how values come out again
     (b'{"n":[1.0,1e2,1E-7,0.1,123456789012345678901234567890,-0,-0.0,1e400]}',
      b'{"n":[1.0,100.0,1E-07,0.1,123456789012345678901234567890,0,-0.0,"Infinity"],"$tb":3}'),

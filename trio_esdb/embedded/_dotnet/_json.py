@@ -1,8 +1,11 @@
 """JSON as Json.NET reads it, which is more than JSON.
 
 A node reads a stream's metadata with Json.NET, so these all pass: single quotes, names without quotes, comments,
-a comma too many, a value left out, hexadecimal and octal numbers, NaN, line ends inside strings. Reading is a walk over
-tokens that may stop early: what follows after that is never looked at.
+a comma too many, a value left out, hexadecimal and octal numbers, NaN, line ends inside strings. A reader may stop
+early: what follows is never looked at.
+
+A token takes about 1 us here, so a text may have only so many. What is plain JSON does not come here:
+`_json_values` leaves it to the standard library.
 """
 
 from __future__ import annotations
@@ -15,11 +18,23 @@ from enum import Enum, auto
 from ._texts import INT64_MAX, WHITE_SPACE, wrap_int64
 
 MAX_DEPTH = 64
-_MAX_DIGITS = 380
+MAX_DIGITS = 380
+"""Digits of an integer, for Json.NET as well."""
+MAX_TOKENS = 30_000
+"""Tokens of a text, and backslashes in it. Json.NET has no such limit."""
+
 _SKIPPED = WHITE_SPACE + "\0"
-_NUMBER_CHARS = frozenset("0123456789abcdefABCDEFxX.+-")
+_BLANKS = re.compile(f"[{_SKIPPED}]*")
+_COMMENTS = re.compile(rf"(?:[{_SKIPPED}]|//[^\r\n]*|/\*(?s:.*?)\*/)++")
+"""Comments and the blanks between them. Possessive, so that many of them are matched without being remembered."""
+_IDENTIFIER = re.compile(r"[\w$]*")
+_NUMBER = re.compile(r"[0-9a-fA-FxX.+-]+")
+_PLAIN = {quote: re.compile(rf"[^{quote}\\]*") for quote in ("'", '"')}
+"""What stands in a string up to its end or an escape."""
 _AFTER_NUMBER = frozenset(WHITE_SPACE + ",}])/")
 _ESCAPES = {"b": "\b", "t": "\t", "n": "\n", "f": "\f", "r": "\r", "\\": "\\", '"': '"', "'": "'", "/": "/"}
+_CODE_UNIT = re.compile("[0-9a-fA-F]{4}")
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _INTEGER = re.compile(r"-?[0-9]+", re.ASCII)
 _DATE = re.compile(
     r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,7}))?(Z|[+-]\d\d(?::?\d\d)?)?",
@@ -70,8 +85,14 @@ class _Expect(Enum):
 
 
 def tokens(text: str) -> Iterator[Token]:
-    """The tokens of a text. Raises BadJson where they stop making sense; just ends where the text ends."""
+    """The tokens of a text. Raises BadJson where they stop making sense; just ends where the text ends.
+
+    Comments that follow each other are one token.
+    """
+    if text.count("\\") > MAX_TOKENS:
+        raise BadJson("too many escapes")
     at = 0
+    left = MAX_TOKENS
     open_: list[Kind] = []
     expect = _Expect.VALUE
 
@@ -85,9 +106,12 @@ def tokens(text: str) -> Iterator[Token]:
         return (Kind.CLOSE_OBJECT if char == "}" else Kind.CLOSE_ARRAY, None)
 
     while (at := _skip(text, at)) < len(text):
+        left -= 1
+        if left < 0:
+            raise BadJson("too many tokens")
         char = text[at]
         if char == "/":
-            at = _comment(text, at)
+            at = _after_comments(text, at)
             yield (Kind.COMMENT, None)
         elif expect is _Expect.NOTHING:
             raise BadJson("text after the end")
@@ -123,34 +147,28 @@ def tokens(text: str) -> Iterator[Token]:
 
 
 def _skip(text: str, at: int) -> int:
-    while at < len(text) and text[at] in _SKIPPED:
-        at += 1
-    return at
+    found = _BLANKS.match(text, at)
+    assert found is not None
+    return found.end()
 
 
-def _comment(text: str, at: int) -> int:
-    """The place after the comment that begins here."""
-    if text.startswith("/*", at):
-        end = text.find("*/", at + 2)
-        if end < 0:
-            raise BadJson("a comment without end")
-        return end + 2
-    if text.startswith("//", at):
-        ends = [end for end in (text.find("\n", at), text.find("\r", at)) if end >= 0]
-        return min(ends, default=len(text))
-    raise BadJson("a single slash")
+def _after_comments(text: str, at: int) -> int:
+    found = _COMMENTS.match(text, at)
+    if found is None:
+        raise BadJson("a single slash, or a comment without an end")
+    return found.end()
 
 
 def _name(text: str, at: int) -> tuple[str, int]:
     """A property's name, and the place after the colon that follows."""
-    start = at
     if text[at] in "\"'":
         name, at = _string(text, at)
     else:
-        while at < len(text) and _is_identifier(text[at]):
-            at += 1
-        name = text[start:at]
-        if not name or (at < len(text) and text[at] not in WHITE_SPACE + ":"):
+        found = _IDENTIFIER.match(text, at)
+        assert found is not None
+        name, at = found[0], found.end()
+        is_identifier = name.isascii() or all(map(_is_identifier, name))
+        if not name or not is_identifier or (at < len(text) and text[at] not in WHITE_SPACE + ":"):
             raise BadJson("not a name")
     at = _skip(text, at)
     if at >= len(text) or text[at] != ":":
@@ -166,7 +184,7 @@ def _scalar(text: str, at: int) -> tuple[Token, int]:
     char = text[at]
     if char in "\"'":
         string, at = _string(text, at)
-        date = _as_date(string)
+        date = as_date(string)
         return ((Kind.STRING, string) if date is None else (Kind.DATE, date)), at
     for word, token in _WORDS:
         if text.startswith(word, at):
@@ -188,21 +206,21 @@ def _string(text: str, at: int) -> tuple[str, int]:
     pieces = []
     at += 1
     while True:
-        start = at
-        while at < len(text) and text[at] not in (quote, "\\"):
-            at += 1
-        pieces.append(text[start:at])
+        plain = _PLAIN[quote].match(text, at)
+        assert plain is not None
+        pieces.append(plain[0])
+        at = plain.end()
         if at < len(text) and text[at] == quote:
-            return _join_surrogates("".join(pieces)), at + 1
+            return join_surrogates("".join(pieces)), at + 1
         if at + 1 >= len(text):
-            raise BadJson("a string without end")
+            raise BadJson("a string without an end")
         char = text[at + 1]
         at += 2
         if char == "u":
-            digits = text[at : at + 4]
-            if not re.fullmatch("[0-9a-fA-F]{4}", digits):
+            digits = _CODE_UNIT.match(text, at)
+            if digits is None:
                 raise BadJson("a bad escape")
-            pieces.append(chr(int(digits, 16)))
+            pieces.append(chr(int(digits[0], 16)))
             at += 4
         elif char in _ESCAPES:
             pieces.append(_ESCAPES[char])
@@ -210,24 +228,24 @@ def _string(text: str, at: int) -> tuple[str, int]:
             raise BadJson("a bad escape")
 
 
-def _join_surrogates(text: str) -> str:
-    if not any("\ud800" <= char <= "\udfff" for char in text):
+def join_surrogates(text: str) -> str:
+    """The text with its pairs of surrogates made one character, and those without a partner replaced."""
+    if not _SURROGATE.search(text):
         return text
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
 def _number(text: str, at: int) -> tuple[Token, int]:
-    start = at
-    while at < len(text) and text[at] in _NUMBER_CHARS:
-        at += 1
+    found = _NUMBER.match(text, at)
+    assert found is not None
+    digits, at = found[0], found.end()
     if at < len(text) and text[at] not in _AFTER_NUMBER:
         raise BadJson("a bad number")
-    digits = text[start:at]
     try:
         if len(digits) > 1 and digits[0] == "0" and digits[1] not in ".eE":
             return (Kind.INTEGER, _other_base(digits)), at
         if _INTEGER.fullmatch(digits):
-            if len(digits) > _MAX_DIGITS:
+            if len(digits) > MAX_DIGITS:
                 raise BadJson("too many digits")
             return (Kind.INTEGER, int(digits)), at
         return (Kind.FLOAT, float(digits)), at
@@ -245,10 +263,10 @@ def _other_base(digits: str) -> int:
     return wrap_int64(number)
 
 
-def _as_date(text: str) -> str | None:
-    """Strings that look like a moment are read as one, and written again in one form.
+def as_date(text: str) -> str | None:
+    """The moment that a string looks like, in the form in which it is written again; None for other strings.
 
-    Zeros at the end of the seconds go away; a moment with an offset becomes the node's own time, which is UTC.
+    Zeros at the end of the seconds are dropped. A moment with an offset becomes one in UTC, the node's own time.
     """
     found = _DATE.fullmatch(text)
     if found is None:

@@ -12,15 +12,15 @@ WHITE_SPACE = "\t\n\v\f\r \x85\xa0\u1680" + "".join(map(chr, range(0x2000, 0x200
 
 INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
 
-_INT64 = re.compile(r"[\t-\r ]*([+-]?[0-9]+)[\t-\r ]*\0*", re.ASCII)
+_INT64 = re.compile(r"[\t-\r ]*([+-]?)0*([0-9]{1,19})[\t-\r ]*\0*")
 
 
 def parse_int64(text: str) -> int | None:
-    """`long.TryParse`: blanks around it, a sign and leading zeros pass; None if it is no number or too large."""
+    """`long.TryParse`: white space around it, a sign and leading zeros are allowed. None for no number of 64 bits."""
     found = _INT64.fullmatch(text)
     if found is None:
         return None
-    number = int(found[1])
+    number = int(found[1] + found[2])
     return number if INT64_MIN <= number <= INT64_MAX else None
 
 
@@ -57,8 +57,7 @@ def utf16_units(text: str) -> str:
     """The text with one character for each UTF-16 code unit, which is what .NET counts and matches."""
     if text.isascii() or max(text) <= "\uffff":
         return text
-    pieces = []
-    for char in text:
-        code = ord(char) - 0x10000
-        pieces.append(char if code < 0 else chr(0xD800 + (code >> 10)) + chr(0xDC00 + (code & 0x3FF)))
-    return "".join(pieces)
+    units = text.encode("utf-16-le", "surrogatepass")
+    wide = bytearray(2 * len(units))  # each unit as UTF-32 writes it
+    wide[0::4], wide[1::4] = units[0::2], units[1::2]
+    return wide.decode("utf-32-le", "surrogatepass")

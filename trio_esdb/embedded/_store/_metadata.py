@@ -1,20 +1,25 @@
-"""What a stream's metadata says, and how a node changes it when a deleted stream comes back."""
+"""The metadata of a stream: how a node reads it, and how it changes it when a deleted stream comes back.
+
+Whatever its size, metadata is read in bounded time: plain JSON by the standard library, other texts that Json.NET takes
+up to a number of tokens (see `_dotnet._json`). What goes beyond that counts as malformed.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from .._dotnet._json import BadJson, Kind, Token, tokens
-from .._dotnet._json_values import dump, load_object, load_value
+from .._dotnet._json import BadJson, as_date
+from .._dotnet._json_values import Value, read_members, read_object, write_object
 from .._dotnet._texts import INT64_MAX, INT64_MIN
 from ._values import LAST_NUMBER, TICKS
 
 DELETING = b'{"$tb":%d}' % LAST_NUMBER
 """The metadata that soft deletes a stream."""
 
-_MAX_SECONDS = INT64_MAX // TICKS  # what a .NET TimeSpan holds
-_MARKS = (  # the longer mark of UTF-32 begins with that of UTF-16
+_KNOWN = frozenset(("$maxCount", "$maxAge", "$tb", "$cacheControl", "$tmp", "$acl"))
+_RIGHTS = frozenset(("$r", "$w", "$d", "$mr", "$mw"))
+_MAX_SECONDS = INT64_MAX // TICKS  # what a TimeSpan of .NET can hold
+_BYTE_ORDER_MARKS = (  # that of UTF-32 comes first, since it begins with that of UTF-16
     (b"\xff\xfe\x00\x00", "utf-32-le"),
     (b"\x00\x00\xfe\xff", "utf-32-be"),
     (b"\xef\xbb\xbf", "utf-8"),
@@ -24,25 +29,13 @@ _MARKS = (  # the longer mark of UTF-32 begins with that of UTF-16
 
 
 @dataclass(frozen=True, slots=True)
-class Acl:
-    """Who may do what with a stream: names of users and roles. None where nothing is said, () for nobody but admins."""
-
-    read: tuple[str, ...] | None = None
-    write: tuple[str, ...] | None = None
-    delete: tuple[str, ...] | None = None
-    meta_read: tuple[str, ...] | None = None
-    meta_write: tuple[str, ...] | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class StreamMetadata:
-    """The keys of a stream's metadata that a node knows."""
+    """What a node obeys of a stream's metadata."""
 
     max_age: int | None = None
     """In ticks."""
     max_count: int | None = None
     truncate_before: int | None = None
-    acl: Acl | None = None
 
     @property
     def is_deleted(self) -> bool:
@@ -52,28 +45,22 @@ class StreamMetadata:
 
 NO_METADATA = StreamMetadata()
 METASTREAM_METADATA = StreamMetadata(max_count=1)
-"""Of every metastream: what is visible is its last event."""
-
-_RIGHTS = {"$r": "read", "$w": "write", "$d": "delete", "$mr": "meta_read", "$mw": "meta_write"}
+"""Of every metastream: only its last event is visible."""
 
 
 def parse_metadata(data: bytes) -> StreamMetadata:
-    """What is written in the last event of a metastream. One mistake in what a node knows spoils all of it."""
+    """What the last event of a metastream says. A mistake in one of the keys that a node knows spoils all of it."""
     numbers: dict[str, int] = {}
-    acl = None
     try:
-        walk = _Walk(data)
-        for name in walk.names():
+        for name, value in read_members(_decode(data), _KNOWN):
             if name in ("$maxCount", "$tb"):
-                numbers[name] = walk.integer()
+                numbers[name] = _integer(value)
             elif name in ("$maxAge", "$cacheControl"):
-                numbers[name] = walk.seconds()
+                numbers[name] = _seconds(value)
             elif name == "$tmp":
-                walk.expect(Kind.BOOLEAN)
+                _check(isinstance(value, bool))
             elif name == "$acl":
-                acl = walk.acl()
-            else:
-                walk.skip_value()
+                _check_acl(value)
     except BadJson:
         return NO_METADATA
     max_age, max_count, truncate_before = numbers.get("$maxAge", 0), numbers.get("$maxCount", 0), numbers.get("$tb", -1)
@@ -81,92 +68,52 @@ def parse_metadata(data: bytes) -> StreamMetadata:
         max_age=max_age * TICKS if max_age > 0 else None,
         max_count=max_count if max_count > 0 else None,
         truncate_before=truncate_before if truncate_before >= 0 else None,
-        acl=acl,
     )
 
 
 def undeleted(data: bytes, first_visible: int) -> bytes | None:
-    """The same metadata, except that the stream begins at this number; None for a text that cannot be changed.
+    """The same metadata with `$tb` set to this number. None for a text that cannot be changed.
 
     This reader is stricter than that of `parse_metadata`: no byte order mark, nothing after the end.
     """
     try:
-        members = load_object(data.decode("utf-8", "replace"))
+        members = read_object(data.decode("utf-8", "replace"))
+        members["$tb"] = first_visible
+        return write_object(members).encode()
     except BadJson:
         return None
-    members["$tb"] = first_visible
-    return dump(members).encode()
 
 
-class _Walk:
-    """One way through a JSON object, from one expected token to the next."""
+def _check(is_right: bool) -> None:
+    if not is_right:
+        raise BadJson("a value of the wrong type")
 
-    __slots__ = ("_tokens",)
 
-    def __init__(self, data: bytes) -> None:
-        self._tokens: Iterator[Token] = tokens(_decode(data))
+def _integer(value: Value) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or not INT64_MIN <= value <= INT64_MAX:
+        raise BadJson("no integer of 64 bits")
+    return value
 
-    def names(self) -> Iterator[str]:
-        """The names in the object that begins here; each one's value must be taken before the next name."""
-        self.expect(Kind.OPEN_OBJECT)
-        while (token := self._take())[0] is not Kind.CLOSE_OBJECT:
-            if token[0] is not Kind.NAME:
-                raise BadJson("a value where a name should be")
-            yield str(token[1])
 
-    def _take(self) -> Token:
-        token = next(self._tokens, None)
-        if token is None:
-            raise BadJson("the text ends too early")
-        return token
+def _seconds(value: Value) -> int:
+    number = _integer(value)
+    _check(abs(number) <= _MAX_SECONDS)
+    return number
 
-    def expect(self, kind: Kind) -> Token:
-        token = self._take()
-        if token[0] is not kind:
-            raise BadJson(f"{token[0]} instead of {kind}")
-        return token
 
-    def integer(self) -> int:
-        number = self.expect(Kind.INTEGER)[1]
-        assert isinstance(number, int)
-        if not INT64_MIN <= number <= INT64_MAX:
-            raise BadJson("a number beyond 64 bits")
-        return number
-
-    def seconds(self) -> int:
-        number = self.integer()
-        if abs(number) > _MAX_SECONDS:
-            raise BadJson("too long a time")
-        return number
-
-    def skip_value(self) -> None:
-        load_value(self._tokens, self._take())
-
-    def acl(self) -> Acl:
-        acl = Acl()
-        for name in self.names():
-            # After a name it does not know, a node meets a value where it wants a name.
-            if name not in _RIGHTS:
-                raise BadJson("not a right")
-            acl = replace(acl, **{_RIGHTS[name]: self._roles()})
-        return acl
-
-    def _roles(self) -> tuple[str, ...]:
-        token = self._take()
-        if token[0] is Kind.STRING:
-            return (str(token[1]),)
-        if token[0] is not Kind.OPEN_ARRAY:
-            raise BadJson("neither a role nor a list")
-        roles = []
-        while (token := self._take())[0] is not Kind.CLOSE_ARRAY:
-            if token[0] is not Kind.STRING:
-                raise BadJson("a role that is no text")
-            roles.append(str(token[1]))
-        return tuple(roles)
+def _check_acl(value: Value) -> None:
+    """Access is not controlled here, but a mistake in the access list counts like any other."""
+    if not isinstance(value, tuple):
+        raise BadJson("no access list")
+    for right, roles in value:
+        _check(right in _RIGHTS)
+        # A string that looks like a moment is not read as a string.
+        for role in roles if isinstance(roles, list) else (roles,):
+            _check(isinstance(role, str) and as_date(role) is None)
 
 
 def _decode(data: bytes) -> str:
-    for mark, encoding in _MARKS:
+    for mark, encoding in _BYTE_ORDER_MARKS:
         if data.startswith(mark):
             return data[len(mark) :].decode(encoding, "replace")
     return data.decode("utf-8", "replace")
