@@ -6,7 +6,7 @@ import pytest
 
 from tests.support.stores import NOW
 from trio_esdb.embedded._store import Record, prefix_filter, regex_filter
-from trio_esdb.embedded._store._filters import _REMEMBERED, Filter
+from trio_esdb.embedded._store._filters import _REMEMBERED, _SHORT, Filter
 
 
 def record(stream: str = "s", type: str = "T") -> Record:
@@ -52,3 +52,23 @@ def test_a_filter_remembers_only_so_much() -> None:
     one.matches(record("a"))
     assert asked.count("a") == 2
     assert len(one._known) <= _REMEMBERED
+
+
+def test_a_filter_remembers_short_names_only() -> None:
+    asked: list[str] = []
+    one = Filter("type", lambda name: asked.append(name) is None)
+    short, long = "a" * _SHORT, "a" * (_SHORT + 1)
+    for name in (short, short, long, long):
+        assert one.matches(record(type=name))
+    assert asked == [short, long, long]
+    assert list(one._known) == [short]
+
+
+def test_what_matching_costs_is_told_once() -> None:
+    one = regex_filter("type", "a.*b")
+    assert one.take_work() == 0
+    one.matches(record(type="xaxb"))
+    assert 0 < one.take_work() < 200
+    one.matches(record(type="xaxb"))
+    assert one.take_work() == 0
+    assert prefix_filter("type", ["a"]).take_work() == 0

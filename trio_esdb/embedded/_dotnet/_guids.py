@@ -1,6 +1,6 @@
-"""Ids as a node reads them: whatever .NET's ``Guid.Parse`` takes, and two signed halves.
+"""Ids as a node reads them: every form that ``Guid.Parse`` of .NET takes, or two signed halves.
 
-Inside the node an id is a number of 128 bits. A UUID for each event would be one more object to keep and to visit.
+Inside the node an id is a number of 128 bits. A UUID would be one more object for each event.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 
 NONE = 0
-"""The id that is none: all zero."""
+"""The id of nothing: all bits are zero."""
 
 _HYPHENS = re.compile("[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}").fullmatch
 _DIGITS = re.compile("[0-9a-fA-F]{32}").fullmatch
@@ -24,11 +24,11 @@ _UNRECOGNISED = "Unrecognized Guid format."
 
 
 class BadGuid(ValueError):
-    """A text that is no id; the message is .NET's."""
+    """A text that is not an id. The message is that of .NET."""
 
 
 def parse_guid(text: str) -> int:
-    """The id that a text means: digits with hyphens (bare, in braces, in parentheses), without, or in hex parts."""
+    """The id that a text stands for: digits with hyphens or without, in braces or parentheses, or hexadecimal parts."""
     if _HYPHENS(text):
         return int(text.replace("-", ""), 16)
     text = text.strip()

@@ -85,9 +85,9 @@ class _Expect(Enum):
 
 
 def tokens(text: str) -> Iterator[Token]:
-    """The tokens of a text. Raises BadJson where they stop making sense; just ends where the text ends.
+    """The tokens of a text; comments that follow each other are one. Raises BadJson at the first mistake.
 
-    Comments that follow each other are one token.
+    Where a text ends too early the tokens just end.
     """
     if text.count("\\") > MAX_TOKENS:
         raise BadJson("too many escapes")

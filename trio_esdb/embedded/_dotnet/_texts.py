@@ -1,7 +1,4 @@
-"""Text and numbers as .NET sees them, where that differs from Python.
-
-A real node is a .NET program; what it accepts as white space or as a number shows up in its answers.
-"""
+"""White space, numbers and characters by the rules of .NET, where they differ from Python's."""
 
 from __future__ import annotations
 
@@ -54,7 +51,7 @@ def _decompose(number: float) -> tuple[str, str, int]:
 
 
 def utf16_units(text: str) -> str:
-    """The text with one character for each UTF-16 code unit, which is what .NET counts and matches."""
+    """The text with one character for each UTF-16 code unit, which is the character of .NET."""
     if text.isascii() or max(text) <= "\uffff":
         return text
     units = text.encode("utf-16-le", "surrogatepass")
