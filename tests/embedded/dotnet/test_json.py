@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trio_esdb.embedded._dotnet._json import MAX_DEPTH, MAX_TOKENS, BadJson, Kind, tokens
-from trio_esdb.embedded._dotnet._json_values import MAX_CONTAINERS, MAX_WRITTEN, read_object, write_object
+from trio_esdb.embedded._dotnet._json_values import MAX_COMMAS, MAX_CONTAINERS, MAX_WRITTEN, read_object, write_object
 from trio_esdb.embedded._dotnet._texts import format_double, parse_int64, utf16_units, wrap_int64
 
 BAD = [
@@ -126,7 +126,7 @@ def test_comments_that_follow_each_other_are_one_token() -> None:
 def test_texts_of_a_megabyte() -> None:
     """What Json.NET takes too, as long as it has no more parts than can be read here in a short time."""
     assert read_object('{"a":"' + "\\n" * 500_000 + '"}') == {"a": "\n" * 500_000}
-    assert len(str(read_object('{"a":[' + "1," * 400_000 + "2]}"))) > 800_000
+    assert read_object('{"a":[' + "1111111111111111111," * MAX_COMMAS + "2]}")["a"][-1] == 2  # type: ignore[index, call-overload]
     assert read_object("{'a':'" + "x" * 1_000_000 + "'}") == {"a": "x" * 1_000_000}
     assert read_object("{" + "x" * 1_000_000 + ":.5}") == {"x" * 1_000_000: 0.5}
     assert read_object('{"a":0.' + "5" * 1_000_000 + "}") == {"a": 0.5555555555555556}
@@ -136,6 +136,7 @@ TOO_MUCH = [
     ("{'a':'" + "\\n" * (MAX_TOKENS + 1) + "'}", "too many escapes"),
     ("{a:[" + "1," * (MAX_TOKENS // 2) + "1]}", "too many tokens"),
     ('{"a":[' + "[]," * MAX_CONTAINERS + "1]}", "too many tokens"),
+    ('{"a":[' + "1," * MAX_COMMAS + "1,1]}", "too many tokens"),
     ('{"a":' + "1" * 1_000_000 + "}", "too many digits"),
     ('{"a":0' + "7" * 1_000_000 + "}", "a bad number"),
     ('{"a":' + "[" * 1_000_000 + "}", "too deep"),

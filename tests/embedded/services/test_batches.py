@@ -210,6 +210,9 @@ async def test_deleted_wrong_and_never_answered(peer: Peer, batches: Call) -> No
     e = [peer.event() for _ in range(4)]
     await peer.append("s", *e)
     assert text_of(await batches.send(part(A, e[3], e[0], to="s")).receive()).startswith("A real node never answers")
+    harmful = peer.event(b'{"$maxAge":639000000000}')
+    reply = text_of(await batches.send(part(A, harmful, to="$$s")).receive())
+    assert reply.startswith("The embedded node refuses this metadata: $maxAge is 639000000000 seconds")
 
 
 async def test_nothing_to_append(batches: Call) -> None:

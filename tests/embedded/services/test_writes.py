@@ -130,6 +130,15 @@ async def test_what_no_node_would_answer_is_refused(peer: Peer) -> None:
         assert "in another order: 0 after 3" in refused.message
 
 
+async def test_metadata_on_which_a_node_would_fail_is_refused(peer: Peer) -> None:
+    options = {"options": {"stream_identifier": {"stream_name": b"$$s"}, "any": {}}}
+    await peer.append("$$s", peer.event(b'{"$maxAge":63900000000000}'))  # which is ignored
+    refused = await outcome(peer, APPEND, options, {"proposed_message": peer.event(b'{"$maxAge":639000000000}')})
+    assert refused.status is Status.INVALID_ARGUMENT
+    assert refused.message.startswith("The embedded node refuses this metadata: $maxAge is 639000000000 seconds")
+    assert await peer.numbers("$$s") == [0]
+
+
 @pytest.mark.parametrize("how", ["Delete", "Tombstone"])
 async def test_deleting_what_cannot_be_deleted(peer: Peer, how: str) -> None:
     path = STREAMS + how

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.support.stores import NOW, SECOND, event, set_metadata, store_with, visible
-from trio_esdb.embedded._store import ANY, StreamMetadata
+from trio_esdb.embedded._store import ANY, HarmfulMetadata, StreamMetadata, at_once
 from trio_esdb.embedded._store._metadata import NO_METADATA, parse_metadata, undeleted
 
 ONE = StreamMetadata(max_count=1)
@@ -176,3 +176,33 @@ def test_metadata_is_in_force_at_once() -> None:
         assert store.metadata("s").max_count == count
     store.delete("s", ANY, NOW)
     assert store.metadata("s").is_deleted
+
+
+AGES = [(b"63902908800", True), (b"63902908801", False), (b"922337203685", False), (b"922337203686", True)]
+
+
+@pytest.mark.parametrize(("seconds", "is_taken"), AGES)
+@pytest.mark.parametrize("in_turns", [False, True])
+def test_ages_on_which_a_node_would_fail(seconds: bytes, is_taken: bool, in_turns: bool) -> None:
+    """As many seconds as have passed since the year 1 are the most; from 2^63 ticks on a node ignores the metadata."""
+    store = store_with("s", 3)
+    now = 63_902_908_800 * SECOND - 62_135_596_800 * SECOND
+    before = store.end
+
+    def write(data: bytes, *, is_json: bool = True) -> None:
+        proposed = [event(90 + store.end, data=data, is_json=is_json)]
+        if in_turns:
+            at_once(store.append_in_turns("$$s", ANY, proposed, now))
+        else:
+            store.append("$$s", ANY, proposed, now)
+
+    data = b'{"$maxAge":%s}' % seconds
+    if is_taken:
+        write(data)
+        assert visible(store, "s") == [0, 1, 2]
+    else:
+        with pytest.raises(HarmfulMetadata, match=rf"^\$maxAge is {seconds.decode()} seconds.* before the year 1"):
+            write(data)
+        assert store.end == before
+        write(data, is_json=False)
+    store.append("s", ANY, [event(80, data=data)], now)

@@ -4,7 +4,7 @@ A node reads a stream's metadata with Json.NET, so these all pass: single quotes
 a comma too many, a value left out, hexadecimal and octal numbers, NaN, line ends inside strings. A reader may stop
 early: what follows is never looked at.
 
-A token takes about 1 us here, so a text may have only so many. What is plain JSON does not come here:
+A token takes 1 to 2 us here, so a text may have only so many. What is plain JSON does not come here:
 `_json_values` leaves it to the standard library.
 """
 
@@ -20,7 +20,7 @@ from ._texts import INT64_MAX, WHITE_SPACE, wrap_int64
 MAX_DEPTH = 64
 MAX_DIGITS = 380
 """Digits of an integer, for Json.NET as well."""
-MAX_TOKENS = 30_000
+MAX_TOKENS = 20_000
 """Tokens of a text, and backslashes in it. Json.NET has no such limit."""
 
 _SKIPPED = WHITE_SPACE + "\0"

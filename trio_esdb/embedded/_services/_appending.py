@@ -13,6 +13,7 @@ from .._dotnet._guids import BadGuid
 from .._store import (
     ANY,
     STREAM_EXISTS,
+    HarmfulMetadata,
     NeverAnswered,
     Proposal,
     StreamDeleted,
@@ -27,6 +28,7 @@ from ._failures import (
     append_too_large,
     handler_failed,
     metadata_missing,
+    metadata_refused,
     never_answered,
     nothing_chosen,
     stream_deleted,
@@ -75,6 +77,8 @@ def append_method(context: NodeContext) -> SyncHandler:
             raise stream_deleted(stream) from None
         except NeverAnswered as exc:
             raise never_answered(str(exc)) from None
+        except HarmfulMetadata as exc:
+            raise metadata_refused(str(exc)) from None
         if isinstance(outcome, WrongExpectation):
             return bytes(AppendResp(wrong_expected_version=_missed(options, outcome)))
         return field(0x0A, success(outcome))

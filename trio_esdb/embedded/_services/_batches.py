@@ -20,7 +20,7 @@ from trio_esdb_proto.event_store.client import Status, StreamIdentifier, Uuid, U
 from trio_esdb_proto.event_store.client.streams import BatchAppendResp
 
 from .._dotnet._guids import BadGuid, to_halves
-from .._store import NeverAnswered, Proposal, StreamDeleted, WrongExpectation, is_valid_stream
+from .._store import HarmfulMetadata, NeverAnswered, Proposal, StreamDeleted, WrongExpectation, is_valid_stream
 from ._appending import MAX_APPEND_SIZE, success
 from ._batch_messages import (
     BatchPart,
@@ -37,7 +37,7 @@ from ._context import NodeContext
 from ._deadlines import BadTime, requested_seconds
 from ._drafts import id_of, read_draft
 from ._expectations import OutOfRange
-from ._failures import NOBODY_LISTENS, handler_failed
+from ._failures import METADATA_REFUSED, NOBODY_LISTENS, handler_failed
 
 WRITE_TIMEOUT = 2.0
 """Seconds that a batch may take from its first part to its final one, whatever deadline it brings."""
@@ -216,6 +216,8 @@ class _Batches:
             response.error = deleted(response.stream_identifier)
         except NeverAnswered as exc:
             response.error = bad_request(NOBODY_LISTENS + str(exc))
+        except HarmfulMetadata as exc:
+            response.error = bad_request(METADATA_REFUSED + str(exc))
         else:
             if not isinstance(outcome, WrongExpectation):
                 return bytes(response) + encoded_field(0x1A, success(outcome))

@@ -12,6 +12,9 @@ _DOTNET = "EventStore.Client.Streams."
 NOBODY_LISTENS = "A real node never answers this request: "
 """How the texts begin that stand for a call that would hang for ever."""
 
+METADATA_REFUSED = "The embedded node refuses this metadata: "
+"""How the texts begin that stand for a real node's trouble with metadata that it takes."""
+
 
 def handler_failed() -> Failure:
     """The node failed on the request itself; in practice the request is malformed."""
@@ -41,6 +44,11 @@ def message_too_large() -> Failure:
 def never_answered(reason: str) -> Failure:
     """Said at once in place of a real node's silence."""
     return Failure(Status.INVALID_ARGUMENT, NOBODY_LISTENS + reason)
+
+
+def metadata_refused(reason: str) -> Failure:
+    """Metadata that would do harm on a real node."""
+    return Failure(Status.INVALID_ARGUMENT, METADATA_REFUSED + reason)
 
 
 def stream_deleted(stream: str) -> Failure:

@@ -101,24 +101,25 @@ class Subscription(ABC):
     def put(self, record: Record, *, is_event: bool) -> None:
         """Send an event, or the checkpoint at it, or keep it in the live buffer. The caller posts what is sent."""
         self._came += 1
+        if self._parked is None or self.writer.full or self.writer.behind or record.type == DELETED_TYPE:
+            self._keep(record, is_event)
+        else:
+            self._taken = self._came
+            self._send_item(record, is_event)
+
+    def skip(self, record: Record) -> None:
+        """Leave this event and those after it to catching up: leave a gap in the numbers, and an item that shows it."""
+        self._came += 2
+        self._keep(record, False)
+
+    def _keep(self, record: Record, is_event: bool) -> None:
+        """Add an item to the live buffer, and wake the task."""
         if self._parked is not None:
-            if not (self.writer.full or self.writer.behind or record.type == DELETED_TYPE):
-                self._taken = self._came
-                self._send_item(record, is_event)
-                return
             self._parked.set()
             self._parked = None
         self._items.append((self._came, record, is_event))
         if len(self._items) > PAGE and (self._catching_up or self.writer.waiting):
             self._items.popleft()
-
-    def skip(self, record: Record) -> None:
-        """Leave this record and those after it to catching up: leave a gap in the row, and an item that shows it."""
-        if self._parked is not None:
-            self._parked.set()
-            self._parked = None
-        self._came += 2
-        self._items.append((self._came, record, False))
 
     def send_checkpoint(self, place: Place) -> None:
         """Send a checkpoint, if this kind of subscription has checkpoints."""

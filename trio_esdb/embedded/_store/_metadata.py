@@ -11,13 +11,14 @@ from dataclasses import dataclass
 from .._dotnet._json import BadJson, as_date
 from .._dotnet._json_values import Value, read_members, read_object, write_object
 from .._dotnet._texts import INT64_MAX, INT64_MIN
-from ._values import LAST_NUMBER, TICKS
+from ._values import LAST_NUMBER, TICKS, HarmfulMetadata
 
 DELETING = b'{"$tb":%d}' % LAST_NUMBER
 """The metadata that soft deletes a stream."""
 
 _KNOWN = frozenset(("$maxCount", "$maxAge", "$tb", "$cacheControl", "$tmp", "$acl"))
 _RIGHTS = frozenset(("$r", "$w", "$d", "$mr", "$mw"))
+_BEGIN_OF_TIME = -62_135_596_800 * TICKS  # the year 1, the smallest DateTime of .NET
 _MAX_SECONDS = INT64_MAX // TICKS  # what a TimeSpan of .NET can hold
 _BYTE_ORDER_MARKS = (  # that of UTF-32 comes first, since it begins with that of UTF-16
     (b"\xff\xfe\x00\x00", "utf-32-le"),
@@ -69,6 +70,16 @@ def parse_metadata(data: bytes) -> StreamMetadata:
         max_count=max_count if max_count > 0 else None,
         truncate_before=truncate_before if truncate_before >= 0 else None,
     )
+
+
+def check_max_age(data: bytes, now: int) -> None:
+    """Whether a node that obeys this metadata can still read the stream. Raises HarmfulMetadata if not."""
+    max_age = parse_metadata(data).max_age
+    if max_age is not None and now - max_age < _BEGIN_OF_TIME:
+        raise HarmfulMetadata(
+            f"$maxAge is {max_age // TICKS} seconds, which goes back to before the year 1. A real node takes it. Its "
+            "reads of the stream then fail, and an append that is repeated shuts it down."
+        )
 
 
 def undeleted(data: bytes, first_visible: int) -> bytes | None:

@@ -10,7 +10,7 @@ from ._filters import Filter
 from ._ids import RecentIds
 from ._links import parse_link
 from ._log import Log, record_size, string_size
-from ._metadata import DELETING, StreamMetadata, undeleted
+from ._metadata import DELETING, StreamMetadata, check_max_age, undeleted
 from ._names import DELETED_TYPE, METADATA_TYPE, is_metastream, metastream_of, original_of
 from ._reading import read_event, read_stream, read_stream_backwards
 from ._reading_all import read_all, read_all_backwards
@@ -86,11 +86,14 @@ class Store:
         Raises:
             StreamDeleted: The stream is tombstoned; or soft deleted, and expected to exist.
             NeverAnswered: A real node fails on this write.
+            HarmfulMetadata: A real node fails after this write.
         """
         restored = self._restored_by(stream)
         checked = self._check(stream, expected, [event.id for event in events], now)
         if not isinstance(checked, int):
             return checked
+        if events and events[-1].is_json and is_metastream(stream):
+            check_max_age(events[-1].data, now)
         target = self._streams.make(stream)
         records: list[Record] = []
         end = self._make_records(target, events, checked + 1, self._log.end, now, records)
@@ -111,6 +114,8 @@ class Store:
         checked = self._check(stream, expected, [event.id for event in events], now)
         if not isinstance(checked, int):
             return checked
+        if events and events[-1].is_json and is_metastream(stream):
+            check_max_age(events[-1].data, now)
         target = self._streams.make(stream)
         records: list[Record] = []
         end = self._log.end

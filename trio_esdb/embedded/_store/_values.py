@@ -112,6 +112,10 @@ class NeverAnswered(Exception):
     """A request on which a real node fails so that its caller never gets an answer. Nothing was written."""
 
 
+class HarmfulMetadata(Exception):
+    """Metadata that a real node takes, and that makes it fail later. Nothing was written."""
+
+
 class InvalidPosition(Exception):
     """A position at which no record of the log begins."""
 
