@@ -57,12 +57,12 @@ class Schema:
             )
             if code:
                 raise SystemExit(f"protoc failed on {proto_dir}")
-            fds = descriptor_pb2.FileDescriptorSet.FromString(out.read_bytes())
+            self.files = list(descriptor_pb2.FileDescriptorSet.FromString(out.read_bytes()).file)
         self.pool = descriptor_pool.DescriptorPool()
-        for f in fds.file:
+        for f in self.files:
             self.pool.Add(f)
         self.methods = {}
-        for f in fds.file:
+        for f in self.files:
             for s in f.service:
                 for m in s.method:
                     self.methods[f"/{f.package}.{s.name}/{m.name}"] = (

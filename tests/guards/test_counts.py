@@ -12,8 +12,9 @@ from collections.abc import Callable
 import pytest
 import trio
 
-from tests.support.canned import CannedServer, event, frame, live, message, packed
+from tests.support.canned import CannedServer, event, live, packed
 from tests.support.counting import counted_calls, counted_steps, objects_alive
+from tests.support.http2 import frame, message
 from trio_esdb import ESDBClient, NewEvent, StreamState
 from trio_esdb_proto.event_store.client import streams as pb
 

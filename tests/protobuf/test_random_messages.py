@@ -12,7 +12,7 @@ from google.protobuf.message import DecodeError
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.support import oracle
+from tests.conformance.records import PROTOS, schema
 from tests.support.makers import BROKEN, UNKNOWN, damaged, varint
 from tests.support.random_messages import converted, counterpart, fill, is_map
 from trio_esdb._protobuf import FIXED32, FIXED64, LENGTH, VARINT, FieldReader, Malformed
@@ -24,7 +24,7 @@ CHANCE = st.integers(0, 99)
 
 def kinds() -> list[Descriptor]:
     """Every message in `protos/`, those inside of others too."""
-    files = [oracle.pool().FindFileByName(path.name) for path in oracle.PROTOS.glob("*.proto")]
+    files = [schema().pool.FindFileByName(path.name) for path in PROTOS.glob("*.proto")]
     left = [message for file in files for message in file.message_types_by_name.values()]
     found = []
     while left:

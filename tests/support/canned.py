@@ -3,45 +3,22 @@
 from __future__ import annotations
 
 import struct
-import uuid
 from collections.abc import Iterable
 
 import hpack
 import trio
 
-from trio_esdb_proto.event_store import client as shared
-from trio_esdb_proto.event_store.client import streams as pb
+from tests.support import scripted
+from tests.support.http2 import frame, message, settings, window_update
 
-_SETTINGS = struct.pack(">HBBBI", 0, 18, 4, 0, 0) + struct.pack(
-    ">HIHIHI", 3, 100, 4, 786_432, 6, 32_768
-)  # what a real node says of its streams, windows and headers
-_CONNECTION_WINDOW = struct.pack(">HBBBII", 0, 4, 8, 0, 0, 983_041)
-
-
-def frame(kind: int, flags: int, stream_id: int, payload: bytes) -> bytes:
-    """An HTTP/2 frame."""
-    size = len(payload)
-    return struct.pack(">HBBBI", size >> 8, size & 255, kind, flags, stream_id) + payload
-
-
-def message(payload: bytes) -> bytes:
-    """A gRPC message."""
-    return struct.pack(">BI", 0, len(payload)) + payload
+_GREETING = settings((3, 100), (4, 786_432), (6, 32_768)) + window_update(0, 983_041)
+"""What a real node says of its streams, windows and headers."""
 
 
 def event(number: int, size: int = 200) -> bytes:
     """A read response with an event as a real node tells it."""
     position = 1_000_000 + 378 * number
-    recorded = pb.ReadRespReadEventRecordedEvent(
-        id=shared.Uuid(string=str(uuid.UUID(int=number + 1))),
-        stream_identifier=shared.StreamIdentifier(stream_name=b"guarded-stream"),
-        stream_revision=number,
-        prepare_position=position,
-        commit_position=position,
-        metadata={"type": "Guarded", "created": "17640000000000000", "content-type": "application/json"},
-        data=b"x" * size,
-    )
-    return bytes(pb.ReadResp(event=pb.ReadRespReadEvent(event=recorded, commit_position=position)))
+    return scripted.event(number, "guarded-stream", type="Guarded", data=b"x" * size, position=position)
 
 
 def packed(messages: Iterable[bytes], stream_id: int) -> bytes:
@@ -73,7 +50,7 @@ class CannedServer(trio.abc.Stream):
         self._chunk = chunk
         self._encoder = hpack.Encoder()
         self._blocks: dict[tuple[tuple[str, str], ...], bytes] = {}
-        self._waiting = bytearray(_SETTINGS + _CONNECTION_WINDOW)
+        self._waiting = bytearray(_GREETING)
         self._more = trio.lowlevel.ParkingLot()
         self._closed = False
 

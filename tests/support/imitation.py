@@ -6,7 +6,7 @@ This shows that the contract tests know the versions, without a server of each. 
 from __future__ import annotations
 
 from contextlib import suppress
-from functools import partial
+from functools import lru_cache, partial
 
 import trio
 import trio.testing
@@ -21,7 +21,9 @@ from trio_esdb_proto.event_store.client import Empty
 from trio_esdb_proto.event_store.client import streams as pb
 from trio_esdb_proto.event_store.client.server_features import SupportedMethods
 
-_UNKNOWN = 2**64 - 1
+_NO_POSITION = 2**64 - 1
+_EVENT = b"\x0a"
+"""What a response that holds an event begins with."""
 _LIVE_BUFFER = 32
 _TOO_SLOW = "Operation timed out: Consumer too slow to handle event while live. Client resubscription required."
 
@@ -80,14 +82,14 @@ class Imitation:
                 nursery.start_soon(_send_all, call, buffered)
                 async with buffer:
                     while (response := await _next(inner)) is not None:
-                        for message in translated(pb.ReadResp.parse(response)):
+                        for message in translated(response):
                             try:
-                                buffer.send_nowait(bytes(message))
+                                buffer.send_nowait(message)
                             except trio.WouldBlock:
                                 if translated.is_live and self.server.drops_slow_consumers and call.behind:
                                     translated.has_overflown = True
                                     nursery.cancel_scope.cancel()
-                                await buffer.send(bytes(message))
+                                await buffer.send(message)
             if translated.has_overflown:
                 raise Failure(Status.ABORTED, _TOO_SLOW)
             _end_alike(self._ended(await inner.end()))
@@ -113,24 +115,36 @@ class _Translation:
         self._is_of_stream = options.stream is not None
         self._has_told_events = False
 
-    def __call__(self, message: pb.ReadResp) -> list[pb.ReadResp]:
+    def __call__(self, raw: bytes) -> list[bytes]:
         """The messages that this version sends instead."""
-        if message.caught_up is not None:
+        if raw.startswith(_EVENT):
+            self._has_told_events = True
+            tells_position = self._server.stream_reads_tell_positions or self.is_live or not self._is_of_stream
+            if tells_position and self._server.links_have_positions:
+                return [raw]
+            return [_event(raw, tells_position)]
+        if pb.ReadResp.parse(raw).caught_up is not None:
             self.is_live = True
             told = self._server.caught_up
             is_told = told is CaughtUpIs.TOLD or (told is CaughtUpIs.TOLD_AFTER_AN_EVENT and self._has_told_events)
-            return [message] if is_told else []
-        if message.event is not None:
-            self._has_told_events = True
-            event, link = message.event.event, message.event.link
-            if self._is_of_stream and not self.is_live and not self._server.stream_reads_tell_positions:
-                message.event.commit_position, message.event.no_position = None, Empty()
-                for record in (event, link):
-                    if record is not None:
-                        record.commit_position = record.prepare_position = _UNKNOWN
-            elif event is not None and link is not None and not self._server.links_have_positions:
-                event.commit_position, event.prepare_position = link.commit_position, link.prepare_position
-        return [message]
+            return [raw] if is_told else []
+        return [raw]
+
+
+@lru_cache(maxsize=4096)  # many subscribers are told the same
+def _event(raw: bytes, tells_position: bool) -> bytes:
+    """An event as 21.10 tells it."""
+    message = pb.ReadResp.parse(raw)
+    assert message.event is not None
+    event, link = message.event.event, message.event.link
+    if not tells_position:
+        message.event.commit_position, message.event.no_position = None, Empty()
+        for record in (event, link):
+            if record is not None:
+                record.commit_position = record.prepare_position = _NO_POSITION
+    elif event is not None and link is not None:
+        event.commit_position, event.prepare_position = link.commit_position, link.prepare_position
+    return bytes(message)
 
 
 async def _pass_requests(call: ServerCall, inner: Call) -> list[bytes]:

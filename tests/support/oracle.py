@@ -3,22 +3,15 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
-import tempfile
 import uuid
 from datetime import UTC, datetime, timedelta
 from functools import cache
-from importlib import resources
-from pathlib import Path
 from typing import Any
 
-from google.protobuf import message_factory
-from google.protobuf.descriptor_pb2 import FileDescriptorSet
-from google.protobuf.descriptor_pool import DescriptorPool
 from google.protobuf.message import DecodeError, Message
 from google.protobuf.unknown_fields import UnknownFieldSet
 
+from tests.conformance.records import schema
 from trio_esdb._convert import (
     Confirmation,
     LastStreamPosition,
@@ -28,31 +21,14 @@ from trio_esdb._convert import (
 )
 from trio_esdb._model import AppendResult, CaughtUp, Checkpoint, FellBehind, RecordedEvent
 
-PROTOS = Path(__file__).resolve().parents[2] / "protos"
 U64MAX = 2**64 - 1
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @cache
-def pool() -> DescriptorPool:
-    """Our descriptors alone, compiled by protoc: the default pool holds another client's, of the same names."""
-    well_known = resources.files("grpc_tools") / "_proto"
-    with tempfile.TemporaryDirectory() as folder:
-        out = Path(folder, "set.pb")
-        flags = [f"-I{PROTOS}", f"-I{well_known}", "--include_imports", f"--descriptor_set_out={out}"]
-        names = [path.name for path in PROTOS.glob("*.proto")]
-        subprocess.run([sys.executable, "-m", "grpc_tools.protoc", *flags, *sorted(names)], check=True)
-        files = FileDescriptorSet.FromString(out.read_bytes()).file
-    made = DescriptorPool()
-    for file in files:
-        made.Add(file)
-    return made
-
-
-@cache
 def google(name: str) -> type[Message]:
     """Google's class of a message of ours, such as "streams.ReadResp"."""
-    return message_factory.GetMessageClass(pool().FindMessageTypeByName(f"event_store.client.{name}"))
+    return schema().cls(f"event_store.client.{name}")
 
 
 class Refused(Exception):
