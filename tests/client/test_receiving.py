@@ -10,11 +10,13 @@ import pytest
 import trio
 import trio.testing
 
+from tests.support.counting import counted_steps
 from tests.support.scripted import (
     Scripted,
     Seen,
     appended,
     caught_up,
+    checkpoint,
     confirmed,
     event,
     fails,
@@ -23,6 +25,7 @@ from tests.support.scripted import (
     silence,
 )
 from trio_esdb import ESDBClient, ESDBError, EventChannel, NewEvent, ProtocolError, RecordedEvent, ServerError
+from trio_esdb._convert import ReadDecoder
 from trio_esdb._wire import Status
 
 MALFORMED = b"\x0a\xff"
@@ -590,3 +593,35 @@ async def test_iterating_notices_cancellation_at_every_event(client: ESDBClient,
                     scope.cancel()
         assert scope.cancelled_caught
         assert (await events.receive()).stream_position == 5
+
+
+@pytest.mark.parametrize("way", ["receive", "iterate", "wait"])
+async def test_other_tasks_run_between_batches_that_nobody_wants(
+    client: ESDBClient, server: Scripted, nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    """A server can send very many of them, and decoding takes time."""
+    turns: list[int] = []
+    decode = ReadDecoder.read_responses
+
+    def counted(decoder: ReadDecoder, messages: list[bytes]) -> object:
+        turns.append(steps.count)
+        return decode(decoder, messages)
+
+    monkeypatch.setattr(ReadDecoder, "read_responses", counted)
+    server.read = goes_on(confirmed())
+    unwanted = [checkpoint(number) for number in range(64 * 5)]
+    with counted_steps() as steps:
+        async with client.subscribe_all_events() as events:
+            turns.clear()
+
+            async def send() -> None:
+                post(events, *unwanted, event(7))
+
+            if way == "wait":
+                nursery.start_soon(send)
+            else:
+                await send()
+            found = await (anext(events) if way == "iterate" else events.receive())
+    assert found.stream_position == 7
+    assert len(turns) >= 6
+    assert len(set(turns)) == len(turns)

@@ -73,18 +73,25 @@ class EventChannel(trio.abc.ReceiveChannel[T], Generic[T]):
 
     def receive_nowait(self) -> T:
         """The next event, if it is there; trio.WouldBlock if it is not."""
+        while (event := self._take()) is None:
+            pass
+        return event
+
+    def _take(self) -> T | None:
+        """The next event that is there, drawing one batch at most; None if that has nothing for the user.
+
+        Who may wait lets other tasks run before the next batch: a server can send many messages that nobody wants.
+        """
         ready, feed = self._ready, self._feed
-        while True:
-            if not ready:
-                try:
-                    batch = self._batches.receive_nowait()
-                except trio.EndOfChannel:
-                    raise feed.ended() from None
-                if feed.over:
-                    raise feed.ended()
-                feed.draw(batch)
-                if not ready:
-                    continue  # it was dropped
+        if not ready:
+            try:
+                batch = self._batches.receive_nowait()
+            except trio.EndOfChannel:
+                raise feed.ended() from None
+            if feed.over:
+                raise feed.ended()
+            feed.draw(batch)
+        while ready:
             if self._timed and feed.overdue:
                 raise feed.time_out()
             response = ready.pop()
@@ -93,12 +100,14 @@ class EventChannel(trio.abc.ReceiveChannel[T], Generic[T]):
                 if response is None:
                     continue
             return response  # type: ignore[return-value]  # which messages T holds is what `wanted` says
+        return None
 
     async def receive(self) -> T:
         """The next event, as soon as there is one."""
         await trio.lowlevel.checkpoint_if_cancelled()
         try:
-            event = self.receive_nowait()
+            while (event := self._take()) is None:
+                await trio.lowlevel.checkpoint()
         except trio.WouldBlock:
             return await self._wait()
         except BaseException:
@@ -117,7 +126,9 @@ class EventChannel(trio.abc.ReceiveChannel[T], Generic[T]):
         if self._feed.waiting:
             await trio.lowlevel.checkpoint()
         try:
-            return self.receive_nowait()
+            while (event := self._take()) is None:
+                await trio.lowlevel.checkpoint()
+            return event
         except trio.WouldBlock:
             pass
         except trio.EndOfChannel:
@@ -151,7 +162,10 @@ class EventChannel(trio.abc.ReceiveChannel[T], Generic[T]):
             try:
                 # This task takes what it was given, even if its channel has been closed since.
                 message = feed.message(feed.ready.pop())
-                return self.receive_nowait() if message is None else message  # type: ignore[return-value]
+                while message is None:
+                    await trio.lowlevel.checkpoint()
+                    message = self._take()  # type: ignore[assignment]
+                return message  # type: ignore[return-value]
             except trio.WouldBlock:
                 pass
             except ESDBError:
