@@ -1,4 +1,4 @@
-"""What the parts of a batch say, and what batches are told."""
+"""Decodes the requests of batch appends, and makes the parts of their responses."""
 
 from __future__ import annotations
 
@@ -31,13 +31,14 @@ _SMALLEST_EVENT = 50
 
 @dataclass(slots=True)
 class BatchPart:
-    """One request of the call."""
+    """One request of a batch append. What is None or empty was not sent."""
 
     correlation: WireId | None = None
     options: WriteOptions | None = None
     events: list[tuple[int, int]] = field(default_factory=list)
-    """Where the proposed events are in the request."""
+    """Begin and end of each proposed event in the request."""
     final: bool = False
+    """Whether this is the last request of its batch."""
 
 
 def read_batch_part(request: bytes) -> BatchPart:
@@ -74,10 +75,10 @@ def read_batch_part(request: bytes) -> BatchPart:
 
 
 def _read_more_events(request: bytes, at: int, events: list[tuple[int, int]]) -> int:
-    """Find the events that follow at ``at``, as a request of many events has them one after the other.
+    """Read the events at ``at`` that follow each other, which is how large requests have them.
 
-    Returns where the first field begins that is not an event, or one that a ``FieldReader`` should look at. Events that
-    are too small to be accepted are such: it counts them, and takes only so many.
+    Returns where the first other field begins. An event that is too small to be accepted counts as such a field: the
+    ``FieldReader`` limits their number.
     """
     stop = len(request) - 1
     while at < stop and request[at] == _EVENT:
@@ -93,7 +94,7 @@ def _read_more_events(request: bytes, at: int, events: list[tuple[int, int]]) ->
 
 
 def id_message(wire: WireId | None) -> Uuid | None:
-    """An id in the form that it came in."""
+    """An id in the form in which it was sent."""
     if wire is None:
         return None
     if wire.halves is None:
@@ -103,7 +104,7 @@ def id_message(wire: WireId | None) -> Uuid | None:
 
 
 def identifier_of(options: WriteOptions) -> StreamIdentifier | None:
-    """The stream that a part names."""
+    """The stream that a request names."""
     return None if options.stream is None else StreamIdentifier(stream_name=options.stream.encode())
 
 
@@ -112,28 +113,28 @@ def _status(code: Code, message: str, detail: bytes) -> Status:
 
 
 def timed_out() -> Status:
-    """The batch's time is up, or there never was any."""
+    """The deadline of the batch has passed."""
     return _status(Code.DEADLINE_EXCEEDED, "Timeout", bytes(Timeout()))
 
 
 def bad_request(text: str) -> Status:
-    """A part makes no sense."""
+    """A request of the batch is not valid."""
     return _status(Code.INVALID_ARGUMENT, "BadRequest", bytes(BadRequest(message=text)))
 
 
 def too_large(limit: int) -> Status:
-    """The batch's events are too large together."""
+    """The events of the batch exceed the limit on their total size."""
     detail = MaximumAppendSizeExceeded(max_append_size=limit)
     return _status(Code.INVALID_ARGUMENT, "MaximumAppendSizeExceeded", bytes(detail))
 
 
 def deleted(identifier: StreamIdentifier | None) -> Status:
-    """The stream is tombstoned, or its writer wanted it to exist and it is soft deleted."""
+    """The stream is tombstoned; or it is soft deleted, and the writer expected it to exist."""
     return _status(Code.NOT_FOUND, "StreamDeleted", bytes(StreamDeleted(stream_identifier=identifier)))
 
 
 def wrong_expectation(missed: WrongExpectation) -> Status:
-    """The stream is not as the batch's writer expected."""
+    """The stream has another revision than the batch expected."""
     said = WrongExpectedVersion()
     if missed.expected == ANY:
         said.expected_any = Empty()

@@ -1,7 +1,7 @@
-"""Recorded events and the other messages of a read, as bytes.
+"""Encodes recorded events and the other messages of a read.
 
-A small record keeps the message that most readers want, with its id as text and no link beside it, so that to send it
-again costs nothing. The other forms are put together from parts of it.
+Most readers want the same message for a record: with its id as text, and without a link. A small record keeps that
+message, so that sending it again costs nothing. Other forms are composed of parts of it.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from ._expectations import END
 
 _KEPT_SIZE = 4096
 _TEXT_ID = 40
-"""The bytes that an id as text takes up, its field included."""
+"""The size of an id as text, with its field, in bytes."""
 
 _JSON = b"\x32\x20\x0a\x0ccontent-type\x12\x10application/json"
 _BYTES = b"\x32\x28\x0a\x0ccontent-type\x12\x18application/octet-stream"
 
 
 def event_message(record: Record) -> bytes:
-    """A record as ReadResp, its id as text."""
+    """Encode a record as ReadResp, with its id as text."""
     message = record.encoded
     if message is None:
         position = varint(record.position)
@@ -51,7 +51,7 @@ def event_message(record: Record) -> bytes:
 
 
 def recorded_event(record: Record) -> bytes:
-    """A record as RecordedEvent, its id as text."""
+    """Encode a record as RecordedEvent, with its id as text."""
     message = event_message(record)
     _, at = read_varint(message, 1, len(message))
     size, at = read_varint(message, at + 1, len(message))
@@ -59,14 +59,14 @@ def recorded_event(record: Record) -> bytes:
 
 
 def recorded_event_in_halves(record: Record) -> bytes:
-    """A record as RecordedEvent, its id as two numbers."""
+    """Encode a record as RecordedEvent, with its id as two numbers."""
     most, least = to_halves(record.id)
     halves = (b"\x08" + varint(most) if most else b"") + (b"\x10" + varint(least) if least else b"")
     return field(0x0A, field(0x0A, halves)) + recorded_event(record)[_TEXT_ID:]
 
 
 class EventEncoder:
-    """Records to the messages that one reader asked for: his form of ids, links resolved or not."""
+    """Encodes records as one reader asked for them: with ids as text or numbers, with links resolved or not."""
 
     __slots__ = ("_encode", "_resolve", "_text_ids")
 
@@ -76,7 +76,11 @@ class EventEncoder:
         self._resolve = resolve
 
     def message(self, record: Record, *, live: bool = False) -> bytes:
-        """A record as ReadResp. A link that names no event is shown as it is, but live as one that leads nowhere."""
+        """Encode a record as ReadResp.
+
+        A link whose data is not the address of an event is sent like other events by reads, but like a link to a
+        missing event by subscriptions that are live.
+        """
         if self._resolve is not None and record.type == LINK_TYPE:
             try:
                 target = self._resolve(record)
@@ -99,31 +103,31 @@ def _placed(content: bytes, position: int) -> bytes:
 
 
 def confirmation(subscription_id: str) -> bytes:
-    """The first message of a subscription."""
+    """Encode the first message of a subscription."""
     return field(0x12, field(0x0A, subscription_id.encode()))
 
 
 CAUGHT_UP = b"\x42\x00"
-"""The subscription is live."""
+"""The message of a subscription that becomes live."""
 
 
 def checkpoint(commit: int, prepare: int) -> bytes:
-    """How far a filtered subscription has looked; -1 twice is "nowhere yet"."""
+    """Encode the position up to which a filtered subscription has read; -1 twice if it has read nothing."""
     commit, prepare = commit & END, prepare & END
     return field(0x1A, (b"\x08" + varint(commit) if commit else b"") + (b"\x10" + varint(prepare) if prepare else b""))
 
 
 def stream_not_found(stream: str) -> bytes:
-    """The stream has no event, or is soft deleted."""
+    """Encode the answer to a read of a stream that has no events or is soft deleted."""
     name = stream.encode()
     return field(0x22, field(0x0A, field(0x1A, name) if name else b""))
 
 
 def first_stream_position(number: int) -> bytes:
-    """Where reading goes on after a page without events."""
+    """Encode the number at which reading continues after a page without events."""
     return b"\x28" + varint(number)
 
 
 def last_stream_position(number: int) -> bytes:
-    """The number of the stream's last event."""
+    """Encode the number of a stream's last event."""
     return b"\x30" + varint(number)

@@ -1,4 +1,4 @@
-"""What a node says when it refuses a call: status, text and trailers, byte for byte."""
+"""How a node refuses calls: status, text and trailers, byte for byte."""
 
 from __future__ import annotations
 
@@ -10,39 +10,39 @@ from .._store import WrongExpectation
 _DOTNET = "EventStore.Client.Streams."
 
 NOBODY_LISTENS = "A real node never answers this request: "
-"""How the texts begin that stand for a call that would hang for ever."""
+"""The beginning of the texts for requests to which a real node never sends an answer."""
 
 METADATA_REFUSED = "The embedded node refuses this metadata: "
 """How the texts begin that stand for a real node's trouble with metadata that it takes."""
 
 
 def handler_failed() -> Failure:
-    """The node failed on the request itself; in practice the request is malformed."""
+    """The method raised an exception. In practice, the request is malformed."""
     return Failure(Status.UNKNOWN, "Exception was thrown by handler.")
 
 
 def pattern_refused(reason: str) -> Failure:
-    """A filter's pattern, which a real node may take, is too much for this one. The status is that of a bad pattern."""
+    """The embedded node cannot use a pattern that a real node may accept. The status is that of a bad pattern."""
     return Failure(Status.UNKNOWN, f"Exception was thrown by handler. The embedded node {reason}.")
 
 
 def incomplete_message() -> Failure:
-    """The client sent no request where one is due."""
+    """The client half-closed a call without a request that needs one."""
     return Failure(Status.INTERNAL, "Incomplete message.")
 
 
 def additional_data() -> Failure:
-    """The client sent a second request where one is due."""
+    """The client sent a second request in a call that takes one."""
     return Failure(Status.INTERNAL, "Additional data after the message received.")
 
 
 def message_too_large() -> Failure:
-    """The request is larger than the service takes."""
+    """The request exceeds the size limit of the service."""
     return Failure(Status.RESOURCE_EXHAUSTED, "Received message exceeds the maximum configured message size.")
 
 
 def never_answered(reason: str) -> Failure:
-    """Said at once in place of a real node's silence."""
+    """A real node never answers such a request. The embedded node refuses it instead of letting the client wait."""
     return Failure(Status.INVALID_ARGUMENT, NOBODY_LISTENS + reason)
 
 
@@ -52,7 +52,7 @@ def metadata_refused(reason: str) -> Failure:
 
 
 def stream_deleted(stream: str) -> Failure:
-    """The stream is tombstoned, or its writer wanted it to exist and it is soft deleted."""
+    """The stream is tombstoned; or it is soft deleted, and the writer expected it to exist."""
     return Failure(
         Status.FAILED_PRECONDITION,
         f"Event stream '{stream}' is deleted.",
@@ -61,7 +61,7 @@ def stream_deleted(stream: str) -> Failure:
 
 
 def delete_missed(stream: str, missed: WrongExpectation) -> Failure:
-    """A delete or a tombstone met another revision than it expected."""
+    """The stream has another revision than a delete or tombstone expected."""
     return Failure(
         Status.FAILED_PRECONDITION,
         f"Delete failed due to WrongExpectedVersion. Stream: {stream}, "
@@ -76,7 +76,7 @@ def delete_missed(stream: str, missed: WrongExpectation) -> Failure:
 
 
 def append_too_large(limit: int) -> Failure:
-    """The events of one append are too large together."""
+    """The events of an append exceed the limit on their total size."""
     return Failure(
         Status.INVALID_ARGUMENT,
         f"Maximum Append Size of {limit} Exceeded.",
@@ -85,7 +85,7 @@ def append_too_large(limit: int) -> Failure:
 
 
 def metadata_missing(key: str) -> Failure:
-    """A proposed event lacks one of the two keys that every event has."""
+    """A proposed event lacks one of the two required keys of its metadata."""
     return Failure(
         Status.INVALID_ARGUMENT,
         f"Required Metadata Property '{key}' is missing",
@@ -97,38 +97,38 @@ def metadata_missing(key: str) -> Failure:
 
 
 def nothing_chosen(oneof: str) -> Failure:
-    """One of several fields has to be set, and none is; ``oneof`` is what .NET calls the choice."""
+    """No member of a oneof is set that needs one. ``oneof`` is its name in .NET."""
     return not_valid("None", oneof)
 
 
 def not_valid(value: str, kind: str) -> Failure:
-    """A value is none of its kind."""
+    """A value is not valid for its type. ``kind`` is the name of the type in .NET."""
     return Failure(Status.INVALID_ARGUMENT, f"'{value}' is not a valid {_DOTNET}{kind}")
 
 
 def uuid_option_missing() -> Failure:
-    """A read does not say in which form it wants ids. The text begins with a blank, as a node's does."""
+    """A read does not say in which form it wants ids. The text of a real node begins with a blank, too."""
     kind = f"{_DOTNET}ReadReq+Types+Options+Types+UUIDOption"
     return Failure(Status.INVALID_ARGUMENT, f" `uuidOption` is a required argument of type {kind}")
 
 
 def invalid_combination(*words: str) -> Failure:
-    """Source, count, direction and filter of a read do not go together."""
+    """Source, count, direction and filter of a read cannot be combined."""
     return Failure(Status.INVALID_ARGUMENT, f"The combination of ({', '.join(words)}) is invalid.")
 
 
 def unexpected_result(kind: str, value: str) -> Failure:
-    """A read came to nothing for a reason that has no status of its own."""
+    """A read failed for a reason that has no status of its own."""
     return Failure(Status.UNKNOWN, f"Unexpected {kind}: {value}")
 
 
 def invalid_start() -> Failure:
-    """A subscription to all streams starts where no record begins."""
+    """A subscription to all streams starts at a position where no record begins."""
     return Failure(Status.INVALID_ARGUMENT, "Trying to read from an invalid position.")
 
 
 def scavenge_not_found() -> Failure:
-    """No scavenge of this id runs."""
+    """There is no scavenge of this id."""
     return Failure(Status.NOT_FOUND, "Scavenge id was invalid.", {"exception": "scavenge-not-found"})
 
 

@@ -1,4 +1,4 @@
-"""What a Read asks for, checked in a node's order."""
+"""Decodes Read requests and checks them, in the order in which a real node does."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from ._failures import (
 from ._unary import parse
 
 PAGE = 32
-"""Events that a node looks at in one step, and that a subscription's live buffer holds."""
+"""The number of events that a node reads in one step, and that the live buffer of a subscription holds."""
 
 _MAX_WINDOW = 2**31 - 1
 _TYPE = "ReadReq+Types+Options"
@@ -42,21 +42,23 @@ _DIRECTIONS = {
 }
 
 Position = tuple[int, int]
-"""Commit and prepare position; -1 twice is the end, or (of a subscription that starts at the start) before all."""
+"""Commit and prepare position. -1 twice is the end, or "before all" for a subscription from the start."""
 
 
 @dataclass(slots=True)
 class Wanted:
-    """A filter with its window (records looked at in a page) and the records between two checkpoints."""
+    """A filter, and how far a read looks with it."""
 
     filter: Filter
     window: int
+    """The number of records that are examined in one step."""
     interval: int
+    """The number of records from one checkpoint to the next."""
 
 
 @dataclass(slots=True)
 class StreamSource:
-    """One stream, from a number on; None is the start of a subscription, -1 the end."""
+    """One stream and the number to begin at. None is the start of a subscription, -1 the end."""
 
     name: str
     number: int | None
@@ -64,7 +66,7 @@ class StreamSource:
 
 @dataclass(slots=True)
 class AllSource:
-    """All streams, from a position on; None is the start of a subscription, -1 twice the end."""
+    """All streams and the position to begin at. None is the start of a subscription, -1 twice the end."""
 
     position: Position | None
     wanted: Wanted | None
@@ -72,7 +74,7 @@ class AllSource:
 
 @dataclass(slots=True)
 class ReadPlan:
-    """A Read that may begin."""
+    """A Read request that passed all checks."""
 
     source: StreamSource | AllSource
     subscribe: bool
@@ -81,11 +83,15 @@ class ReadPlan:
     resolve_links: bool
     text_ids: bool
     tells_positions: bool
-    """Whether the client wants first and last stream positions."""
+    """Whether the client is told the first and last position of the stream."""
 
 
 def read_plan(request: bytes) -> ReadPlan:
-    """What the client wants; Failure where no node would do it."""
+    """Decode a Read request.
+
+    Raises:
+        Failure: A real node refuses such a request, or never answers it.
+    """
     options = parse(ReadReq, request).options
     if options is None:
         raise handler_failed()
@@ -117,7 +123,7 @@ def read_plan(request: bytes) -> ReadPlan:
 
 
 def stream_name(identifier: StreamIdentifier | None) -> str:
-    """The name that an identifier holds; a node fails where there is no identifier."""
+    """The name in an identifier. A node fails if there is no identifier."""
     if identifier is None:
         raise handler_failed()
     return identifier.stream_name.decode("utf-8", "replace")
@@ -128,14 +134,14 @@ def _check_combination(options: ReadReqOptions) -> None:
     count = "Count" if options.count is not None else "Subscription" if options.subscription is not None else "None"
     direction = _DIRECTIONS.get(options.read_direction, str(int(options.read_direction)))
     filtered = "Filter" if options.filter is not None else "NoFilter" if options.no_filter is not None else "None"
-    lawful = (
+    valid = (
         direction in _DIRECTIONS.values()
         and count != "None"
         and filtered != "None"
         and (source == "All" or filtered == "NoFilter")
         and (count == "Count" or direction == "Forwards")
     )
-    if not lawful:
+    if not valid:
         raise invalid_combination(source, count, direction, filtered)
 
 
@@ -196,7 +202,7 @@ def _filter(target: Literal["stream", "type"], expression: ReadReqOptionsFilterO
 
 
 def _as_json(options: ReadReqOptionsFilterOptions) -> str:
-    """A filter without a target in the words of Google's JSON, which leaves out what has no value."""
+    """A filter without a target as Google's JSON, which omits fields without a value."""
     parts = []
     if options.max is not None:
         parts.append(f'"max": {options.max}')
