@@ -231,7 +231,7 @@ async def test_an_answer_while_events_are_still_being_sent(client: ESDBClient, s
         await call.receive()
         await refuse(call)
 
-    from trio_esdb._transport._serving import AsyncHandler
+    from trio_esdb._transport._handlers import AsyncHandler
 
     path = "/event_store.client.streams.Streams/Append"
     usual, server._methods[path] = server._methods[path], AsyncHandler(early)

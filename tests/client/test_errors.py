@@ -9,7 +9,7 @@ import pytest
 import trio_esdb as e
 from tests.support.scripted import STREAMS, URI, Scripted, Seen, appended, confirmed, event, fails, says
 from trio_esdb import ESDBClient, NewEvent, ServerError
-from trio_esdb._transport._serving import Failure
+from trio_esdb._transport._handlers import Failure
 from trio_esdb._wire import Status
 
 EVENT = NewEvent("Happened", b"{}")

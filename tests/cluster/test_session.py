@@ -12,7 +12,8 @@ from tests.support.links import Call
 from trio_esdb import UnavailableError
 from trio_esdb._cluster import Endpoint, Session
 from trio_esdb._transport import ClientLink
-from trio_esdb._transport._serving import AsyncHandler, Failure, serve_stream
+from trio_esdb._transport._handlers import AsyncHandler, Failure
+from trio_esdb._transport._serving import serve_stream
 from trio_esdb._wire import Limits, Status
 
 NODE = Endpoint("node", 2113, "node:2113")

@@ -193,8 +193,10 @@ class BareClient(Bare):
 
     def __init__(self, limits: Limits | None = None, *settings_: tuple[int, int]) -> None:
         super().__init__(ServerConnection(limits))
-        self.greeting = cut(self.core.data_to_send())
-        self.feed(PREFACE, settings(*settings_))
+        assert self.sent() == [], "a client speaks first"
+        self.feed(PREFACE)
+        self.greeting = self.sent()
+        self.feed(settings(*settings_))
         assert self.sent() == [Sent(SETTINGS, ACK, 0, b"")]
 
     def open(

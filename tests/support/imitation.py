@@ -14,7 +14,8 @@ import trio.testing
 from tests.conformance.records import schema
 from tests.support.peer import STREAMS, UNKNOWN, Call, Peer, connected
 from tests.support.versions import FEATURES, CaughtUpIs, Server, server_of
-from trio_esdb._transport._serving import AsyncHandler, Failure, ServerCall, serve_stream
+from trio_esdb._transport._handlers import AsyncHandler, Failure, ServerCall
+from trio_esdb._transport._serving import serve_stream
 from trio_esdb._wire import Outcome, Status
 from trio_esdb.embedded import EmbeddedNode
 from trio_esdb_proto.event_store.client import Empty

@@ -14,7 +14,8 @@ from trio.testing import MemoryReceiveStream, MemorySendStream, memory_stream_pa
 from tests.support import http2 as rig
 from tests.support.http2 import Sent
 from trio_esdb._transport import ClientLink, StreamingCall
-from trio_esdb._transport._serving import Failure, Handler, serve_stream
+from trio_esdb._transport._handlers import Failure, Handler
+from trio_esdb._transport._serving import serve_stream
 from trio_esdb._wire import PREFIX_SIZE, Limits, Outcome, Status
 
 Headers = tuple[tuple[str, str], ...]

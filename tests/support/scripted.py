@@ -14,7 +14,8 @@ from typing import Any
 import trio
 import trio.testing
 
-from trio_esdb._transport._serving import AsyncHandler, Failure, ServerCall, ServerLink
+from trio_esdb._transport._handlers import AsyncHandler, Failure, ServerCall
+from trio_esdb._transport._serving import ServerLink
 from trio_esdb._wire import Limits, Status
 from trio_esdb_proto.event_store.client import Empty, StreamIdentifier, Uuid
 from trio_esdb_proto.event_store.client import streams as pb

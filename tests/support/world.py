@@ -136,10 +136,10 @@ def watched(node: EmbeddedNode, monkeypatch: pytest.MonkeyPatch) -> Iterator[Wor
     """A world in which the node's ends of its connections can be seen."""
     served: list[ServerLink] = []
 
-    async def serve(stream: trio.abc.Stream, *more: Any) -> None:
+    def accepted(stream: trio.abc.Stream, *more: Any) -> ServerLink:
         link = ServerLink(stream, *more)
         served.append(link)
-        await link.run()
+        return link
 
-    monkeypatch.setattr("trio_esdb.embedded._node.serve_stream", serve)
+    monkeypatch.setattr("trio_esdb.embedded._node.ServerLink", accepted)
     yield World(node, served)

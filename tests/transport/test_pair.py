@@ -14,7 +14,8 @@ from trio.testing import MockClock, lockstep_stream_pair, memory_stream_pair, wa
 from tests.support import http2 as rig
 from tests.support.links import Call, Consumer, headers, linked, unknown
 from trio_esdb._transport import ClientLink, dial_tcp, serve_tcp, unary_call
-from trio_esdb._transport._serving import AsyncHandler, Handler, ServerCall, serve_stream
+from trio_esdb._transport._handlers import AsyncHandler, Handler, ServerCall
+from trio_esdb._transport._serving import serve_stream
 from trio_esdb._wire import Limits, Status
 
 from .test_serving import METHODS
@@ -236,14 +237,14 @@ async def test_more_calls_than_the_server_serves_at_once() -> None:
 
 async def test_over_tcp() -> None:
     async with trio.open_nursery() as nursery:
-        handler = partial(serve_stream, methods=METHODS | COUNT, unknown=unknown)
-        port = await nursery.start(serve_tcp, handler, "127.0.0.1", 0)
+        handler = partial(serve_stream, handlers=METHODS | COUNT, unknown=unknown)
+        port = await nursery.start(serve_tcp, handler, "127.0.0.1", 0, nursery)
         link = ClientLink(await dial_tcp("127.0.0.1", port), f"127.0.0.1:{port}")
         nursery.start_soon(link.run)
         assert await link.ready()
         assert await read(link, 1000, 300) == numbers(1000)
         with pytest.raises(OSError, match="in use"):
-            await serve_tcp(handler, "127.0.0.1", port)
+            await serve_tcp(handler, "127.0.0.1", port, nursery)
         link.close()
         await link.closed.wait()
         nursery.cancel_scope.cancel()
@@ -262,7 +263,7 @@ class TwoAddresses(trio.abc.HostnameResolver):
 async def test_a_host_with_several_addresses_has_one_port() -> None:
     trio.socket.set_custom_hostname_resolver(TwoAddresses())
     async with trio.open_nursery() as nursery:
-        port = await nursery.start(serve_tcp, trio.aclose_forcefully, "node-1", 0)
+        port = await nursery.start(serve_tcp, trio.aclose_forcefully, "node-1", 0, nursery)
         for address in ("127.0.0.1", "127.0.0.2"):
             with socket.create_connection((address, port)):
                 pass

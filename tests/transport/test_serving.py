@@ -13,7 +13,8 @@ from trio.testing import MockClock, lockstep_stream_pair, memory_stream_pair, wa
 
 from tests.support import http2 as rig
 from tests.support.links import Hand, headers, server_by_hand, unknown
-from trio_esdb._transport._serving import AsyncHandler, Failure, Handler, ServerCall, SyncHandler, serve_stream
+from trio_esdb._transport._handlers import AsyncHandler, Failure, Handler, ServerCall, SyncHandler
+from trio_esdb._transport._serving import serve_stream
 from trio_esdb._wire import Code, Status
 
 Reply = Generator[None, bytes | None, bytes]
@@ -279,7 +280,8 @@ async def test_a_bug_of_a_method_ends_its_call_alone(
     async with server_by_hand({"/bug": method} | METHODS) as hand:
         ask(hand, 1, "/echo", b"a", end=False)
         ask(hand, 3, "/bug", b"a")
-        assert any(isinstance(told, dict) and told.get("grpc-status") == "13" for told in await heard(hand))
+        (told,) = (told for told in await heard(hand) if isinstance(told, dict) and "grpc-status" in told)
+        assert (told["grpc-status"], told["grpc-message"]) == ("2", "Exception was thrown by handler.")
         hand.put(rig.data(1, rig.message(b"b"), end=True))
         assert await heard(hand) == [rig.message(b"b"), OK]
     (record,) = caplog.records
@@ -489,10 +491,9 @@ async def test_a_client_that_breaks_the_rules() -> None:
     hand = Hand()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(serve_stream, hand.stream, METHODS, unknown)
-        await hand.heard()
-        hand.put(b"GET / HTTP/1.1\r\n\r\n")
-    (farewell,) = await hand.heard()
-    assert farewell.payload == struct.pack(">II", 0, 1) + b"the client does not speak HTTP/2"
+        hand.put(rig.PREFACE, rig.settings(), rig.data(0, b"", end=True))
+    *_, farewell = await hand.heard()
+    assert farewell.payload == struct.pack(">II", 0, 1) + b"a frame came for stream 0, which nobody opened"
 
 
 async def test_a_client_that_neither_reads_nor_leaves(autojump_clock: MockClock) -> None:
@@ -500,6 +501,7 @@ async def test_a_client_that_neither_reads_nor_leaves(autojump_clock: MockClock)
     start = trio.current_time()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(serve_stream, theirs, METHODS, unknown)
+        await ours.send_all(rig.PREFACE)
         await wait_all_tasks_blocked()
         nursery.cancel_scope.cancel()
     assert trio.current_time() == start, "it was in the middle of its greeting"

@@ -233,7 +233,10 @@ def test_what_is_no_grpc_call_gets_an_http_status(end: bool) -> None:
         assert client.open(stream_id, end=end, headers=headers) == []
         answer, *reset = client.sent()
         assert answer.flags == rig.END_HEADERS | rig.END_STREAM
-        assert client.told(answer.payload) == {":status": status, "content-length": "0"}
+        told = {":status": status, "content-length": "0"}
+        if status == "415":
+            told |= {"grpc-status": "13", "grpc-message": "Content-Type 'application/json' is not supported."}
+        assert client.told(answer.payload) == told
         assert [(f.kind, f.number) for f in reset] == ([] if end else [(rig.RST_STREAM, Code.NO_ERROR)])
     assert not client.core.streams
 
@@ -241,6 +244,15 @@ def test_what_is_no_grpc_call_gets_an_http_status(end: bool) -> None:
 def test_a_request_without_a_content_type() -> None:
     client = BareClient()
     assert client.open(1, headers=without("content-type"), end=True) == []
+    told = client.told(client.sent()[0].payload)
+    assert (told[":status"], told["grpc-status"]) == ("415", "13")
+    assert told["grpc-message"] == "Content-Type is missing from the request."
+
+
+@pytest.mark.parametrize("content_type", ["application/grpc-web", "application/grpc-web+proto", "application/grpcx"])
+def test_a_content_type_that_only_begins_like_grpc(content_type: str) -> None:
+    client = BareClient()
+    assert client.open(1, headers=[*without("content-type"), ("content-type", content_type)], end=True) == []
     assert client.told(client.sent()[0].payload)[":status"] == "415"
 
 
@@ -451,7 +463,12 @@ def test_what_ends_the_connection(frames: bytes, code: str, text: str) -> None:
 
 @pytest.mark.parametrize(
     ("raw", "ending"),
-    [(b"GET / HTTP/1.1\r\n", True), (b"\x16\x03\x01\x02", True), (b"PRI * HTTP/2.0\r\n\r\nXX", True), (b"PRI", False)],
+    [
+        (b"GET / HTTP/1.1\r\n\r\n", True),
+        (b"\x16\x03\x01\x02", True),
+        (b"PRI * HTTP/2.0\r\n\r\nXX", True),
+        (b"PRI", False),
+    ],
 )
 def test_a_client_that_speaks_something_else(raw: bytes, ending: bool) -> None:
     core = ServerConnection()
@@ -461,9 +478,9 @@ def test_a_client_that_speaks_something_else(raw: bytes, ending: bool) -> None:
 
 def test_the_preface_byte_by_byte() -> None:
     core = ServerConnection()
-    core.data_to_send()
     raw = rig.PREFACE + rig.settings()
     assert [core.receive_data(raw[at : at + 1]) for at in range(len(raw) - 1)] == [[]] * (len(raw) - 1)
+    assert [sent.kind for sent in rig.cut(core.data_to_send())] == [rig.SETTINGS, rig.WINDOW_UPDATE]
     core.receive_data(raw[-1:])
     assert rig.cut(core.data_to_send()) == [Sent(rig.SETTINGS, rig.ACK, 0, b"")]
 

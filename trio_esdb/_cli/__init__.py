@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import os
+import re
 import sys
 from collections.abc import Sequence
 
@@ -12,6 +14,9 @@ from trio_esdb._errors import ESDBError
 
 __all__ = ["main"]
 
+_SIGPIPE_STATUS = 141
+"""What a shell reports of a program whose output nobody reads any more."""
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; the process's exit status."""
@@ -20,19 +25,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.command == "serve":
             from ._serve import serve
 
-            trio.run(serve, options.host, options.port)
+            trio.run(serve, options)
         else:
             from ._demo import demo
 
             trio.run(demo, options.address, options.orders)
-    except (ESDBError, OSError, trio.TooSlowError, KeyboardInterrupt, BaseExceptionGroup) as exc:
+        sys.stdout.flush()
+    except (ESDBError, OSError, trio.TooSlowError, KeyboardInterrupt, SystemExit, BaseExceptionGroup) as exc:
         return _failure(exc)
     return 0
 
 
 def _failure(exc: BaseException) -> int:
-    """The exit status for what ended a command; says in one line what a user can understand, raises what is a bug."""
+    """The exit status for what ended a command. Prints one line about what a user can mend; raises what is a bug."""
     leaves = _leaves(exc)
+    if any(isinstance(leaf, BrokenPipeError | SystemExit) for leaf in leaves):  # rich makes a SystemExit of it
+        # Whoever reads our output has had enough. What is left of it must not fail once more when Python ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _SIGPIPE_STATUS
     if any(isinstance(leaf, KeyboardInterrupt) for leaf in leaves):
         return 130
     if not all(isinstance(leaf, ESDBError | OSError | trio.TooSlowError) for leaf in leaves):
@@ -60,6 +70,40 @@ def _parser() -> argparse.ArgumentParser:
     )
     serve.add_argument("--host", default="127.0.0.1", help="the address to listen on (default: %(default)s)")
     serve.add_argument("--port", type=_port, default=2113, help="the port, 0 for a free one (default: %(default)s)")
+    serve.add_argument(
+        "--advertise",
+        type=_endpoint,
+        default=(None, None),
+        metavar="HOST[:PORT]",
+        help="what clients are told by gossip (default: where the node listens, 127.0.0.1 for all addresses)",
+    )
+    serve.add_argument(
+        "--grace",
+        type=_seconds,
+        default=5.0,
+        metavar="SECONDS",
+        help="how long open calls may go on after SIGTERM or Ctrl-C (default: %(default)g)",
+    )
+    serve.add_argument(
+        "--max-connections",
+        type=_connections,
+        metavar="N",
+        help="connections kept at once (default: 1000, or what the limit of open files admits)",
+    )
+    serve.add_argument(
+        "--preface-timeout",
+        type=_seconds,
+        default=10.0,
+        metavar="SECONDS",
+        help="the time in which a client must begin to speak HTTP/2 (default: %(default)g)",
+    )
+    serve.add_argument(
+        "--idle-timeout",
+        type=_seconds,
+        default=300.0,
+        metavar="SECONDS",
+        help="how long a connection without calls is kept (default: %(default)g)",
+    )
     demo = commands.add_parser(
         "demo",
         help="append orders in one task, subscribe to them in another",
@@ -81,6 +125,24 @@ def _port(text: str) -> int:
 
 def _count(text: str) -> int:
     return _number(text, 1, 100)
+
+
+def _connections(text: str) -> int:
+    return _number(text, 1, 1_000_000)
+
+
+def _seconds(text: str) -> float:
+    if not re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds")
+    return float(text)
+
+
+def _endpoint(text: str) -> tuple[str, int | None]:
+    """HOST or HOST:PORT, an IPv6 address in brackets."""
+    match = re.fullmatch(r"(\[[0-9A-Fa-f:.]+\]|[^\s:/\[\]]+)(?::([0-9]+))?", text)
+    if match is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is not HOST or HOST:PORT; an IPv6 address stands in brackets")
+    return match[1].strip("[]"), None if match[2] is None else _number(match[2], 1, 65535)
 
 
 def _number(text: str, least: int, most: int) -> int:

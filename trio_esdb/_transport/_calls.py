@@ -26,6 +26,7 @@ _HIGH_WATER = 64 * 1024
 """Bytes of a call that may wait for the server's window before ``send`` waits."""
 
 
+@trio.lowlevel.enable_ki_protection
 async def unary_call(link: ClientLink, headers: Headers, messages: Sequence[bytes]) -> tuple[bytes, Outcome]:
     """One call from beginning to end: its response, and how it ended.
 
@@ -49,6 +50,7 @@ class UnaryCall:
         self.reply = b""
         self.outcome: Outcome | None = None
 
+    @trio.lowlevel.enable_ki_protection
     async def run(self, stream: Stream) -> tuple[bytes, Outcome]:
         """Wait for the end of the call; cancelled, it is reset at once."""
         if self.outcome is None:
@@ -134,6 +136,7 @@ class StreamingCall:
         self._half_closed = end
         self._stream: Stream | None = link.start(headers, messages, self, deadline, end=end)
 
+    @trio.lowlevel.enable_ki_protection
     def take(self, size: int) -> None:
         """The consumer took messages; the server may send as much again.
 
@@ -146,6 +149,7 @@ class StreamingCall:
             if core.has_output:
                 self._link.wake()
 
+    @trio.lowlevel.enable_ki_protection
     async def send(self, *messages: bytes) -> None:
         """Send requests, and wait while more than a little of this call still waits for the server's window.
 
@@ -169,6 +173,7 @@ class StreamingCall:
         if self._stream is None:
             raise self._ended()
 
+    @trio.lowlevel.enable_ki_protection
     def half_close(self) -> None:
         """Say that there are no more requests; responses go on. Never waits."""
         if not self._half_closed:

@@ -1,12 +1,26 @@
-"""The two tasks that move a connection's bytes: one reads, one writes, nobody else touches the stream.
+"""The two tasks that move a connection's bytes: one reads, one writes, and nobody else touches the byte stream.
 
-Callers change the core synchronously and wake the writer. A cancelled caller therefore never tears a frame: what it
-had queued is whole.
+A call changes the core (``_wire``) synchronously, which leaves output in it, and wakes the writer. From that follows:
+
+- A cancelled caller never tears a frame. What it had queued is whole, and only the writer sends.
+- Leaving a call never waits: the reset is queued, and the writer sends it.
+- Events are handled by the reader in the order in which they came. ``handle`` neither waits nor raises.
+
+Back-pressure. What the peer may send is bounded by the windows of its streams (``_wire``). What is queued for the peer
+is bounded by ``output_limit``: a link that has one does not read on while more than that waits to be sent, so a peer
+that asks and asks but takes no answer stops itself. Only a server has such a limit. If both ends had one, both could
+wait for the other to read.
+
+Interrupts. Ctrl-C raises KeyboardInterrupt at any line of Python that trio does not protect. Two steps that belong
+together, such as taking a waiting task out of its place and rescheduling it, must not be separated: the task would be
+lost, or rescheduled twice, which is a TrioInternalError. So both tasks run under trio's protection, and so does
+whatever else changes the core or reschedules a task. The interrupt then comes at the next checkpoint of the main task.
 """
 
 from __future__ import annotations
 
 import contextlib
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Generic, TypeVar
@@ -14,6 +28,8 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 import trio
 
 from trio_esdb._wire import ConnectionEnded, Event
+
+from ._tcp import reset_when_closed
 
 if TYPE_CHECKING:
     from trio_esdb._wire import ClientConnection
@@ -25,11 +41,18 @@ _READ_SIZE = 64 * 1024
 _WRITE_SIZE = 256 * 1024
 """Larger buffers would be new pages of memory each time, which cost more than a further call."""
 _CLOSING_TIME = 1.0
-"""Seconds in which a connection's last words must leave."""
+"""Seconds in which the last output of a connection must leave."""
 
 
 class Link(ABC, Generic[Core]):
-    """One connection: a core, the byte stream under it, and what its events are done with."""
+    """One connection: a core, the byte stream under it, and what is done with the core's events."""
+
+    output_limit: float = math.inf
+    """Bytes that may wait to be sent before nothing more is read."""
+    write_timeout: float = math.inf
+    """Seconds in which the peer must take what is written at once; then the connection is lost."""
+    resets_unanswered: bool = False
+    """Whether a TCP connection that ends with calls open is reset."""
 
     def __init__(self, stream: trio.abc.Stream, core: Core) -> None:
         self.core: Core = core
@@ -38,19 +61,27 @@ class Link(ABC, Generic[Core]):
         """Why the connection ended, once ``closed`` is set."""
         self._stream = stream
         self._writer: trio.lowlevel.Task | None = None
+        self._output_left: trio.Event | None = None
         self._sending = False
         self._lost: str | None = None
 
     @abstractmethod
     def handle(self, event: Event) -> None:
-        """Do what one event asks for; must neither wait nor raise."""
+        """Do what one event asks for. Must neither wait nor raise."""
 
+    @property
+    def finished(self) -> bool:
+        """Whether the connection is to be closed once its output has been sent."""
+        return False
+
+    @trio.lowlevel.enable_ki_protection
     def wake(self) -> None:
-        """There is something to send."""
+        """Tell the writer that there is something to send."""
         if self._writer is not None:
             task, self._writer = self._writer, None
             trio.lowlevel.reschedule(task)
 
+    @trio.lowlevel.enable_ki_protection
     async def move_bytes(self) -> None:
         """Read and write until the connection ends or this is cancelled; then close the stream, in bounded time.
 
@@ -66,16 +97,20 @@ class Link(ABC, Generic[Core]):
                 reason = self._lost
         finally:
             self.reason = reason
-            if not self.core.ended:  # else its last words are queued
+            unanswered = bool(self.core.streams)
+            if not self.core.ended:  # else its last output is queued
                 self.core.goodbye()
             self._handle_all(self.core.connection_lost(reason))
-            await self._close()
+            await self._close(reset=unanswered and self.resets_unanswered)
             self.closed.set()
 
     async def _read(self) -> str:
-        """Feed the core until there is nothing more to read; why that is so."""
+        """Feed the core until there is nothing more to read. Returns why that is so."""
         core, stream = self.core, self._stream
         while True:
+            if core.output_size > self.output_limit:
+                self._output_left = trio.Event()
+                await self._output_left.wait()
             try:
                 data = await stream.receive_some(_READ_SIZE)
             except (trio.BrokenResourceError, trio.ClosedResourceError) as exc:
@@ -89,23 +124,38 @@ class Link(ABC, Generic[Core]):
             if core.ended:
                 return next((e.reason for e in events if isinstance(e, ConnectionEnded)), "the connection ended")
 
+    @trio.lowlevel.enable_ki_protection
     async def _write(self, reading: trio.CancelScope) -> None:
-        core, stream = self.core, self._stream
+        core = self.core
         try:
             while True:
-                await trio.lowlevel.checkpoint_if_cancelled()  # what is queued then is for the last words
+                await trio.lowlevel.checkpoint_if_cancelled()  # what is queued then is sent by _close
                 data = core.data_to_send(_WRITE_SIZE)
                 if core.events:
                     self._handle_all(core.take_events())
                 if data:
                     self._sending = True
-                    await stream.send_all(data)
+                    await self._send(data)
                     self._sending = False
+                    if self._output_left is not None and core.output_size <= self.output_limit:
+                        self._output_left.set()
+                elif self.finished:
+                    reading.cancel()
+                    return
                 else:
                     await self._wait_for_output()
         except (trio.BrokenResourceError, trio.ClosedResourceError) as exc:
             self._lost = f"the connection broke: {exc.__cause__ or exc}"
-            reading.deadline = trio.current_time() + _CLOSING_TIME  # what the peer said last may still be there
+            reading.deadline = trio.current_time() + _CLOSING_TIME  # what the peer sent last may still be there
+
+    async def _send(self, data: bytes) -> None:
+        if self.write_timeout == math.inf:
+            await self._stream.send_all(data)
+            return
+        with trio.move_on_after(self.write_timeout) as scope:
+            await self._stream.send_all(data)
+        if scope.cancelled_caught:
+            raise trio.BrokenResourceError(f"the peer took nothing for {self.write_timeout:g} s")
 
     async def _wait_for_output(self) -> None:
         self._writer = trio.lowlevel.current_task()
@@ -120,8 +170,8 @@ class Link(ABC, Generic[Core]):
         for event in events:
             self.handle(event)
 
-    async def _close(self) -> None:
-        """Send what is queued, then close; at the latest after the closing time the stream is cut."""
+    async def _close(self, *, reset: bool) -> None:
+        """Send what is queued, then close. After the closing time, the stream is closed whatever is left to send."""
         with trio.CancelScope(shield=True) as scope:
             if self._sending or self._lost is not None:  # a frame is torn, and nothing may follow it
                 scope.cancel()
@@ -129,6 +179,8 @@ class Link(ABC, Generic[Core]):
                 scope.deadline = trio.current_time() + _CLOSING_TIME
                 with contextlib.suppress(trio.BrokenResourceError, trio.ClosedResourceError):
                     await self._stream.send_all(self.core.data_to_send())
+            if reset:
+                reset_when_closed(self._stream)
             await self._stream.aclose()
         with trio.CancelScope(shield=True) as scope:
             scope.cancel()  # closed already, unless the time passed while something was still to be sent

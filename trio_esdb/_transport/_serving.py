@@ -1,11 +1,25 @@
-"""The server's end: connections are accepted, each call is given to its method."""
+"""The server's end of a connection: each call is given to its handler.
+
+The reader of the connection runs everything that need not wait: it takes the events of the core one after another and
+drives the generators of SyncHandlers itself. An AsyncHandler gets a task in the connection's nursery; the reader puts
+its requests into a memory channel, which needs no limit of its own, since the call's receive window bounds what can be
+in it. Responses go into the core at once; the writer is woken.
+
+How a call ends: by the handler (a response, Failure, an exception), by its deadline, by the client's reset, by the end
+of the connection. Whichever comes first wins. ``stream.owner`` is what is kept of a call that has not ended; the core
+ignores what is said about a stream that it does not know any more, so a handler that ends late does no harm.
+
+How a connection ends: when the client closes it or breaks HTTP/2's rules, when its task is cancelled, when it has been
+silent for longer than its limits admit, or after ``drain``: that says GOAWAY, and the connection goes on until its last
+call has ended.
+"""
 
 from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Awaitable, Callable, Generator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass
 
 import trio
 
@@ -18,98 +32,33 @@ from trio_esdb._wire import (
     Event,
     Limits,
     MessagesReceived,
-    Metadata,
     RequestsEnded,
     Status,
     Stream,
 )
 from trio_esdb._wire._server_connection import ServerConnection
 
+from ._handlers import AsyncHandler, Failure, Handler, ServerCall, SyncHandler, handler_failed
 from ._link import Link
 
 _log = logging.getLogger("trio_esdb.server")
 
-_HIGH_WATER = 64 * 1024
-"""Bytes of a call that may wait for the client's window before its method has to wait."""
-
-
-class Failure(Exception):
-    """Ends a call with a status other than OK. Trailers without a value are left out, as a real node does."""
-
-    def __init__(self, status: Status, message: str = "", trailers: Mapping[str, str | bytes] | None = None) -> None:
-        super().__init__(status, message)
-        self.status = status
-        self.message = message
-        self.trailers = {key: value for key, value in (trailers or {}).items() if value}
+_OUTPUT_LIMIT = 256 * 1024
+"""Bytes that may wait for a client that does not read its socket; then nothing more is read from it."""
 
 
 @dataclass(frozen=True, slots=True)
-class SyncHandler:
-    """A method that never waits and so needs no task: a generator function.
+class Patience:
+    """How long a connection may be silent, in seconds.
 
-    It is sent each request as it comes and None when the client has sent them all; it returns the response. It may
-    raise Failure at any time, also while requests are still coming.
+    ``preface`` is the time in which a client must send HTTP/2's connection preface. ``idle`` is how long a connection
+    is kept without a call, at least; it may be twice as long. ``write`` is the time in which the client must take what
+    is written to it at once.
     """
 
-    run: Callable[[ServerCall], Generator[None, bytes | None, bytes]]
-
-
-@dataclass(frozen=True, slots=True)
-class AsyncHandler:
-    """A method with a task of its own: returning ends the call with OK, raising Failure with its status.
-
-    The task is cancelled when the client gives the call up, when the call's deadline passes and when the connection
-    ends.
-    """
-
-    run: Callable[[ServerCall], Awaitable[None]]
-
-
-Handler = SyncHandler | AsyncHandler
-
-
-@dataclass(slots=True)
-class ServerCall:
-    """A call as its method sees it.
-
-    ``metadata`` holds the request's metadata with lower-case keys, ``-bin`` values decoded. ``deadline`` is in
-    ``trio.current_time()``'s seconds, infinite where the client gave none.
-    """
-
-    path: str
-    metadata: Metadata
-    deadline: float
-    _link: ServerLink = field(repr=False)
-    _stream: Stream = field(repr=False)
-    _requests: trio.MemoryReceiveChannel[bytes] | None = field(default=None, repr=False)
-    _room: trio.Event | None = field(default=None, repr=False)
-
-    async def receive(self) -> bytes:
-        """The next request; trio.EndOfChannel when the client has sent them all."""
-        assert self._requests is not None, "a SyncHandler is sent its requests"
-        message = await self._requests.receive()
-        self._link.take(self._stream, len(message) + PREFIX_SIZE)
-        return message
-
-    @property
-    def behind(self) -> bool:
-        """Whether responses wait for the client's window."""
-        return bool(self._stream.unsent)
-
-    def post(self, *messages: bytes) -> None:
-        """Queue responses without waiting; for little at a time, to a client that is not ``behind``."""
-        self._link.respond(self._stream, messages)
-
-    async def send(self, *messages: bytes) -> None:
-        """Queue responses, and wait while more than a little of this call is still to be taken by the client."""
-        self.post(*messages)
-        if self._stream.unsent > _HIGH_WATER:
-            self._stream.drain_wanted = True
-            if self._room is None or self._room.is_set():
-                self._room = trio.Event()
-            await self._room.wait()
-        else:
-            await trio.lowlevel.checkpoint()
+    preface: float = math.inf
+    idle: float = math.inf
+    write: float = math.inf
 
 
 class _Running:
@@ -127,37 +76,78 @@ class _Running:
 class ServerLink(Link[ServerConnection]):
     """One accepted connection."""
 
+    output_limit = _OUTPUT_LIMIT
+    resets_unanswered = True
+
     def __init__(
         self,
         stream: trio.abc.Stream,
-        methods: Mapping[str, Handler],
+        handlers: Mapping[str, Handler],
         unknown: Callable[[str], Failure],
         limits: Limits | None = None,
+        patience: Patience | None = None,
     ) -> None:
         super().__init__(stream, ServerConnection(limits))
-        self._methods = methods
+        self._handlers = handlers
         self._unknown = unknown
+        self._patience = patience or Patience()
+        self.write_timeout = self._patience.write
         self._nursery: trio.Nursery | None = None
+        self._scope = trio.CancelScope()
+        self._draining = False
 
     async def run(self) -> None:
-        """Serve the connection until it ends."""
-        async with trio.open_nursery() as self._nursery:
-            await self.move_bytes()
-            self._nursery.cancel_scope.cancel()
+        """Serve the connection until it ends; cancel this to close it."""
+        with self._scope:
+            async with trio.open_nursery() as self._nursery:
+                if self._patience.preface < math.inf or self._patience.idle < math.inf:
+                    self._nursery.start_soon(self._close_when_silent)
+                await self.move_bytes()
+                self._nursery.cancel_scope.cancel()
 
-    def take(self, stream: Stream, size: int) -> None:
-        """A method took a request."""
-        self.core.take(stream, size)
+    def close(self) -> None:
+        """Close the connection now; its open calls end with it."""
+        self._scope.cancel()
+
+    @trio.lowlevel.enable_ki_protection
+    def drain(self) -> None:
+        """Say GOAWAY and go on. The connection closes when no call is open; calls that still come are served."""
+        self._draining = True
+        self.core.drain()
+        self.wake()
+
+    @property
+    def finished(self) -> bool:
+        """Whether the connection is to be closed once its output has been sent."""
+        return self._draining and not self.core.streams
+
+    async def _close_when_silent(self) -> None:
+        if self._patience.preface < math.inf:
+            await trio.sleep(self._patience.preface)
+            if not self.core.greeted:
+                self.close()
+        calls = -1
+        while self.core.streams or self.core.calls != calls:
+            calls = self.core.calls
+            await trio.sleep(self._patience.idle)
+        self.drain()
+
+    @trio.lowlevel.enable_ki_protection
+    def take(self, stream: Stream, message: bytes) -> bytes:
+        """The content of a request that the handler takes now."""
+        self.core.take(stream, len(message) + PREFIX_SIZE)
         if self.core.has_output:
             self.wake()
+        return message
 
+    @trio.lowlevel.enable_ki_protection
     def respond(self, stream: Stream, messages: tuple[bytes, ...]) -> None:
-        """A method gives responses."""
+        """Queue responses."""
         self.core.respond(stream, messages)
         self.wake()
 
     def handle(self, event: Event) -> None:
-        """Hand an event to the method that it belongs to."""
+        """Give an event to the handler of its call."""
         if type(event) is CallReceived:
             self._begin(event)
         elif type(event) is MessagesReceived:
@@ -166,30 +156,32 @@ class ServerLink(Link[ServerConnection]):
             self._requests_ended(event.stream)
         elif type(event) is CallReset:
             self._stop(event.stream)
+            if self._draining:
+                self.wake()  # this may have been the last call
         elif type(event) is Drained:
             running: _Running | None = event.stream.owner
-            if running is not None and running.call._room is not None:
-                running.call._room.set()
+            if running is not None:
+                running.call.drained()
 
     def _begin(self, event: CallReceived) -> None:
         stream = event.stream
-        method = self._methods.get(event.path)
-        if method is None:
+        handler = self._handlers.get(event.path)
+        if handler is None:
             self._fail(stream, self._unknown(event.path))
             return
         assert self._nursery is not None
         deadline = math.inf if event.timeout == math.inf else trio.current_time() + event.timeout
         call = ServerCall(event.path, event.metadata, deadline, self, stream)
         running = stream.owner = _Running(call)
-        if isinstance(method, SyncHandler):
-            running.generator = method.run(call)
+        if isinstance(handler, SyncHandler):
+            running.generator = handler.run(call)
             self._step(stream, running, None)
             if deadline != math.inf and stream.owner is not None:
                 self._nursery.start_soon(self._expire, stream, running, deadline)
         else:
             # Without a limit of its own: the call's receive window bounds what can be in it.
             running.requests, call._requests = trio.open_memory_channel[bytes](math.inf)
-            self._nursery.start_soon(self._converse, stream, running, method, deadline)
+            self._nursery.start_soon(self._converse, stream, running, handler, deadline)
 
     def _requests_came(self, stream: Stream, messages: list[bytes]) -> None:
         running: _Running | None = stream.owner
@@ -200,8 +192,7 @@ class ServerLink(Link[ServerConnection]):
                 running.requests.send_nowait(message)
             return
         for message in messages:
-            self.core.take(stream, len(message) + PREFIX_SIZE)
-            if not self._step(stream, running, message):
+            if not self._step(stream, running, self.take(stream, message)):
                 return
 
     def _requests_ended(self, stream: Stream) -> None:
@@ -215,7 +206,7 @@ class ServerLink(Link[ServerConnection]):
             self._crashed(stream, running.call, RuntimeError("it asked for another request after the last"))
 
     def _step(self, stream: Stream, running: _Running, message: bytes | None) -> bool:
-        """Go on with a SyncHandler; whether it wants more."""
+        """Go on with a SyncHandler. Returns whether it wants more requests."""
         assert running.generator is not None
         try:
             running.generator.send(message)
@@ -231,23 +222,25 @@ class ServerLink(Link[ServerConnection]):
             self._drop(stream, running)
             self._fail(stream, failure)
             return False
-        except Exception as exc:  # noqa: BLE001 - a method's bug must not take the connection down
+        except Exception as exc:  # noqa: BLE001 - a bug of a handler must not end the connection
             self._drop(stream, running)
             self._crashed(stream, running.call, exc)
             return False
         return True
 
+    @trio.lowlevel.enable_ki_protection
     async def _expire(self, stream: Stream, running: _Running, deadline: float) -> None:
         with running.scope:
             await trio.sleep_until(deadline)
             self._drop(stream, running)
             self._fail(stream, Failure(Status.DEADLINE_EXCEEDED, "Deadline Exceeded"))
 
-    async def _converse(self, stream: Stream, running: _Running, method: AsyncHandler, deadline: float) -> None:
+    @trio.lowlevel.enable_ki_protection
+    async def _converse(self, stream: Stream, running: _Running, handler: AsyncHandler, deadline: float) -> None:
         running.scope.deadline = deadline
         try:
             with running.scope:
-                await method.run(running.call)
+                await handler.run(running.call)
         except Failure as failure:
             self._fail(stream, failure)
         except Exception as exc:  # noqa: BLE001 - as in _step
@@ -256,8 +249,7 @@ class ServerLink(Link[ServerConnection]):
             if running.scope.cancelled_caught:
                 self._fail(stream, Failure(Status.DEADLINE_EXCEEDED, "Deadline Exceeded"))
             else:
-                self.core.finish(stream, Status.OK)
-                self.wake()
+                self._succeed(stream)
         finally:
             stream.owner = None
 
@@ -269,7 +261,7 @@ class ServerLink(Link[ServerConnection]):
             running.scope.cancel()
 
     def _drop(self, stream: Stream, running: _Running) -> None:
-        """A SyncHandler is over."""
+        """Forget a call with a SyncHandler, which has ended."""
         stream.owner = None
         running.scope.cancel()
         assert running.generator is not None
@@ -278,8 +270,14 @@ class ServerLink(Link[ServerConnection]):
         except Exception as exc:  # noqa: BLE001 - as in _step
             _log.error("%s failed when it was stopped", running.call.path, exc_info=exc)
 
+    @trio.lowlevel.enable_ki_protection
+    def _succeed(self, stream: Stream) -> None:
+        self.core.finish(stream, Status.OK)
+        self.wake()
+
+    @trio.lowlevel.enable_ki_protection
     def _fail(self, stream: Stream, failure: Failure) -> None:
-        """End the call with a status. Trailers that cannot be headers end it as they end it on a real node."""
+        """End the call with a status. Trailers that cannot be headers end it in the same way as on a real node."""
         try:
             self.core.finish(stream, failure.status, failure.message, failure.trailers)
         except (TypeError, ValueError):
@@ -290,18 +288,23 @@ class ServerLink(Link[ServerConnection]):
         self.wake()
 
     def _crashed(self, stream: Stream, call: ServerCall, exc: Exception) -> None:
+        """A fault of ours: the client learns no more of it than from a real node."""
         _log.error("%s failed", call.path, exc_info=exc)
-        self._fail(stream, Failure(Status.INTERNAL, f"{call.path} failed: {exc!r}"))
+        self._fail(stream, handler_failed())
 
 
 async def serve_stream(
     stream: trio.abc.Stream,
-    methods: Mapping[str, Handler],
+    handlers: Mapping[str, Handler],
     unknown: Callable[[str], Failure],
     limits: Limits | None = None,
 ) -> None:
     """Serve one connection until it ends; cancel this to close it.
 
-    ``methods`` maps a call's path to its method, ``unknown`` makes the failure for any other path.
+    Args:
+        stream: The connection; it is closed at the end.
+        handlers: The handlers by the paths of their calls.
+        unknown: Makes the failure for any other path.
+        limits: Sizes that hold for the connection.
     """
-    await ServerLink(stream, methods, unknown, limits).run()
+    await ServerLink(stream, handlers, unknown, limits).run()

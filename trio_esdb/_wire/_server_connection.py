@@ -18,13 +18,16 @@ from ._grpc import (
 )
 from ._headers import REQUEST, REQUEST_TRAILERS, Header, MalformedHeaders, content_length
 from ._hpack import LargeBlock, OversizedHeaders
+from ._http1 import http1_answer
 from ._limits import DEFAULT_WINDOW, Limits
 from ._messages import MessageError
 from ._outcome import Outcome
 from ._sending import PeerError
 from ._stream import Stream
 
-_RESPONSE_HEADERS: tuple[Header, ...] = ((":status", "200"), ("content-type", "application/grpc"))
+_GRPC = "application/grpc"
+_TEXT_LIMIT = 200
+_RESPONSE_HEADERS: tuple[Header, ...] = ((":status", "200"), ("content-type", _GRPC))
 _ABANDONED = 200
 """Calls that one read may open and reset, or more in a large read: one for each ``_ABANDONED_SIZE`` bytes."""
 _ABANDONED_SIZE = 40
@@ -47,7 +50,10 @@ class ServerConnection(Connection):
             # A client may send this much before it has seen our SETTINGS.
             raise ValueError(f"a server's streams cannot begin with a window below {DEFAULT_WINDOW} bytes")
         self._highest = 0
-        self._greeted = False
+        self.greeted = False
+        """Whether the client has sent the connection preface."""
+        # A client speaks first: whoever turns out to speak HTTP/1.1 must not be sent frames.
+        self._first_output = self.data_to_send()
         self._closing = False
         self._responding: set[int] = set()
         self._before_read = 0
@@ -87,15 +93,29 @@ class ServerConnection(Connection):
         """Whether response headers have been queued."""
         return stream.id in self._responding
 
-    def refuse_http(self, stream: Stream, status: int) -> None:
-        """End the call with a bare HTTP status, as a server does that fails below gRPC."""
+    def refuse_http(self, stream: Stream, status: int, grpc_status: Status | None = None, message: str = "") -> None:
+        """End the call with an HTTP status, as a server does that fails below gRPC; one failure has a gRPC status."""
         if stream.id in self.streams:
-            self._send(stream, (), ((":status", str(status)), ("content-length", "0")))
+            headers: tuple[Header, ...] = ((":status", str(status)), ("content-length", "0"))
+            if grpc_status is not None:
+                headers += (("grpc-status", str(grpc_status.value)), ("grpc-message", encode_grpc_message(message)))
+            self._send(stream, (), headers)
+
+    @property
+    def calls(self) -> int:
+        """How many calls the client has made, refused ones included."""
+        return (self._highest + 1) // 2
+
+    def drain(self) -> None:
+        """Queue a GOAWAY as a real node does that is about to end: the calls that still come are served as well."""
+        if self.greeted:
+            self._queue(frames.goaway(frames.MAX_STREAM_ID, Code.NO_ERROR))
 
     def goodbye(self, code: int = Code.NO_ERROR, text: str = "") -> None:
         """Queue a GOAWAY: calls that come from now on are refused, open ones go on."""
-        super().goodbye(code, text)
         self._closing = True
+        if self.greeted:
+            super().goodbye(code, text)
 
     def _begin_response(self, stream: Stream) -> None:
         if stream.id not in self._responding:
@@ -113,14 +133,19 @@ class ServerConnection(Connection):
         self._responding.discard(stream.id)
 
     def _start_of_frames(self, data: bytes) -> int | None:
-        if self._greeted:
+        if self.greeted:
             return 0
         preface = frames.PREFACE
         if not data.startswith(preface[: len(data)]):
-            raise PeerError(Code.PROTOCOL_ERROR, "the client does not speak HTTP/2")
+            answer = http1_answer(data)
+            if answer is None:
+                return None
+            self._queue(answer)
+            raise PeerError(Code.HTTP_1_1_REQUIRED, "the client does not speak HTTP/2")
         if len(data) < len(preface):
             return None
-        self._greeted = True
+        self.greeted = True
+        self._queue(self._first_output)
         self._h2.receive_data(preface)
         return len(preface)
 
@@ -185,10 +210,16 @@ class ServerConnection(Connection):
         stream.remote_closed = end_stream
         found = headers.by_name
         stream.body_left = content_length(found)
+        content_type = found.get("content-type")
         if found[":method"] != "POST":
             self.refuse_http(stream, 405)
-        elif not found.get("content-type", "").startswith("application/grpc"):
-            self.refuse_http(stream, 415)
+        elif content_type is None or not _is_grpc(content_type):
+            what = (
+                "is missing from the request"
+                if content_type is None
+                else f"'{content_type[:_TEXT_LIMIT]}' is not supported"
+            )
+            self.refuse_http(stream, 415, Status.INTERNAL, f"Content-Type {what}.")
         else:
             timeout = seconds_from(found.get("grpc-timeout"))
             self.events.append(CallReceived(stream, found[":path"], metadata_from(headers), timeout))
@@ -228,3 +259,8 @@ class ServerConnection(Connection):
 
     def _was_opened(self, stream_id: int) -> bool:
         return bool(stream_id % 2) and stream_id <= self._highest
+
+
+def _is_grpc(content_type: str) -> bool:
+    """Whether the content type is gRPC's, perhaps with a format (``+proto``) or parameters. gRPC-Web is another."""
+    return content_type.startswith(_GRPC) and content_type[len(_GRPC) :][:1] in ("", "+", ";")

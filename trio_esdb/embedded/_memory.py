@@ -50,6 +50,7 @@ class MemoryStream(trio.abc.Stream):
         self._outgoing = outgoing
         self._incoming = incoming
 
+    @trio.lowlevel.enable_ki_protection
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
         """Send all of it; waits while the other end is far behind."""
         pipe = self._outgoing
@@ -92,6 +93,7 @@ class MemoryStream(trio.abc.Stream):
         if self._outgoing.receiver_closed:
             raise trio.BrokenResourceError("the other end was closed")
 
+    @trio.lowlevel.enable_ki_protection
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
         """What has come; empty at the end."""
         if max_bytes is not None and index(max_bytes) < 1:
@@ -119,6 +121,7 @@ class MemoryStream(trio.abc.Stream):
         finally:
             pipe.receiving = False
 
+    @trio.lowlevel.enable_ki_protection
     async def aclose(self) -> None:
         """Close this end; the other one reads what is on its way, then the end."""
         self._outgoing.sender_closed = True

@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from datetime import UTC, datetime
+from datetime import datetime
 from types import TracebackType
 from typing import Self
 
@@ -13,15 +13,15 @@ import trio
 
 from trio_esdb._nursery import background_tasks
 from trio_esdb._transport import serve_tcp
-from trio_esdb._transport._serving import serve_stream
+from trio_esdb._transport._admission import Admission, usual_connections
+from trio_esdb._transport._serving import Patience, ServerLink
 from trio_esdb._wire import Limits
 
+from ._clock import FIRST_DAY, Ticks, clock_from, clock_is_mock, ticks_of, wall_clock
 from ._memory import memory_streams
 from ._services import Feed, NodeContext, methods_of, unknown_to
-from ._store import TICKS, Store, write_first_events
+from ._store import Store, write_first_events
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_FIRST_DAY = int((datetime(2026, 1, 1, tzinfo=UTC) - _EPOCH).total_seconds()) * TICKS
 _LIMITS = Limits(
     receive_message=16_767_216,
     stream_window=768 * 1024,
@@ -32,7 +32,10 @@ _LIMITS = Limits(
 )
 """A real node's."""
 _HERE = ("127.0.0.1", 2113)
-_ANYWHERE = ("", "0.0.0.0", "::", "localhost")
+_ANY_ADDRESS = ("", "0.0.0.0", "::")
+_GRACE = 5.0
+"""Seconds that a real node goes on serving when it is told to end."""
+_NOT_RUNNING = "this EmbeddedNode does not run yet: enter it with `async with`, or start its `run`"
 
 
 class EmbeddedNode:
@@ -42,30 +45,49 @@ class EmbeddedNode:
     manager, or give it to a nursery of yours with ``await nursery.start(node.run)``; then connect to it in memory
     (``connect``), let it listen (``serve_tcp``), or hand it any byte stream (``serve_stream``).
 
-    ``clock`` tells the time that events are recorded at, as an aware datetime. Without it time begins on 2026-01-01
-    when the node starts and goes on as trio's clock does, so that a test with trio's mock clock sees the same times
-    again and again. ``new_id`` makes ids: of subscriptions, of events that the node writes itself, of the node. Without
-    it they are numbered.
+    The node's time is the time of day. Under trio's mock clock it begins on 2026-01-01 when the node starts and goes on
+    as trio's clock does, so that a test sees the same times in every run; ``start`` asks for the same under any clock.
 
-    A fresh node begins with the events that a real one writes by itself: the first that readers of `$all` see is the
-    metadata of `$scavenges`. ``empty`` leaves them out.
+    A fresh node begins with the events that a real one writes by itself: the first that readers of ``$all`` see is the
+    metadata of ``$scavenges``.
+
+    Args:
+        clock: Tells the time that events are recorded at, as an aware datetime. It overrides all of the above.
+        start: The time when the node starts, as an aware datetime; it goes on as trio's clock does.
+        new_id: Makes the ids of subscriptions, of events that the node writes itself, and of the node. Without it
+            they are numbered.
+        empty: Leave the first events out.
+
+    Raises:
+        ValueError: ``start`` has no time zone, or ``clock`` is given too.
     """
 
     def __init__(
         self,
         *,
         clock: Callable[[], datetime] | None = None,
+        start: datetime | None = None,
         new_id: Callable[[], uuid.UUID] | None = None,
         empty: bool = False,
     ) -> None:
+        if start is not None and clock is not None:
+            raise ValueError("a node takes clock= or start=, not both")
+        if start is not None and start.tzinfo is None:
+            raise ValueError(f"start= must have a time zone, {start!r} has none")
         self._clock = clock
+        self._start = start
+        self._ticks: Ticks = wall_clock
         self._ids_made = 0
         self._new_id = new_id
         self._is_empty = empty
-        self._started_at = 0.0
         self._has_run = False
+        self._closing = trio.Event()
         self._stopped = trio.Event()
+        self._grace = trio.CancelScope()
+        self._grace_time = _GRACE
         self._nursery: trio.Nursery | None = None
+        self._links: dict[ServerLink, None] = {}
+        self._link_left = trio.Event()
         self._lifetime: AbstractAsyncContextManager[None] | None = None
         store = Store(self._next_id)
         self._context = NodeContext(
@@ -75,13 +97,13 @@ class EmbeddedNode:
             new_id=self._next_id,
             instance=self._next_id(),
             address=_HERE,
-            shut_down=self._stopped.set,
+            shut_down=self._closing.set,
         )
         self._methods = methods_of(self._context)
 
     @property
     def address(self) -> tuple[str, int]:
-        """Host and port that the node tells its clients, as their gossip calls show; the one it listened on first."""
+        """Host and port of the node as its gossip calls tell them: where it listened first, or what it advertises."""
         return self._context.address
 
     async def __aenter__(self) -> Self:
@@ -103,37 +125,74 @@ class EmbeddedNode:
             yield
 
     async def run(self, *, task_status: trio.TaskStatus[Self] = trio.TASK_STATUS_IGNORED) -> None:
-        """Run the node until it is cancelled or a client shuts it down; started with the node itself.
+        """Run the node until it is cancelled or shut down; started with the node itself.
 
-        A node runs once: RuntimeError for a second time.
+        Raises:
+            RuntimeError: The node has run before.
         """
         if self._has_run:
             raise RuntimeError("an EmbeddedNode runs only once")
         self._has_run = True
-        self._started_at = trio.current_time()
+        self._ticks = self._chosen_clock()
         if not self._is_empty:
             write_first_events(self._context.store, self._context.instance, self._next_id, self._now())
         try:
             async with trio.open_nursery() as self._nursery:
                 try:
                     task_status.started(self)
-                    await self._stopped.wait()
+                    await self._closing.wait()
+                    await self._drain()
                 finally:
-                    self._stopped.set()  # from here on nothing more can be started
+                    self._closing.set()  # from here on nothing more can be started
+                    self._stopped.set()
                 self._nursery.cancel_scope.cancel()
         finally:
             self._nursery = None
+            self._closing.set()
             self._stopped.set()
 
+    async def shut_down(self, grace: float = _GRACE) -> None:
+        """End the node as a real one ends on SIGTERM. Returns when it has ended.
+
+        It stops listening at once and says GOAWAY on every connection. Calls go on for the grace period, and a
+        connection closes when its last call has ended. What is still open then is cut off: TCP connections are reset,
+        which gRPC clients report as UNAVAILABLE.
+
+        Args:
+            grace: The grace period in seconds. A second call can make it shorter.
+
+        Raises:
+            RuntimeError: The node does not run yet.
+        """
+        if not self._has_run:
+            raise RuntimeError(_NOT_RUNNING)
+        if self._closing.is_set():
+            self._grace.deadline = min(self._grace.deadline, trio.current_time() + grace)
+        self._grace_time = grace
+        self._closing.set()
+        await self._stopped.wait()
+
+    async def _drain(self) -> None:
+        self._grace.deadline = trio.current_time() + self._grace_time
+        for link in list(self._links):
+            link.drain()
+        with self._grace:
+            while self._links:
+                self._link_left = trio.Event()
+                await self._link_left.wait()
+
     async def wait_stopped(self) -> None:
-        """Wait until the node has ended, or a client has told it to."""
+        """Wait until the node has ended."""
         await self._stopped.wait()
 
     async def connect(self, host: str = "", port: int = 0) -> trio.abc.Stream:
         """The client's end of a new connection to the node, in memory.
 
-        ``host`` and ``port`` are not looked at: they are there so that this method can be a client's ``connect``.
-        RuntimeError before the node runs, trio.ClosedResourceError after its end.
+        ``host`` and ``port`` are ignored: they are there so that this method can be a client's ``connect``.
+
+        Raises:
+            RuntimeError: The node does not run yet.
+            trio.ClosedResourceError: The node has ended or is about to.
         """
         await trio.lowlevel.checkpoint()
         nursery = self._running()
@@ -142,7 +201,12 @@ class EmbeddedNode:
         return client
 
     async def serve_stream(self, stream: trio.abc.Stream) -> None:
-        """Serve one connection over any byte stream, until it or the node ends; closes the stream."""
+        """Serve one connection over any byte stream, until it or the node ends; closes the stream.
+
+        Raises:
+            RuntimeError: The node does not run yet.
+            trio.ClosedResourceError: The node has ended or is about to.
+        """
         self._running()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._cancel_at_end, nursery.cancel_scope)
@@ -150,39 +214,99 @@ class EmbeddedNode:
             nursery.cancel_scope.cancel()
 
     async def serve_tcp(
-        self, host: str = "127.0.0.1", port: int = 0, *, task_status: trio.TaskStatus[int] = trio.TASK_STATUS_IGNORED
+        self,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        *,
+        advertise_host: str | None = None,
+        advertise_port: int | None = None,
+        max_connections: int | None = None,
+        preface_timeout: float = 10.0,
+        idle_timeout: float = 300.0,
+        write_timeout: float = 60.0,
+        task_status: trio.TaskStatus[int] = trio.TASK_STATUS_IGNORED,
     ) -> None:
-        """Listen for clients until cancelled or the node ends; started with the port. Port 0 picks a free one.
+        """Listen for clients until cancelled or the node ends; started with the port.
 
-        OSError where the address cannot be listened on.
+        Clients are told the host and port that the node listened on first, and 127.0.0.1 for a host that stands for
+        all addresses of the machine. ``advertise_host`` and ``advertise_port`` override them.
+
+        Args:
+            host: The address or name to listen on.
+            port: The port; 0 picks a free one.
+            advertise_host: The host that clients are told.
+            advertise_port: The port that clients are told.
+            max_connections: How many connections are kept; by default 1000, or less where the process may have only
+                few open files. A further one takes the place of a connection without calls. It is refused where there
+                is none.
+            preface_timeout: Seconds in which a client must begin to speak HTTP/2.
+            idle_timeout: Seconds that a connection without calls is kept, at least. It is closed before twice as long.
+            write_timeout: Seconds in which a client must take what is written to it at once, up to 256 KiB.
+            task_status: For ``nursery.start``.
+
+        Raises:
+            OSError: The address cannot be listened on.
+            RuntimeError: The node does not run yet.
+            trio.ClosedResourceError: The node has ended or is about to.
         """
         self._running()
-        async with background_tasks() as nursery:
-            listening = await nursery.start(serve_tcp, self._serve, host, port)
-            if self._context.address is _HERE:
-                self._context.address = ("127.0.0.1" if host in _ANYWHERE else host, listening)
-            task_status.started(listening)
+        admission = Admission(usual_connections() if max_connections is None else max_connections)
+        patience = Patience(preface=preface_timeout, idle=idle_timeout, write=write_timeout)
+
+        async def serve(stream: trio.abc.Stream) -> None:
+            await self._serve(stream, patience, admission)
+
+        async with background_tasks() as connections:
+            async with background_tasks() as listening:
+                listened_on = await listening.start(serve_tcp, serve, host, port, connections)
+                if self._context.address is _HERE:
+                    self._context.address = (
+                        advertise_host or ("127.0.0.1" if host in _ANY_ADDRESS else host),
+                        advertise_port or listened_on,
+                    )
+                task_status.started(listened_on)
+                await self._closing.wait()
             await self._stopped.wait()
 
-    async def _serve(self, stream: trio.abc.Stream) -> None:
-        await serve_stream(stream, self._methods, lambda path: unknown_to(self._methods, path), _LIMITS)
+    async def _serve(
+        self, stream: trio.abc.Stream, patience: Patience | None = None, admission: Admission | None = None
+    ) -> None:
+        link = ServerLink(stream, self._methods, lambda path: unknown_to(self._methods, path), _LIMITS, patience)
+        if admission is not None and not admission.admit(link):
+            await trio.aclose_forcefully(stream)
+            return
+        self._links[link] = None
+        if self._closing.is_set():
+            link.drain()
+        try:
+            await link.run()
+        finally:
+            del self._links[link]
+            if admission is not None:
+                admission.leave(link)
+            self._link_left.set()
 
     async def _cancel_at_end(self, scope: trio.CancelScope) -> None:
         await self._stopped.wait()
         scope.cancel()
 
     def _running(self) -> trio.Nursery:
-        if self._nursery is not None and not self._stopped.is_set():
+        if self._nursery is not None and not self._closing.is_set():
             return self._nursery
         if self._has_run:
             raise trio.ClosedResourceError("this EmbeddedNode has ended")
-        raise RuntimeError("this EmbeddedNode does not run yet: enter it with `async with`, or start its `run`")
+        raise RuntimeError(_NOT_RUNNING)
+
+    def _chosen_clock(self) -> Ticks:
+        clock = self._clock
+        if clock is not None:
+            return lambda: ticks_of(clock())
+        if self._start is not None:
+            return clock_from(self._start)
+        return clock_from(FIRST_DAY) if clock_is_mock() else wall_clock
 
     def _now(self) -> int:
-        if self._clock is None:
-            return _FIRST_DAY + round((trio.current_time() - self._started_at) * TICKS)
-        passed = self._clock() - _EPOCH
-        return (passed.days * 86_400 + passed.seconds) * TICKS + passed.microseconds * 10
+        return self._ticks()
 
     def _next_id(self) -> int:
         if self._new_id is not None:

@@ -242,13 +242,13 @@ def test_listening_on_tcp(host: str) -> None:
             assert node.address == ("127.0.0.1", 2113)
             port = await nursery.start(node.serve_tcp, host)
             await nursery.start(node.serve_tcp, host)
-            assert node.address == ("127.0.0.1", port)
+            assert node.address == (host, port)
             link = ClientLink(await dial_tcp(host, port), "node")
             nursery.start_soon(link.run)
             await link.ready()
             peer = Peer(link)
             (gossip,), _ = await peer.ask("/event_store.client.gossip.Gossip/Read", {})
-            assert gossip["members"][0]["http_end_point"] == {"address": "127.0.0.1", "port": port}
+            assert gossip["members"][0]["http_end_point"] == {"address": host, "port": port}
             link.close()
             nursery.cancel_scope.cancel()
 

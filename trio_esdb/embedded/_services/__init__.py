@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from trio_esdb._transport._serving import Failure, Handler, SyncHandler
+from trio_esdb._transport._handlers import Failure, Handler, SyncHandler
 
 from ._appending import append_method
 from ._batches import batch_append_method

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator
 
 from trio_esdb._protobuf import LENGTH, FieldReader, Malformed, field, read_varint, varint
-from trio_esdb._transport._serving import ServerCall, SyncHandler
+from trio_esdb._transport._handlers import ServerCall, SyncHandler
 from trio_esdb_proto.event_store.client import Empty
 from trio_esdb_proto.event_store.client.streams import AppendResp, AppendRespWrongExpectedVersion
 

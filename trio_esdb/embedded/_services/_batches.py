@@ -15,7 +15,7 @@ import trio
 
 from trio_esdb._protobuf import Malformed
 from trio_esdb._protobuf import field as encoded_field
-from trio_esdb._transport._serving import AsyncHandler, ServerCall
+from trio_esdb._transport._handlers import AsyncHandler, ServerCall
 from trio_esdb_proto.event_store.client import Status, StreamIdentifier, Uuid, UuidStructured
 from trio_esdb_proto.event_store.client.streams import BatchAppendResp
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from trio_esdb._protobuf import LENGTH, FieldReader, Malformed, field, varint
-from trio_esdb._transport._serving import SyncHandler
+from trio_esdb._transport._handlers import SyncHandler
 
 from .._store import NeverAnswered, StreamDeleted, Written, WrongExpectation, is_valid_stream
 from ._context import NodeContext

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from trio_esdb._transport._serving import Failure
+from trio_esdb._transport._handlers import Failure
 from trio_esdb._wire import Status
 
 from .._store import WrongExpectation

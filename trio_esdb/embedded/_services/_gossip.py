@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from trio_esdb._transport._serving import SyncHandler
+from trio_esdb._transport._handlers import SyncHandler
 from trio_esdb_proto.event_store.client import Uuid, UuidStructured
 from trio_esdb_proto.event_store.client.gossip import ClusterInfo, EndPoint, MemberInfo, MemberInfoVNodeState
 from trio_esdb_proto.event_store.client.server_features import SupportedMethod, SupportedMethods

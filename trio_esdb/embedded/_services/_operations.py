@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import trio
 
-from trio_esdb._transport._serving import AsyncHandler, ServerCall, SyncHandler
+from trio_esdb._transport._handlers import AsyncHandler, ServerCall, SyncHandler
 from trio_esdb_proto.event_store.client.monitoring import StatsReq, StatsResp
 from trio_esdb_proto.event_store.client.operations import (
     ScavengeResp,

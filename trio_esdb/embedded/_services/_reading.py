@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from trio_esdb._transport._serving import AsyncHandler, Failure, ServerCall
+from trio_esdb._transport._handlers import AsyncHandler, Failure, ServerCall
 
 from .._store import AllPage, BeyondEnd, InvalidPosition, Record, StreamDeleted, StreamPage, TooMuchWork
 from ._context import NodeContext

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import trio
 
-from trio_esdb._transport._serving import ServerCall
+from trio_esdb._transport._handlers import ServerCall
 
 _PORTION = 64 * 1024
 """Bytes that are handed over at once; more would only wait, encoded, for the client's window."""

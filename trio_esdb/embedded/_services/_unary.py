@@ -10,7 +10,7 @@ import trio
 
 from trio_esdb._protobuf import Malformed
 from trio_esdb._protobuf_messages import decode
-from trio_esdb._transport._serving import ServerCall, SyncHandler
+from trio_esdb._transport._handlers import ServerCall, SyncHandler
 
 from ._failures import additional_data, handler_failed, incomplete_message, message_too_large
 

@@ -1,0 +1,101 @@
+"""Ctrl-C at any line of the transport: always KeyboardInterrupt, never an error of trio or a program that hangs.
+
+A trace function raises the signal when a line is reached for the first time, as the kernel may do at any line.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import CodeType, FrameType
+from typing import Any
+
+import pytest
+import trio
+import trio.testing
+
+import trio_esdb
+from trio_esdb import ESDBClient, NewEvent, StreamState
+
+_PACKAGE = Path(trio_esdb.__file__).parent
+_TRACED = (str(_PACKAGE / "_transport"), str(_PACKAGE / "embedded" / "_memory.py"))
+
+
+async def program() -> None:
+    """Everything that makes tasks wait for each other: calls, answers, subscriptions, ends of them."""
+    async with ESDBClient("esdb://embedded") as client:
+        await client.append_event("s", StreamState.ANY, NewEvent(type="T", data=b"{}"))
+        async with client.subscribe_stream_events("s") as events:
+            await events.receive()
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(events.receive)
+                await trio.testing.wait_all_tasks_blocked()
+                await client.append_event("s", StreamState.ANY, NewEvent(type="T", data=b"{}"))
+        assert len(await client.get_stream_events("s")) == 2
+        with trio.move_on_after(1):
+            async with client.subscribe_stream_events("t") as events:
+                await events.receive()
+
+
+class Tracer:
+    """Sees each line of the traced files; at one of them it raises SIGINT."""
+
+    def __init__(self, target: tuple[CodeType, int] | None = None) -> None:
+        self.seen: dict[tuple[CodeType, int], None] = {}
+        self.fired = False
+        self._target = target
+
+    def __call__(self, frame: FrameType, event: str, argument: object) -> Any:
+        return self._line if frame.f_code.co_filename.startswith(_TRACED) else None
+
+    def _line(self, frame: FrameType, event: str, argument: object) -> Any:
+        if event == "line":
+            at = (frame.f_code, frame.f_lineno)
+            self.seen[at] = None
+            if at == self._target and not self.fired:
+                self.fired = True
+                sys.settrace(None)
+                signal.raise_signal(signal.SIGINT)
+        return self._line
+
+
+@pytest.fixture(autouse=True)
+def usual_signals() -> Iterator[None]:
+    """trio turns SIGINT into KeyboardInterrupt only where Python would; and nobody else traces meanwhile."""
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler)
+    tracer = sys.gettrace()
+    yield
+    sys.settrace(tracer)
+    signal.signal(signal.SIGINT, handler)
+
+
+def run(tracer: Tracer) -> BaseException | None:
+    sys.settrace(tracer)
+    try:
+        trio.run(program, clock=trio.testing.MockClock(autojump_threshold=0))
+    except BaseException as exc:  # noqa: BLE001
+        return exc
+    finally:
+        sys.settrace(None)
+    return None
+
+
+def leaves(exc: BaseException | None) -> list[type[BaseException]]:
+    if isinstance(exc, BaseExceptionGroup):
+        return [leaf for each in exc.exceptions for leaf in leaves(each)]
+    return [type(exc)]
+
+
+def test_ctrl_c_at_every_line() -> None:
+    survey = Tracer()
+    assert run(survey) is None
+    assert len(survey.seen) > 150, "the lines are not seen any more"
+    wrong = {}
+    for code, line in survey.seen:
+        tracer = Tracer((code, line))
+        raised = run(tracer)
+        if tracer.fired and leaves(raised) != [KeyboardInterrupt]:  # trio's order of tasks decides about some lines
+            wrong[f"{code.co_qualname}:{line}"] = raised
+    assert not wrong
