@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import struct
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support.http2 import message
-from trio_esdb._wire._messages import PREFIX_SIZE, Deframer, frame_messages
+from trio_esdb._wire._messages import PREFIX_SIZE, CompressedMessage, Deframer, frame_messages
 
 LIMIT = 100
 
@@ -109,3 +111,35 @@ def test_the_limit_itself_passes() -> None:
     deframer = Deframer(LIMIT)
     assert feed(deframer, message(b"x" * LIMIT)) == [b"x" * LIMIT]
     assert deframer.error is None
+
+
+@pytest.mark.parametrize("size", [0, 1, 5, 100, 3000])
+@pytest.mark.parametrize("cut", [1, 2, 4, 5, 6, 99, 10_000])
+def test_compressed_messages_where_they_are_taken(size: int, cut: int) -> None:
+    deframer = Deframer(3000)
+    deframer.takes_compressed = True
+    messages = [b"a" * size, b"b" * size, b"c" * size, b"d"]
+    raw = b"".join(struct.pack(">BI", n % 2, len(body)) + body for n, body in enumerate(messages))
+    found: list[bytes] = []
+    consumed = 0
+    for at in range(0, len(raw), cut):
+        portion = raw[at : at + cut]
+        complete, used = deframer.feed(portion, 0, len(portion))
+        found += complete
+        consumed += used
+    assert found == messages
+    assert [type(each) is CompressedMessage for each in found] == [False, True, False, True]
+    assert consumed == len(raw)
+    assert (deframer.held, deframer.error) == (0, None)
+
+
+@pytest.mark.parametrize("raw", [b"\x01\0\0\x0b\xb9", b"\x02\0\0\0\x01", b"\xff\0\0\0\0"])
+@pytest.mark.parametrize("cut", [1, 5])
+def test_prefixes_that_are_not_taken_even_so(raw: bytes, cut: int) -> None:
+    deframer = Deframer(3000)
+    deframer.takes_compressed = True
+    for at in range(0, len(raw), cut):
+        portion = raw[at : at + cut]
+        assert deframer.feed(portion, 0, len(portion)) == ([], 0)
+    assert deframer.error is not None
+    assert deframer.error.too_large is (raw[0] == 1)

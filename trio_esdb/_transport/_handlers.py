@@ -26,12 +26,20 @@ class Failure(Exception):
         status: The gRPC status.
         message: The text that goes with it.
         trailers: Further trailers. Those without a value are left out, as on a real node.
+        headers: Headers of gRPC's own, if the call has no response yet.
     """
 
-    def __init__(self, status: Status, message: str = "", trailers: Mapping[str, str | bytes] | None = None) -> None:
+    def __init__(
+        self,
+        status: Status,
+        message: str = "",
+        trailers: Mapping[str, str | bytes] | None = None,
+        headers: tuple[tuple[str, str], ...] = (),
+    ) -> None:
         super().__init__(status, message)
         self.status = status
         self.message = message
+        self.headers = headers
         self.trailers = {key: value for key, value in (trailers or {}).items() if value}
 
 

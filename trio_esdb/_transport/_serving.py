@@ -28,6 +28,7 @@ from trio_esdb._wire import (
     CallReceived,
     CallReset,
     Code,
+    CompressedMessage,
     Drained,
     Event,
     Limits,
@@ -38,6 +39,7 @@ from trio_esdb._wire import (
 )
 from trio_esdb._wire._server_connection import ServerConnection
 
+from ._compression import decompress
 from ._handlers import AsyncHandler, Failure, Handler, ServerCall, SyncHandler, handler_failed
 from ._link import Link
 
@@ -134,10 +136,17 @@ class ServerLink(Link[ServerConnection]):
 
     @trio.lowlevel.enable_ki_protection
     def take(self, stream: Stream, message: bytes) -> bytes:
-        """The content of a request that the handler takes now."""
+        """The content of a request that the handler takes now.
+
+        Raises:
+            Failure: It is compressed and cannot be decompressed.
+        """
         self.core.take(stream, len(message) + PREFIX_SIZE)
         if self.core.has_output:
             self.wake()
+        if type(message) is CompressedMessage:
+            encoding = dict(stream.headers or ()).get("grpc-encoding")
+            return decompress(message, encoding, self.core.limits.receive_message)
         return message
 
     @trio.lowlevel.enable_ki_protection
@@ -192,7 +201,13 @@ class ServerLink(Link[ServerConnection]):
                 running.requests.send_nowait(message)
             return
         for message in messages:
-            if not self._step(stream, running, self.take(stream, message)):
+            try:
+                content = self.take(stream, message)
+            except Failure as failure:
+                self._drop(stream, running)
+                self._fail(stream, failure)
+                return
+            if not self._step(stream, running, content):
                 return
 
     def _requests_ended(self, stream: Stream) -> None:
@@ -279,7 +294,7 @@ class ServerLink(Link[ServerConnection]):
     def _fail(self, stream: Stream, failure: Failure) -> None:
         """End the call with a status. Trailers that cannot be headers end it in the same way as on a real node."""
         try:
-            self.core.finish(stream, failure.status, failure.message, failure.trailers)
+            self.core.finish(stream, failure.status, failure.message, failure.trailers, failure.headers)
         except (TypeError, ValueError):
             if self.core.has_begun(stream):
                 self.core.reset(stream, Code.INTERNAL_ERROR)

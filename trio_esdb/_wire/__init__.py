@@ -21,7 +21,7 @@ from ._frames import Code
 from ._grpc import Metadata, Status, encode_deadline, encode_headers
 from ._headers import HeadersTooLarge
 from ._limits import Limits
-from ._messages import PREFIX_SIZE
+from ._messages import PREFIX_SIZE, CompressedMessage
 from ._outcome import Outcome
 from ._stream import Stream
 
@@ -32,6 +32,7 @@ __all__ = [
     "CallReset",
     "ClientConnection",
     "Code",
+    "CompressedMessage",
     "ConnectionEnded",
     "Drained",
     "Event",

@@ -28,6 +28,12 @@ class MessageError(NamedTuple):
     too_large: bool = False
 
 
+class CompressedMessage(bytes):
+    """A message whose compression flag is set, as it came."""
+
+    __slots__ = ()
+
+
 def frame_messages(messages: Iterable[bytes]) -> list[bytes]:
     """These messages, each behind its prefix, as a list of pieces, so that a large message is not copied."""
     pieces: list[bytes] = []
@@ -50,16 +56,18 @@ def frame_messages(messages: Iterable[bytes]) -> list[bytes]:
 class Deframer:
     """Cuts the payloads of DATA frames into messages, wherever the frames begin and end.
 
-    ``error`` is set at a message that cannot be taken: one that is compressed (which was not agreed), has an unknown
-    flag or is larger than the limit. The messages before it are good; nothing behind it can be read.
+    ``error`` is set at a message that cannot be taken: one that is compressed though ``takes_compressed`` is false, has
+    an unknown flag or is larger than the limit. The messages before it are good; nothing behind it can be read.
     """
 
-    __slots__ = ("_need", "_parts", "_size_limit", "error", "held")
+    __slots__ = ("_need", "_parts", "_size_limit", "error", "held", "takes_compressed")
 
     def __init__(self, size_limit: int) -> None:
         self.held = 0
         """Bytes of a message that is not whole yet."""
         self.error: MessageError | None = None
+        self.takes_compressed = False
+        """Whether a message may be compressed; it is a ``CompressedMessage`` then."""
         self._parts: list[bytes | bytearray] = []
         self._need = 0
         self._size_limit = size_limit
@@ -90,15 +98,18 @@ class Deframer:
                 flag, size = _unpack_prefix(prefix)
                 if flag or size > self._size_limit:
                     self.error = self._refusal(flag, size)
-                    size = 0
+                    if self.error is not None:
+                        size = 0
                 if self.error is not None or at + size > stop:
                     self._keep(PREFIX_SIZE + size, prefix, data[at:stop])
                     return messages, 0
-                messages.append(data[at : at + size])
+                whole = data[at : at + size]
+                messages.append(CompressedMessage(whole) if flag else whole)
                 at += size
                 need += size
             else:
-                messages.append(b"".join((parts[0][PREFIX_SIZE:], *parts[1:], data[start:at])))
+                whole = b"".join((parts[0][PREFIX_SIZE:], *parts[1:], data[start:at]))
+                messages.append(CompressedMessage(whole) if parts[0][0] else whole)
             consumed = need
         begin = at
         need = PREFIX_SIZE
@@ -107,8 +118,17 @@ class Deframer:
             message = at + PREFIX_SIZE
             size = _from_bytes(data[at:message])  # and the flag above it, which is beyond every limit
             if size > limit:
-                self.error = self._refusal(*_unpack_prefix(data, at))
-                break
+                flag, size = _unpack_prefix(data, at)
+                self.error = self._refusal(flag, size)
+                if self.error is not None:
+                    break
+                end = message + size
+                if end > stop:
+                    need += size
+                    break
+                messages.append(CompressedMessage(data[message:end]))
+                at = end
+                continue
             end = message + size
             if end > stop:
                 need += size
@@ -135,9 +155,12 @@ class Deframer:
                 kept.append(bytearray(part))
         self._need = need
 
-    def _refusal(self, flag: int, size: int) -> MessageError:
-        if flag == 1:
-            return MessageError("a compressed message came, though no compression was agreed")
-        if flag:
+    def _refusal(self, flag: int, size: int) -> MessageError | None:
+        """Why a message with this prefix is not taken; None if it is."""
+        if flag > 1:
             return MessageError(f"a message came with the unknown flag {flag}")
-        return MessageError(f"a message of {size} bytes came, {self._size_limit} is the limit", too_large=True)
+        if flag and not self.takes_compressed:
+            return MessageError("a compressed message came, though no compression was agreed")
+        if size > self._size_limit:
+            return MessageError(f"a message of {size} bytes came, {self._size_limit} is the limit", too_large=True)
+        return None

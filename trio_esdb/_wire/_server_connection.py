@@ -73,10 +73,28 @@ class ServerConnection(Connection):
             self._begin_response(stream)
             self.send_messages(stream, messages)
 
-    def finish(self, stream: Stream, status: Status, message: str = "", metadata: Metadata | None = None) -> None:
-        """End the call with a status, once all its messages are out; ValueError for metadata that is no header.
+    def finish(
+        self,
+        stream: Stream,
+        status: Status,
+        message: str = "",
+        metadata: Metadata | None = None,
+        headers: tuple[Header, ...] = (),
+    ) -> None:
+        """End the call with a status, once all its messages are out.
 
         Before the first message this is a single HEADERS frame ("trailers-only").
+
+        Args:
+            stream: The call; one that is over is left alone.
+            status: The status.
+            message: The text that goes with it.
+            metadata: Custom trailers.
+            headers: Further headers of a call that has no response yet.
+
+        Raises:
+            ValueError: Some of the metadata is no header.
+            TypeError: Likewise.
         """
         if stream.id not in self.streams:
             return
@@ -86,7 +104,7 @@ class ServerConnection(Connection):
         if metadata:
             trailers += tuple(encode_headers(metadata))
         if stream.id not in self._responding:
-            trailers = _RESPONSE_HEADERS + trailers
+            trailers = _RESPONSE_HEADERS + headers + trailers
         self._send(stream, (), trailers)
 
     def has_begun(self, stream: Stream) -> bool:
@@ -221,6 +239,7 @@ class ServerConnection(Connection):
             )
             self.refuse_http(stream, 415, Status.INTERNAL, f"Content-Type {what}.")
         else:
+            stream.deframer.takes_compressed = True
             timeout = seconds_from(found.get("grpc-timeout"))
             self.events.append(CallReceived(stream, found[":path"], metadata_from(headers), timeout))
             if end_stream:
@@ -251,7 +270,7 @@ class ServerConnection(Connection):
             text = "Received message exceeds the maximum configured message size."
             self.finish(stream, Status.RESOURCE_EXHAUSTED, text)
         else:
-            self.finish(stream, Status.INTERNAL, error.text)
+            self.finish(stream, Status.UNKNOWN, "Exception was thrown by handler.")
         self.events.append(CallReset(stream, error.text))
 
     def _highest_peer_stream(self) -> int:
