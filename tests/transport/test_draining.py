@@ -275,3 +275,36 @@ def test_a_system_without_limits(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setitem(sys.modules, "resource", None)
     assert usual_connections() == 1000
+
+
+async def test_a_client_that_breaks_a_rule_learns_which_though_output_is_on_its_way() -> None:
+    ours, theirs = memory_stream_pair()
+    taken = trio.Event()
+    send_stream = theirs.send_stream
+    assert send_stream is not None
+    send_stream.send_all_hook = taken.wait
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(ServerLink(theirs, HANDLERS, unknown).run)
+        await ours.send_all(rig.PREFACE + rig.settings())
+        await wait_all_tasks_blocked()
+        await ours.send_all(rig.data(0, b"", end=True))
+        await wait_all_tasks_blocked()
+        taken.set()
+        received = b""
+        while portion := await ours.receive_some():
+            received += portion
+    *_, farewell = rig.cut(received)
+    assert farewell.payload == struct.pack(">II", 0, 1) + b"a frame came for stream 0, which nobody opened"
+
+
+async def test_a_client_that_breaks_a_rule_and_takes_nothing_is_closed(autojump_clock: MockClock) -> None:
+    ours, theirs = memory_stream_pair()
+    send_stream = theirs.send_stream
+    assert send_stream is not None
+    send_stream.send_all_hook = trio.sleep_forever
+    link = ServerLink(theirs, HANDLERS, unknown)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(link.run)
+        await ours.send_all(rig.PREFACE + rig.settings() + rig.data(0, b"", end=True))
+    assert link.closed.is_set()
+    assert trio.current_time() <= 3

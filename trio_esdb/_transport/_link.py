@@ -92,7 +92,11 @@ class Link(ABC, Generic[Core]):
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._write, nursery.cancel_scope)
                 reason = await self._read()
-                nursery.cancel_scope.cancel()
+                if self.core.ended:  # the peer broke a rule; the writer has still to say which
+                    nursery.cancel_scope.deadline = trio.current_time() + _CLOSING_TIME
+                    self.wake()
+                else:
+                    nursery.cancel_scope.cancel()
             if self._lost is not None and not self.core.ended:
                 reason = self._lost
         finally:
@@ -139,7 +143,7 @@ class Link(ABC, Generic[Core]):
                     self._sending = False
                     if self._output_left is not None and core.output_size <= self.output_limit:
                         self._output_left.set()
-                elif self.finished:
+                elif self.finished or core.ended:
                     reading.cancel()
                     return
                 else:

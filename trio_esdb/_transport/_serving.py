@@ -98,6 +98,7 @@ class ServerLink(Link[ServerConnection]):
         self._scope = trio.CancelScope()
         self._draining = False
 
+    @trio.lowlevel.enable_ki_protection
     async def run(self) -> None:
         """Serve the connection until it ends; cancel this to close it."""
         with self._scope:
@@ -123,6 +124,7 @@ class ServerLink(Link[ServerConnection]):
         """Whether the connection is to be closed once its output has been sent."""
         return self._draining and not self.core.streams
 
+    @trio.lowlevel.enable_ki_protection
     async def _close_when_silent(self) -> None:
         if self._patience.preface < math.inf:
             await trio.sleep(self._patience.preface)

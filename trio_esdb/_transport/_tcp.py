@@ -33,6 +33,7 @@ def reset_when_closed(stream: trio.abc.Stream) -> None:
         stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_AT_ONCE)
 
 
+@trio.lowlevel.enable_ki_protection
 async def serve_tcp(
     handler: Callable[[trio.abc.Stream], Awaitable[None]],
     host: str,

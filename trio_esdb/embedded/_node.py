@@ -106,12 +106,14 @@ class EmbeddedNode:
         """Host and port of the node as its gossip calls tell them: where it listened first, or what it advertises."""
         return self._context.address
 
+    @trio.lowlevel.enable_ki_protection
     async def __aenter__(self) -> Self:
         lifetime = self._alive()
         await lifetime.__aenter__()
         self._lifetime = lifetime
         return self
 
+    @trio.lowlevel.enable_ki_protection
     async def __aexit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
     ) -> bool | None:
@@ -119,11 +121,13 @@ class EmbeddedNode:
         return await self._lifetime.__aexit__(kind, exc, trace)
 
     @asynccontextmanager
+    @trio.lowlevel.enable_ki_protection
     async def _alive(self) -> AsyncIterator[None]:
         async with background_tasks() as nursery:
             await nursery.start(self.run)
             yield
 
+    @trio.lowlevel.enable_ki_protection
     async def run(self, *, task_status: trio.TaskStatus[Self] = trio.TASK_STATUS_IGNORED) -> None:
         """Run the node until it is cancelled or shut down; started with the node itself.
 
@@ -151,6 +155,7 @@ class EmbeddedNode:
             self._closing.set()
             self._stopped.set()
 
+    @trio.lowlevel.enable_ki_protection
     async def shut_down(self, grace: float = _GRACE) -> None:
         """End the node as a real one ends on SIGTERM. Returns when it has ended.
 
@@ -200,6 +205,7 @@ class EmbeddedNode:
         nursery.start_soon(self._serve, server)
         return client
 
+    @trio.lowlevel.enable_ki_protection
     async def serve_stream(self, stream: trio.abc.Stream) -> None:
         """Serve one connection over any byte stream, until it or the node ends; closes the stream.
 
@@ -213,6 +219,7 @@ class EmbeddedNode:
             await self._serve(stream)
             nursery.cancel_scope.cancel()
 
+    @trio.lowlevel.enable_ki_protection
     async def serve_tcp(
         self,
         host: str = "127.0.0.1",
@@ -268,6 +275,7 @@ class EmbeddedNode:
                 await self._closing.wait()
             await self._stopped.wait()
 
+    @trio.lowlevel.enable_ki_protection
     async def _serve(
         self, stream: trio.abc.Stream, patience: Patience | None = None, admission: Admission | None = None
     ) -> None:
