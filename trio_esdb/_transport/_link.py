@@ -6,10 +6,12 @@ A call changes the core (``_wire``) synchronously, which leaves output in it, an
 - Leaving a call never waits: the reset is queued, and the writer sends it.
 - Events are handled by the reader in the order in which they came. ``handle`` neither waits nor raises.
 
-Back-pressure. What the peer may send is bounded by the windows of its streams (``_wire``). What is queued for the peer
-is bounded by ``output_limit``: a link that has one does not read on while more than that waits to be sent, so a peer
-that asks and asks but takes no answer stops itself. Only a server has such a limit. If both ends had one, both could
-wait for the other to read.
+Back-pressure. What the peer may send is bounded by the windows of its streams. So is the DATA that is queued for it,
+and of frames that answer the peer only so many may wait (``_wire``). Therefore the reader never has to stop reading. If
+both ends stopped, each could wait for the other for ever.
+
+The end. Whoever ends the connection, what is queued then is sent, for a second at most. If a write was cut in two,
+nothing may follow it, and the stream is closed at once.
 
 Interrupts. Ctrl-C raises KeyboardInterrupt at any line of Python that trio does not protect. Two steps that belong
 together, such as taking a waiting task out of its place and rescheduling it, must not be separated: the task would be
@@ -47,8 +49,6 @@ _CLOSING_TIME = 1.0
 class Link(ABC, Generic[Core]):
     """One connection: a core, the byte stream under it, and what is done with the core's events."""
 
-    output_limit: float = math.inf
-    """Bytes that may wait to be sent before nothing more is read."""
     write_timeout: float = math.inf
     """Seconds in which the peer must take what is written at once; then the connection is lost."""
     resets_unanswered: bool = False
@@ -61,7 +61,6 @@ class Link(ABC, Generic[Core]):
         """Why the connection ended, once ``closed`` is set."""
         self._stream = stream
         self._writer: trio.lowlevel.Task | None = None
-        self._output_left: trio.Event | None = None
         self._sending = False
         self._lost: str | None = None
 
@@ -112,9 +111,6 @@ class Link(ABC, Generic[Core]):
         """Feed the core until there is nothing more to read. Returns why that is so."""
         core, stream = self.core, self._stream
         while True:
-            if core.output_size > self.output_limit:
-                self._output_left = trio.Event()
-                await self._output_left.wait()
             try:
                 data = await stream.receive_some(_READ_SIZE)
             except (trio.BrokenResourceError, trio.ClosedResourceError) as exc:
@@ -130,7 +126,7 @@ class Link(ABC, Generic[Core]):
 
     @trio.lowlevel.enable_ki_protection
     async def _write(self, reading: trio.CancelScope) -> None:
-        core = self.core
+        core, stream = self.core, self._stream
         try:
             while True:
                 await trio.lowlevel.checkpoint_if_cancelled()  # what is queued then is sent by _close
@@ -139,10 +135,11 @@ class Link(ABC, Generic[Core]):
                     self._handle_all(core.take_events())
                 if data:
                     self._sending = True
-                    await self._send(data)
+                    if self.write_timeout == math.inf:
+                        await stream.send_all(data)
+                    else:
+                        await self._send_in_time(data)
                     self._sending = False
-                    if self._output_left is not None and core.output_size <= self.output_limit:
-                        self._output_left.set()
                 elif self.finished or core.ended:
                     reading.cancel()
                     return
@@ -152,10 +149,7 @@ class Link(ABC, Generic[Core]):
             self._lost = f"the connection broke: {exc.__cause__ or exc}"
             reading.deadline = trio.current_time() + _CLOSING_TIME  # what the peer sent last may still be there
 
-    async def _send(self, data: bytes) -> None:
-        if self.write_timeout == math.inf:
-            await self._stream.send_all(data)
-            return
+    async def _send_in_time(self, data: bytes) -> None:
         with trio.move_on_after(self.write_timeout) as scope:
             await self._stream.send_all(data)
         if scope.cancelled_caught:

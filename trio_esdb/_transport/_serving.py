@@ -45,9 +45,6 @@ from ._link import Link
 
 _log = logging.getLogger("trio_esdb.server")
 
-_OUTPUT_LIMIT = 256 * 1024
-"""Bytes that may wait for a client that does not read its socket; then nothing more is read from it."""
-
 
 @dataclass(frozen=True, slots=True)
 class Patience:
@@ -78,7 +75,6 @@ class _Running:
 class ServerLink(Link[ServerConnection]):
     """One accepted connection."""
 
-    output_limit = _OUTPUT_LIMIT
     resets_unanswered = True
 
     def __init__(

@@ -4,8 +4,8 @@
         stream = await node.connect()  # a client's end of a connection to it
 
 It speaks the real protocol, over memory streams, TCP or any other byte stream, and answers as a single, insecure node
-of EventStoreDB 24.10.4 does. Requests that such a node never answers get INVALID_ARGUMENT at once. It keeps everything
-in memory and is not a database.
+of EventStoreDB 24.10.4 does. It keeps everything in memory and is not a database. ``docs/embedded-node.md`` tells what
+it does otherwise than a real node, and why.
 """
 
 from ._node import EmbeddedNode

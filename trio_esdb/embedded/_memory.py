@@ -1,6 +1,7 @@
-"""Byte streams inside one process: what is sent at one end comes out at the other.
+"""Byte streams in memory: what is sent at one end is received at the other.
 
-trio has such streams among its tools for tests; to import those takes longer than to start a node.
+trio has such streams among its tools for tests. They are not used here, because importing these tools takes longer than
+starting a node.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from operator import index
 import trio
 
 _ROOM = 256 * 1024
-"""Bytes that may be on their way in one direction before the sender has to wait."""
+"""Bytes that may wait for the receiver before the sender has to wait."""
 
 
 def memory_streams() -> tuple[MemoryStream, MemoryStream]:
@@ -21,7 +22,7 @@ def memory_streams() -> tuple[MemoryStream, MemoryStream]:
 
 
 class _Pipe:
-    """One direction."""
+    """One direction of a connection."""
 
     def __init__(self) -> None:
         self.chunks: deque[bytes] = deque()
@@ -52,7 +53,7 @@ class MemoryStream(trio.abc.Stream):
 
     @trio.lowlevel.enable_ki_protection
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
-        """Send all of it; waits while the other end is far behind."""
+        """Send all of the data. Waits while more than ``_ROOM`` bytes wait for the receiver."""
         pipe = self._outgoing
         if pipe.sending:
             raise trio.BusyResourceError("another task is sending on this stream")
@@ -73,7 +74,7 @@ class MemoryStream(trio.abc.Stream):
             pipe.sending = False
 
     async def wait_send_all_might_not_block(self) -> None:
-        """Until there is room to send."""
+        """Wait until there is room to send."""
         pipe = self._outgoing
         if pipe.sending:
             raise trio.BusyResourceError("another task is sending on this stream")
@@ -95,7 +96,7 @@ class MemoryStream(trio.abc.Stream):
 
     @trio.lowlevel.enable_ki_protection
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
-        """What has come; empty at the end."""
+        """The next bytes; empty once the other end is closed and everything has been received."""
         if max_bytes is not None and index(max_bytes) < 1:
             raise ValueError("max_bytes must be at least 1")
         pipe = self._incoming
@@ -123,7 +124,7 @@ class MemoryStream(trio.abc.Stream):
 
     @trio.lowlevel.enable_ki_protection
     async def aclose(self) -> None:
-        """Close this end; the other one reads what is on its way, then the end."""
+        """Close this end. The other end can still receive what was sent before."""
         self._outgoing.sender_closed = True
         self._incoming.receiver_closed = True
         self._incoming.chunks.clear()

@@ -1,4 +1,4 @@
-"""The node: its clock, its ids, its connections, its life."""
+"""The node: its clock, its ids, its connections, and how it begins and ends."""
 
 from __future__ import annotations
 

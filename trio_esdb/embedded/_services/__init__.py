@@ -1,4 +1,4 @@
-"""The services of the embedded node: which path leads to which method."""
+"""The services of the embedded node: the handler of each path."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from ._operations import (
     stop_scavenge_method,
 )
 from ._reading import read_method
-from ._unary import answered_by
+from ._unary import always_answered
 
 __all__ = ["SERVER_VERSION", "Feed", "NodeContext", "methods_of", "unknown_to"]
 
@@ -43,7 +43,7 @@ _FEATURES = f"{_CLIENT}server_features.ServerFeatures/GetSupportedMethods"
 
 
 def methods_of(context: NodeContext) -> dict[str, Handler]:
-    """All methods of the node by their paths, in the order in which a real node lists them."""
+    """The handlers of all calls by their paths, in the order in which a real node lists its methods."""
     methods: dict[str, Handler] = {_USERS + name: _without_users() for name in _USER_METHODS}
     methods |= {
         f"{_STREAMS}Read": read_method(context),
@@ -66,13 +66,13 @@ def methods_of(context: NodeContext) -> dict[str, Handler]:
 
 
 def unknown_to(methods: Mapping[str, Handler], path: str) -> Failure:
-    """What the node says to a call that it has no method for."""
+    """The failure of a call for which there is no handler."""
     services = {known.rpartition("/")[0] for known in methods}
     return unimplemented("Method" if path.rpartition("/")[0] in services else "Service")
 
 
 def _without_users() -> SyncHandler:
-    def respond(_: bytes) -> bytes:
+    def respond() -> bytes:
         raise no_users()
 
-    return answered_by(respond)
+    return always_answered(respond)

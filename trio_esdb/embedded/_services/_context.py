@@ -1,4 +1,4 @@
-"""What the services share: the node's store, its clock, its ids."""
+"""What the services share: the store, the clock, the ids and the address of the node."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ._feed import Feed
 
 @dataclass(slots=True)
 class NodeContext:
-    """The inside of a node, as its services see it."""
+    """The node, as its services see it."""
 
     store: Store
     feed: Feed
@@ -19,8 +19,8 @@ class NodeContext:
     """Ticks (100 ns) since the Unix epoch."""
     new_id: Callable[[], int]
     instance: int
-    """The node's own id."""
+    """The id of the node."""
     address: tuple[str, int]
-    """Host and port that the node tells its clients."""
+    """The host and port that gossip names."""
     shut_down: Callable[[], None]
-    """Ends the node, after what its services have answered is out."""
+    """Lets the node end; it serves open calls for the grace period."""

@@ -1,4 +1,4 @@
-"""Gossip and ServerFeatures: what the node is and what it can do."""
+"""Gossip and ServerFeatures: the members of the cluster, and the methods of the node."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from trio_esdb_proto.event_store.client.server_features import SupportedMethod, 
 
 from .._dotnet._guids import to_halves
 from ._context import NodeContext
-from ._unary import answered_by
+from ._unary import always_answered
 
 SERVER_VERSION = "24.10.4"
 """The version of the node that this one imitates."""
@@ -25,11 +25,11 @@ _FEATURES = {
 
 
 def gossip_method(context: NodeContext) -> SyncHandler:
-    """Gossip.Read: a cluster of one, and it leads."""
+    """Gossip.Read: the node is the only member, and the leader."""
     most, least = to_halves(context.instance)
     instance = Uuid(structured=UuidStructured(most_significant_bits=most, least_significant_bits=least))
 
-    def respond(_: bytes) -> bytes:
+    def respond() -> bytes:
         host, port = context.address
         member = MemberInfo(
             instance_id=instance,
@@ -40,15 +40,15 @@ def gossip_method(context: NodeContext) -> SyncHandler:
         )
         return bytes(ClusterInfo(members=[member]))
 
-    return answered_by(respond)
+    return always_answered(respond)
 
 
 def features_method(paths: Iterable[str]) -> SyncHandler:
-    """ServerFeatures.GetSupportedMethods, for a node with the methods at these paths."""
+    """ServerFeatures.GetSupportedMethods, for a node that has these paths."""
     methods = []
     for path in paths:
         service, method = path[1:].lower().split("/")
         features = ["stream", "all"] if service == _PERSISTENT else _FEATURES.get((service, method), [])
         methods.append(SupportedMethod(method_name=method, service_name=service, features=features))
     supported = bytes(SupportedMethods(methods=methods, event_store_server_version=SERVER_VERSION))
-    return answered_by(lambda _: supported)
+    return always_answered(lambda: supported)

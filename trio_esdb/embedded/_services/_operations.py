@@ -1,4 +1,4 @@
-"""Operations and Monitoring: as much of them as makes sense for one node without a disk."""
+"""Operations and Monitoring, as far as they make sense for a single node without a disk."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from .._dotnet._guids import guid_text
 from ._context import NodeContext
 from ._failures import handler_failed, scavenge_not_found
 from ._response_writer import ResponseWriter
-from ._unary import answered_by, only_request, parse
+from ._unary import always_answered, answered_by, only_request, parse
 
 _EMPTY = b""
 
 
 def done_at_once() -> SyncHandler:
-    """An operation that has nothing to do here: merging indexes, resigning, priorities, restarting subscriptions."""
-    return answered_by(lambda _: _EMPTY)
+    """An operation without an effect: merging indexes, resigning, priorities, restarting subscriptions."""
+    return always_answered(lambda: _EMPTY)
 
 
 def start_scavenge_method(context: NodeContext) -> SyncHandler:
-    """Operations.StartScavenge: there is nothing to clean up, so it ends as soon as it has begun."""
+    """Operations.StartScavenge: there is nothing to scavenge, so it ends at once."""
 
     def respond(request: bytes) -> bytes:
         if parse(StartScavengeReq, request).options is None:
@@ -43,7 +43,7 @@ def start_scavenge_method(context: NodeContext) -> SyncHandler:
 
 
 def stop_scavenge_method() -> SyncHandler:
-    """Operations.StopScavenge: none runs."""
+    """Operations.StopScavenge: no scavenge runs."""
 
     def respond(request: bytes) -> bytes:
         if parse(StopScavengeReq, request).options is None:
@@ -54,17 +54,17 @@ def stop_scavenge_method() -> SyncHandler:
 
 
 def shutdown_method(context: NodeContext) -> SyncHandler:
-    """Operations.Shutdown: says so, then the node ends."""
+    """Operations.Shutdown: answers, then the node ends."""
 
-    def respond(_: bytes) -> bytes:
+    def respond() -> bytes:
         context.shut_down()
         return _EMPTY
 
-    return answered_by(respond)
+    return always_answered(respond)
 
 
 def stats_method(context: NodeContext) -> AsyncHandler:
-    """Monitoring.Stats: at once and after each period, for ever. The names are a node's, the values are few."""
+    """Monitoring.Stats: a response at once and after each period. The names are those of a real node."""
 
     async def run(call: ServerCall) -> None:
         period = parse(StatsReq, await only_request(call)).refresh_time_period_in_ms / 1000

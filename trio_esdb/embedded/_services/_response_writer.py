@@ -1,4 +1,4 @@
-"""Messages on their way to one client, handed to the transport in portions."""
+"""The responses of one call, queued in portions as fast as the client takes them."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import trio
 from trio_esdb._transport._handlers import ServerCall
 
 _PORTION = 64 * 1024
-"""Bytes that are handed over at once; more would only wait, encoded, for the client's window."""
+"""Bytes that are queued at once. More would only wait in memory until the client takes it."""
 _PAGES = 8
-"""Pages that may be read in one go before other tasks have a turn."""
+"""Pages of events that are read before other tasks have a turn."""
 
 
 class ResponseWriter:
-    """Collects a call's messages. Memory stays flat: what is not handed over yet is a portion and a message at most."""
+    """Collects the responses of a call. It never holds more than a portion and one message."""
 
     __slots__ = ("_call", "_flushing", "_messages", "_pages", "_size")
 
@@ -25,32 +25,32 @@ class ResponseWriter:
         self._flushing = False
 
     def add(self, message: bytes) -> None:
-        """Queue a message; ``flush`` it when ``full`` says so."""
+        """Add a message. If ``full`` is true afterwards, call ``flush``."""
         self._messages.append(message)
         self._size += len(message)
 
     @property
     def full(self) -> bool:
-        """Whether it is time to hand over what there is."""
+        """Whether there is a whole portion."""
         return self._size >= _PORTION
 
     @property
     def behind(self) -> bool:
-        """Whether the client has yet to take something that was handed over."""
+        """Whether the client has still to take something that was queued before."""
         return self._call.behind
 
     @property
     def waiting(self) -> bool:
-        """Whether ``flush`` waits for the client to take it all."""
+        """Whether ``flush`` waits until the client has taken everything."""
         return self._flushing and self.behind
 
     def post(self) -> None:
-        """Hand over what there is without waiting; only for what is not full, to a client that is not behind."""
+        """Queue what there is, without waiting. Only for less than a portion, and for a client that is not behind."""
         if self._messages:
             self._call.post(*self._take())
 
     async def flush(self) -> None:
-        """Hand over what there is; waits while the client takes nothing."""
+        """Queue what there is. Waits while the client takes nothing."""
         if self._messages:
             self._flushing = True
             await self._call.send(*self._take())
@@ -60,7 +60,7 @@ class ResponseWriter:
             await trio.lowlevel.checkpoint()
 
     async def page_done(self) -> None:
-        """A page has been read: hand over what there is and give others a turn, though not after each page."""
+        """A page of events has been read. After some pages, queue what there is and give other tasks a turn."""
         self._pages += 1
         if self._pages >= _PAGES:
             await self.flush()

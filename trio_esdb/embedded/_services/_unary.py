@@ -1,4 +1,4 @@
-"""Calls with one request: taken whole, refused where it is none or more."""
+"""Calls with exactly one request."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import trio
 from trio_esdb._protobuf import Malformed
 from trio_esdb._protobuf_messages import decode
 from trio_esdb._transport._handlers import ServerCall, SyncHandler
+from trio_esdb_proto.event_store.client import Empty
 
 from ._failures import additional_data, handler_failed, incomplete_message, message_too_large
 
@@ -21,7 +22,12 @@ M = TypeVar("M", bound=betterproto2.Message)
 
 
 def answered_by(respond: Callable[[bytes], bytes], *, limit: int | None = SMALL_MESSAGE) -> SyncHandler:
-    """A method with one request and one response."""
+    """A handler with one request and one response.
+
+    Args:
+        respond: Makes the response. It may raise Failure.
+        limit: The largest request in bytes; None for the limit of the connection.
+    """
 
     def run(call: ServerCall) -> Generator[None, bytes | None, bytes]:
         request = yield
@@ -36,8 +42,22 @@ def answered_by(respond: Callable[[bytes], bytes], *, limit: int | None = SMALL_
     return SyncHandler(run)
 
 
+def always_answered(respond: Callable[[], bytes]) -> SyncHandler:
+    """A handler whose response does not depend on the request, which must be a protobuf message all the same."""
+
+    def respond_to(request: bytes) -> bytes:
+        parse(Empty, request)
+        return respond()
+
+    return answered_by(respond_to)
+
+
 async def only_request(call: ServerCall) -> bytes:
-    """The request of a call that has one."""
+    """The request of a call that has one.
+
+    Raises:
+        Failure: The client sent no request, or more than one.
+    """
     try:
         request = await call.receive()
     except trio.EndOfChannel:
@@ -54,7 +74,11 @@ FIELD_LIMIT = 10_000
 
 
 def parse(message: type[M], data: bytes) -> M:
-    """Decode a request. A node fails on one that cannot be decoded."""
+    """Decode a request.
+
+    Raises:
+        Failure: It cannot be decoded.
+    """
     try:
         return decode(message, data, limit=FIELD_LIMIT)
     except Malformed:
