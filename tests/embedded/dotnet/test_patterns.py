@@ -177,7 +177,7 @@ UNSUPPORTED: list[tuple[str, str]] = [
     (r"[\P{IsGreek}]", "named blocks of characters"),
     ("(" * 101 + ")" * 101, "more than 100 groups inside each other"),
     ("[a-[b-" * 6 + "[c]" + "]]" * 6, "more than 10 character classes inside each other"),
-    ("a" * 20_000, "more than 16384 characters"),
+    ("a" * 20_001, "more than 20000 characters"),
     ("a{20001}", "more than 20000 steps"),
     ("(a{1000}){1000}", "more than 20000 steps"),
     ("(((a{2147483647}){2147483647}){2147483647}b){2147483647}", "more than 20000 steps"),
@@ -216,7 +216,7 @@ def test_the_work_grows_with_the_text(pattern: str, text: str) -> None:
     """Each of them keeps a backtracking matcher busy for longer than anybody waits."""
     one, four = Pattern(pattern), Pattern(pattern)
     assert one.search(text) == four.search(text * 4)
-    assert one.work <= 500 * len(text)
+    assert one.work <= 600 * len(text)
     assert four.work <= 5 * one.work
 
 
@@ -228,7 +228,7 @@ def test_a_text_is_given_up_when_it_takes_too_long() -> None:
     pattern.work = 0
     with pytest.raises(TooMuchWork):
         pattern.search(bits)
-    assert pattern.work < 210_000
+    assert pattern.work < 201_000
     assert not pattern.search(bits[:500])
 
 

@@ -27,9 +27,15 @@ from ._charsets import CharSet
 from ._pattern_tree import Anchor, Chars, Choice, Look, Node, Place, Repeat, Series
 
 _MAX_WORK = 200_000
-"""Steps that may be visited for one text. They take some 30 ms, and 80 ms where each looks up a category."""
-_CHARS_A_STEP = 8
-"""Characters that are read from the table in the time of a step."""
+"""Steps that may be visited for one text. They take some 40 ms."""
+_WORK_OF_A_STATE = 15
+"""What it costs to add a state or a transition to the table, in steps that could be visited meanwhile."""
+_WORK_OF_A_SET = 4
+"""What it costs to ask whether a set has a character."""
+_WORK_OF_A_SCAN = 15
+"""What it costs to begin a scan."""
+_CHARS_OF_A_STEP = 8
+"""Characters that a scan finds in the table while it could visit one step."""
 _MAX_KEPT = 30_000
 """Entries of all tables of a pattern together, some 3 MB."""
 
@@ -123,11 +129,15 @@ class Automaton:
         waiting = list(self._sets[state])
         seen = set(waiting)
         reached: set[int] = set() if self._anchored else {self._start}
+        verdicts: dict[CharSet, bool] = {}  # many steps may share a set
         matched = False
         for step in waiting:  # which grows in the loop
             accepts, tested, value, targets = steps[step]
             if accepts is not None:
-                if char and accepts(char):
+                accepted = verdicts.get(accepts)
+                if accepted is None:
+                    accepted = verdicts[accepts] = char != "" and accepts(char)
+                if accepted:
                     reached.update(targets)
             elif mask & tested == value:
                 if not targets:
@@ -136,7 +146,7 @@ class Automaton:
                     if target not in seen:
                         seen.add(target)
                         waiting.append(target)
-        self._meter.spend(len(waiting) + 5)
+        self._meter.spend(len(waiting) + _WORK_OF_A_SET * len(verdicts) + _WORK_OF_A_STATE)
         row = self._rows[state]
         self._meter.keep(len(reached) + 6)
         self._refresh()
@@ -245,7 +255,7 @@ class Looks:
 
     def symbols(self, text: str) -> list[Symbol]:
         """The text as its scans read it, with what holds at its places."""
-        self.meter.spend((len(self._automata) + 1) * len(text) // _CHARS_A_STEP)
+        self.meter.spend((2 * len(self._automata) + 1) * (_WORK_OF_A_SCAN + len(text) // _CHARS_OF_A_STEP))
         if text and not self._automata and text[-1] != "\n":
             return [(_START, text[0]), *text[1:], (_END, "")]  # what follows comes to the same, more slowly
         masks: dict[int, int] = defaultdict(int)

@@ -8,7 +8,9 @@ unit.
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Callable, Collection, Sequence
+from bisect import bisect_right
+from collections.abc import Callable, Collection, Iterable, Sequence
+from functools import lru_cache
 from typing import TypeAlias
 
 from ._texts import WHITE_SPACE
@@ -65,6 +67,7 @@ def no_line_feed(char: str) -> bool:
     return char != "\n"
 
 
+@lru_cache(128)
 def in_category(name: str, *, ignore_case: bool) -> CharSet | None:
     r"""The set of `\p{name}`; None if Unicode has no category of this name."""
     categories: Collection[str]
@@ -94,18 +97,28 @@ def literal(char: str, *, ignore_case: bool) -> CharSet:
     return frozenset(case_variants(char) if ignore_case else char).__contains__
 
 
-def char_class(ranges: Sequence[Range], sets: Sequence[CharSet], *, ignore_case: bool) -> CharSet:
+def char_class(ranges: Sequence[Range], sets: Iterable[CharSet], *, ignore_case: bool) -> CharSet:
     """All characters of these ranges and sets. Case can be ignored in the ranges alone, as in .NET."""
+    firsts: list[str] = []
+    lasts: list[str] = []
+    for first, last in sorted(ranges):
+        if lasts and first <= lasts[-1]:
+            lasts[-1] = max(last, lasts[-1])
+        else:
+            firsts.append(first)
+            lasts.append(last)
 
     def contains(char: str) -> bool:
-        variants = case_variants(char) if ignore_case else char
-        return any(low <= variant <= high for variant in variants for low, high in ranges) or any(
-            chars(char) for chars in sets
-        )
+        for variant in case_variants(char) if ignore_case else char:
+            place = bisect_right(firsts, variant)
+            if place and variant <= lasts[place - 1]:
+                return True
+        return any(chars(char) for chars in sets)
 
     return contains
 
 
+@lru_cache(1024)
 def case_variants(char: str) -> str:
     """The character, and those with the same lower case."""
     lower = char.lower()

@@ -131,13 +131,14 @@ class CharReader:
         """After `[`: characters, ranges and shorthands; at the end perhaps `-[...]`, which is subtracted."""
         is_negated = self._takes("^")
         ranges: list[Range] = []
-        sets: list[CharSet] = []
+        sets: dict[str, CharSet] = {}  # by their text, because a class may name one many times
         removed: CharSet | None = None
         is_first = True
         while is_first or self._peek() != "]":
+            start = self._at
             low = self._class_member()
             if not isinstance(low, str):
-                sets.append(low)
+                sets[self._text[start : self._at]] = low
             elif self._peek() == "-" and self._peek(1) not in ("", "]") and low != "\\-":
                 self._at += 1
                 if self._takes("["):
@@ -151,7 +152,7 @@ class CharReader:
                 ranges.append((low[-1], low[-1]))
             is_first = False
         self._at += 1
-        chars = char_class(ranges, sets, ignore_case=self._options.i)
+        chars = char_class(ranges, sets.values(), ignore_case=self._options.i)
         if is_negated:
             chars = complement(chars)
         return chars if removed is None else difference(chars, removed)

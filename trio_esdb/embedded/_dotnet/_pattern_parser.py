@@ -14,7 +14,7 @@ from ._charsets import anything, literal, no_line_feed, word_or_joiner
 from ._pattern_chars import INT_MAX, BadPattern, CharReader, Options, UnsupportedPattern
 from ._pattern_tree import Anchor, Chars, Node, Place, choice, look, repeat, series
 
-MAX_LENGTH = 16 * 1024
+MAX_LENGTH = 20_000
 """Characters of a pattern."""
 MAX_SIZE = 20_000
 """Steps of the program for a pattern, with its repetitions written out."""

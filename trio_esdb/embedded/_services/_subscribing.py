@@ -47,7 +47,7 @@ async def subscribe(context: NodeContext, plan: ReadPlan, encoder: EventEncoder,
 
 
 _LIVE_WORK = 25_000
-"""What matching may cost in the writer's own step (see `Filter.take_work`). The rest is left to catching up."""
+"""What matching may cost in the writer's own step (see `Filter.work`). The rest is left to catching up."""
 
 
 class _ToStream(Subscription):
@@ -184,17 +184,17 @@ class _Filtered(_ToAll):
 
     def written(self, records: Sequence[Record]) -> None:
         filter, interval = self._wanted.filter, self._wanted.interval
-        filter.take_work()
-        work = 0
+        filter.work = 0
         for record in records:
             if not is_hidden_from_all(record.stream):
                 try:
                     if filter.matches(record):
                         self.put(record, is_event=True)
                 except TooMuchWork:
-                    work = _LIVE_WORK  # catching up will raise it again, in the subscriber's own task
-                work += filter.take_work()
-                if work > _LIVE_WORK:
+                    # Catching up will raise it again, in the subscriber's own task.
+                    self.skip(record)
+                    break
+                if filter.work > _LIVE_WORK:
                     self.skip(record)
                     break
             self._considered_live += 1

@@ -21,7 +21,7 @@ _SHORT = 100
 class Filter:
     """Decides about records by one of their two names, and remembers the results for short names."""
 
-    __slots__ = ("_accepts", "_cost", "_known", "_looks_at_type", "_pattern", "_work")
+    __slots__ = ("_accepts", "_cost", "_known", "_looks_at_type", "_pattern", "work")
 
     def __init__(
         self, target: Target, accepts: Callable[[str], bool], pattern: Pattern | None = None, cost: int = 0
@@ -31,29 +31,27 @@ class Filter:
         self._pattern = pattern
         self._cost = cost
         """The work of one decision, where no pattern counts it."""
-        self._work = 0
         self._known: dict[str, bool] = {}
+        self.work = 0
+        """What matching cost, in units of 200 ns. Whoever matches many records in turns sets it back to 0."""
 
     def matches(self, record: Record) -> bool:
         """Whether the reader wants it. A link is judged by its own names, not by its target's. Raises TooMuchWork."""
         name = record.type if self._looks_at_type else record.stream
         known = self._known.get(name)
-        if known is None:
-            self._work += self._cost
-            known = self._accepts(name)
-            if len(name) <= _SHORT:
-                if len(self._known) >= _REMEMBERED:
-                    self._known.clear()
-                self._known[name] = known
-        return known
+        return self._find_out(name) if known is None else known
 
-    def take_work(self) -> int:
-        """What matching cost since the last call, in units of 200 ns. Whoever matches many records does so in turns."""
-        work, self._work = self._work, 0
+    def _find_out(self, name: str) -> bool:
+        known = self._accepts(name)
+        self.work += self._cost
         if self._pattern is not None:
-            work += self._pattern.work
+            self.work += self._pattern.work
             self._pattern.work = 0
-        return work
+        if len(name) <= _SHORT:
+            if len(self._known) >= _REMEMBERED:
+                self._known.clear()
+            self._known[name] = known
+        return known
 
 
 def regex_filter(target: Target, pattern: str) -> Filter:

@@ -27,6 +27,7 @@ def read_all(
         # No record is looked at, so the position need not be that of a record.
         return AllPage([], commit, prepare, 0, True)
     entries = log.entries
+    matches = None if filter is None else filter.matches
     at = log.index(commit)
     if prepare > commit:
         at += 1
@@ -44,10 +45,11 @@ def read_all(
         if record is not None:
             considered += 1
             after = at
-            if not is_hidden_from_all(record.stream) and (filter is None or filter.matches(record)):
+            if not is_hidden_from_all(record.stream) and (matches is None or matches(record)):
                 records.append(record)
-            if filter is not None:
-                steps -= filter.take_work() // _WORK_OF_A_STEP
+            if filter is not None and filter.work:
+                steps -= filter.work // _WORK_OF_A_STEP
+                filter.work = 0
         steps -= 1
         if steps <= 0:
             yield
@@ -64,6 +66,7 @@ def read_all_backwards(
     if 0 <= commit < _SMALLEST_RECORD:
         return AllPage([], commit, prepare, 0, True)
     entries = log.entries
+    matches = None if filter is None else filter.matches
     at = log.index(commit)
     if prepare < commit:
         # The record that ends at the commit position counts as later than this position.
@@ -81,10 +84,11 @@ def read_all_backwards(
         if record is not None:
             considered += 1
             commit = prepare = record.position
-            if not is_hidden_from_all(record.stream) and (filter is None or filter.matches(record)):
+            if not is_hidden_from_all(record.stream) and (matches is None or matches(record)):
                 records.append(record)
-            if filter is not None:
-                steps -= filter.take_work() // _WORK_OF_A_STEP
+            if filter is not None and filter.work:
+                steps -= filter.work // _WORK_OF_A_STEP
+                filter.work = 0
         steps -= 1
         if steps <= 0:
             yield
