@@ -56,7 +56,18 @@ class SyncHandler:
     response. It may raise Failure at any time, also while requests are still coming.
     """
 
-    run: Callable[[ServerCall], Generator[None, bytes | None, bytes]]
+    run: Callable[[ServerCall], Generator[None, bytes | None, bytes | Later]]
+
+
+@dataclass(frozen=True, slots=True)
+class Later:
+    """What a SyncHandler returns, once the client has sent all requests, if the response takes longer.
+
+    The function is called in a task of its own and gives the response, or raises Failure. It goes on when the client
+    resets the call or its deadline passes; only the end of the connection cancels it.
+    """
+
+    respond: Callable[[], Awaitable[bytes]]
 
 
 @dataclass(frozen=True, slots=True)

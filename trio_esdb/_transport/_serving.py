@@ -40,7 +40,7 @@ from trio_esdb._wire import (
 from trio_esdb._wire._server_connection import ServerConnection
 
 from ._compression import decompress
-from ._handlers import AsyncHandler, Failure, Handler, ServerCall, SyncHandler, handler_failed
+from ._handlers import AsyncHandler, Failure, Handler, Later, ServerCall, SyncHandler, handler_failed
 from ._link import Link
 
 _log = logging.getLogger("trio_esdb.server")
@@ -67,7 +67,7 @@ class _Running:
 
     def __init__(self, call: ServerCall) -> None:
         self.call = call
-        self.generator: Generator[None, bytes | None, bytes] | None = None
+        self.generator: Generator[None, bytes | None, bytes | Later] | None = None
         self.requests: trio.MemorySendChannel[bytes] | None = None
         self.scope = trio.CancelScope()
 
@@ -224,6 +224,10 @@ class ServerLink(Link[ServerConnection]):
         try:
             running.generator.send(message)
         except StopIteration as stop:
+            if isinstance(stop.value, Later):
+                assert self._nursery is not None
+                self._nursery.start_soon(self._respond_later, stream, running, stop.value)
+                return False
             self._drop(stream, running)
             if isinstance(stop.value, bytes):
                 self.core.respond(stream, (stop.value,))
@@ -239,6 +243,29 @@ class ServerLink(Link[ServerConnection]):
             self._drop(stream, running)
             self._crashed(stream, running.call, exc)
             return False
+        return True
+
+    @trio.lowlevel.enable_ki_protection
+    async def _respond_later(self, stream: Stream, running: _Running, later: Later) -> None:
+        try:
+            response = await later.respond()
+        except Failure as failure:
+            if self._drop_if_open(stream, running):
+                self._fail(stream, failure)
+        except Exception as exc:  # noqa: BLE001 - as in _step
+            if self._drop_if_open(stream, running):
+                self._crashed(stream, running.call, exc)
+        else:
+            if self._drop_if_open(stream, running):
+                self.core.respond(stream, (response,))
+                self.core.finish(stream, Status.OK)
+                self.wake()
+
+    def _drop_if_open(self, stream: Stream, running: _Running) -> bool:
+        """Drop a call, unless it has ended already; whether it had not."""
+        if stream.owner is not running:
+            return False
+        self._drop(stream, running)
         return True
 
     @trio.lowlevel.enable_ki_protection

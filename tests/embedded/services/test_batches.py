@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import trio
 
-from tests.support.peer import MAX, STREAMS, UNKNOWN, Call, Peer, expectation
+from tests.support.peer import MAX, STREAMS, UNKNOWN, Call, Peer, expectation, kinds, read_request
 from trio_esdb._wire import Status
 
 A, B = ({"string": f"00000000-0000-4000-a000-00000000000{n}"} for n in (1, 2))
@@ -93,6 +93,37 @@ async def test_each_batch_has_its_own_time(peer: Peer, batches: Call) -> None:
     assert told == [("b", pytest.approx(1)), ("a", pytest.approx(2))]
 
 
+async def test_thousands_of_batches_that_wait(peer: Peer, batches: Call) -> None:
+    for number in range(1000):
+        batches.send(part({"string": f"00000000-0000-4000-9000-{number:012x}"}, to=f"s{number}", final=False))
+    for number in range(999):
+        other = part({"string": f"00000000-0000-4000-9000-{number:012x}"}, peer.event())
+        reply = await batches.send(other).receive()
+        assert reply["stream_identifier"] == {"stream_name": f"s{number}"}
+    began = trio.current_time()
+    reply = await batches.receive()
+    assert (reply["stream_identifier"], reply["error"]["message"]) == ({"stream_name": "s999"}, "Timeout")
+    assert trio.current_time() - began <= 2
+    assert await batches.silence()
+
+
+async def last_of(peer: Peer, stream: str) -> list[Any]:
+    messages, _ = await peer.ask(STREAMS + "Read", read_request(stream, count=1, at="end", backwards=True))
+    return kinds(messages)
+
+
+async def test_a_batch_of_many_events_is_written_in_turns(batches: Call, peer: Peer) -> None:
+    event = {**peer.event(), "data": b""}
+    batches.send(part(A, *([event] * 20_000), to="s"), part(B, event, to="t"))
+    looks = 0
+    while await last_of(peer, "t") != [0]:
+        looks += 1
+        assert await last_of(peer, "s") in (["stream_not_found"], [19_999])  # all of it or nothing
+    assert looks > 1
+    told = await batches.some(2)
+    assert [reply["success"].get("current_revision", 0) for reply in told] == [19_999, 0]
+
+
 async def test_deadlines_as_points_in_time(peer: Peer, batches: Call) -> None:
     now = 1_767_225_600  # the embedded node's first second
     batches.send(part(A, to="s", final=False, deadline_21_10_0={"seconds": now + 1, "nanos": 500_000_000}))
@@ -102,6 +133,7 @@ async def test_deadlines_as_points_in_time(peer: Peer, batches: Call) -> None:
     reply = await batches.send(part(A, peer.event(), to="s", deadline_21_10_0={"seconds": now})).receive()
     assert reply["error"]["message"] == "Timeout"
     assert reply["correlation_id"] == A
+    assert await last_of(peer, "s") == ["stream_not_found"]
 
 
 @pytest.mark.parametrize("deadline", [{}, {"seconds": -1}, {"nanos": -5}])

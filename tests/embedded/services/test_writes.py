@@ -231,3 +231,11 @@ async def test_a_tombstoned_metastream_cannot_be_told_of_a_delete(peer: Peer) ->
     refused = await peer.remove("s")
     assert refused.status is Status.INVALID_ARGUMENT
     assert "it shuts down" in refused.message
+
+
+async def test_a_tab_in_the_name_of_a_tombstoned_stream(peer: Peer) -> None:
+    await peer.append("a\tb", peer.event())
+    assert (await peer.remove("a\tb", how="Tombstone")).ok
+    _, outcome = await peer.ask(STREAMS + "Read", read_request("a\tb"))
+    assert (outcome.status, outcome.message) == (Status.FAILED_PRECONDITION, "Event stream 'a\tb' is deleted.")
+    assert outcome.trailers["stream-name"] == "a\tb"

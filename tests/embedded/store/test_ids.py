@@ -64,6 +64,12 @@ def test_an_id_that_is_written_again_takes_room_again() -> None:
     assert ids.get(0) is record
     ids.add(other, size)
     assert ids.get(0) is None
+    ids.add(other, size)
+    assert ids.get(1) is other  # forgotten, and added again
+    for _ in range(LIMIT // size):
+        ids.add(record, size)
+    assert ids.get(0) is record
+    assert ids.get(1) is None
 
 
 def test_a_repeated_write_is_taken_for_new_once_its_ids_are_forgotten() -> None:

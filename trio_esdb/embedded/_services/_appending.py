@@ -1,11 +1,12 @@
-"""Append: options, then events one by one, then one write."""
+"""Append: the options, then the events one by one. They are written together when the client has sent them all."""
 
 from __future__ import annotations
 
 from collections.abc import Generator
+from functools import partial
 
 from trio_esdb._protobuf import LENGTH, FieldReader, Malformed, field, read_varint, varint
-from trio_esdb._transport._handlers import ServerCall, SyncHandler
+from trio_esdb._transport._handlers import Failure, Later, ServerCall, SyncHandler
 from trio_esdb_proto.event_store.client import Empty
 from trio_esdb_proto.event_store.client.streams import AppendResp, AppendRespWrongExpectedVersion
 
@@ -37,12 +38,13 @@ from ._failures import (
 MAX_APPEND_SIZE = 1024 * 1024
 
 _OPTIONS, _EVENT = 1, 2
+_REFUSED = (StreamDeleted, NeverAnswered, HarmfulMetadata)
 
 
 def append_method(context: NodeContext) -> SyncHandler:
     """Streams.Append."""
 
-    def run(call: ServerCall) -> Generator[None, bytes | None, bytes]:
+    def run(call: ServerCall) -> Generator[None, bytes | None, bytes | Later]:
         first = yield
         try:
             options = _read_options(first)
@@ -71,19 +73,38 @@ def append_method(context: NodeContext) -> SyncHandler:
                 raise handler_failed() from None
         if not is_valid_stream(stream):
             raise handler_failed()
+        if context.writes.must_wait(len(events)):
+            return Later(partial(_append_later, context, stream, expected, events, options))
         try:
             outcome = context.store.append(stream, expected, events, context.now())
-        except StreamDeleted:
-            raise stream_deleted(stream) from None
-        except NeverAnswered as exc:
-            raise never_answered(str(exc)) from None
-        except HarmfulMetadata as exc:
-            raise metadata_refused(str(exc)) from None
-        if isinstance(outcome, WrongExpectation):
-            return bytes(AppendResp(wrong_expected_version=_missed(options, outcome)))
-        return field(0x0A, success(outcome))
+        except _REFUSED as exc:
+            raise _refused(stream, exc) from None
+        return _response(options, outcome)
 
     return SyncHandler(run)
+
+
+async def _append_later(
+    context: NodeContext, stream: str, expected: int, events: list[Proposal], options: WriteOptions
+) -> bytes:
+    try:
+        outcome = await context.writes.append(stream, expected, events)
+    except _REFUSED as exc:
+        raise _refused(stream, exc) from None
+    return _response(options, outcome)
+
+
+def _refused(stream: str, exc: Exception) -> Failure:
+    """The failure for one of the store's exceptions."""
+    if isinstance(exc, StreamDeleted):
+        return stream_deleted(stream)
+    return never_answered(str(exc)) if isinstance(exc, NeverAnswered) else metadata_refused(str(exc))
+
+
+def _response(options: WriteOptions, outcome: Written | WrongExpectation) -> bytes:
+    if isinstance(outcome, WrongExpectation):
+        return bytes(AppendResp(wrong_expected_version=_missed(options, outcome)))
+    return field(0x0A, success(outcome))
 
 
 def _read_options(message: bytes | None) -> WriteOptions:
@@ -106,7 +127,11 @@ def _read_event(message: bytes) -> Draft:
 
 
 def _content(message: bytes) -> tuple[int, bytes, int, int]:
-    """Which of its two contents a request has (0: none), and where that is. The last one counts, merged if split."""
+    """The content of a request: its field number (0: none), and where it is.
+
+    A request has the options or an event. If it has more than one content, the last one counts. If that comes in
+    several parts, they are merged.
+    """
     if len(message) >= 2 and message[0] in (0x0A, 0x12):
         size, start = read_varint(message, 1, len(message))
         if start + size == len(message):
@@ -124,7 +149,7 @@ def _content(message: bytes) -> tuple[int, bytes, int, int]:
 
 
 def success(written: Written) -> bytes:
-    """What an accepted write comes to. Append and BatchAppend have a message of their own with the same fields."""
+    """The fields of an accepted write. They are the same in the responses of Append and BatchAppend."""
     number, position = written.number, written.position
     if position is None:
         place = b"\x22\x00"
@@ -135,7 +160,7 @@ def success(written: Written) -> bytes:
 
 
 def _missed(options: WriteOptions, missed: WrongExpectation) -> AppendRespWrongExpectedVersion:
-    """Legacy fields and new ones together, as a node fills them."""
+    """A wrong expected version. A node fills the old fields and the new ones."""
     said = AppendRespWrongExpectedVersion()
     if options.state == ANY:
         said.expected_any = Empty()

@@ -1,15 +1,20 @@
-"""BatchAppend: many appends in one call, each in as many parts as its writer likes.
+"""BatchAppend: many appends in one call, each in any number of parts.
 
-A batch is known by its correlation id from its first part (which brings the options) to its final one (which writes
-it), or until its time is up. How the call ends is a real node's way, not a nice one: a client that half-closes after
-the last reply hears nothing more, and one that half-closes while replies are outstanding gets the next of them and
-then the end. Replies are outstanding here while requests that are already there have still to be read.
+A batch begins with a part that brings its options. Its id is the correlation id, under which more parts may come. The
+final part submits it: all its events are appended in one write. A batch whose final part does not come in time is
+dropped, with a Timeout as its reply. That time is two seconds, or less if the batch brings a deadline: a duration, or a
+point in time, which may have passed already.
+
+How a call ends is as a real node does it. A client that half-closes after the last reply hears nothing more. One that
+half-closes while replies are outstanding gets one of them, and then the end. Here replies are outstanding while
+requests that have already come are still to be read.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from heapq import heappop, heappush
 
 import trio
 
@@ -20,7 +25,7 @@ from trio_esdb_proto.event_store.client import Status, StreamIdentifier, Uuid, U
 from trio_esdb_proto.event_store.client.streams import BatchAppendResp
 
 from .._dotnet._guids import BadGuid, to_halves
-from .._store import HarmfulMetadata, NeverAnswered, Proposal, StreamDeleted, WrongExpectation, is_valid_stream
+from .._store import TURN, HarmfulMetadata, NeverAnswered, Proposal, StreamDeleted, WrongExpectation, is_valid_stream
 from ._appending import MAX_APPEND_SIZE, success
 from ._batch_messages import (
     BatchPart,
@@ -40,7 +45,7 @@ from ._expectations import OutOfRange
 from ._failures import METADATA_REFUSED, NOBODY_LISTENS, handler_failed
 
 WRITE_TIMEOUT = 2.0
-"""Seconds that a batch may take from its first part to its final one, whatever deadline it brings."""
+"""The longest time in seconds from the first part of a batch to its final one."""
 
 _NONE_CHOSEN = (
     'Status(StatusCode="InvalidArgument", Detail="\'None\' is not a valid EventStore.Client.Streams.'
@@ -48,7 +53,7 @@ _NONE_CHOSEN = (
 )
 _NO_NAME = "Specified argument was out of the range of valid values. (Parameter 'eventStreamId')"
 _READ_AHEAD = 64
-"""Replies that may be outstanding before they are sent, though more requests are there."""
+"""Replies that are collected while more requests are there."""
 
 
 @dataclass(slots=True)
@@ -56,19 +61,23 @@ class _Batch:
     stream: str
     expected: int
     deadline: float
+    """A time of trio's clock."""
     events: list[Proposal] = field(default_factory=list)
     size: int = 0
+    """The part of the largest append that the events take."""
+    waits: bool = False
+    """Whether the batch is among those that wait for parts."""
 
 
 @dataclass(slots=True)
 class _Reply:
     message: bytes
     submitted: bool
-    """Whether it tells the outcome of a write, and not why there was none."""
+    """Whether the batch was submitted: only such replies are counted."""
 
 
 class _BadRequest(ValueError):
-    """A part that a node cannot make sense of; the message is what it says."""
+    """A part that a node refuses. The message is the node's."""
 
 
 def batch_append_method(context: NodeContext) -> AsyncHandler:
@@ -87,12 +96,15 @@ class _Batches:
         self._context = context
         self._call = call
         self._batches: dict[int, _Batch] = {}
+        self._deadlines: list[tuple[float, int, int, _Batch]] = []
+        """A heap of the batches that wait for parts: deadline, number, id, batch. Some of them may be over."""
+        self._begun = 0
         self._replies: list[_Reply] = []
         self._pending = 0
-        """A node's own count, which knows when a half-closed call may end: writes submitted less replies sent."""
+        """Batches submitted minus replies sent. A node ends a half-closed call by this number."""
 
     async def run(self) -> None:
-        """Hold the conversation, to its end if it has one."""
+        """Serve the call to its end, if it has one."""
         while True:
             try:
                 request = await self._receive()
@@ -100,24 +112,29 @@ class _Batches:
                 break
             self._expire()
             if request is not None:
-                self._take(request)
+                await self._take(request)
                 if len(self._replies) < _READ_AHEAD:
                     continue
             await self._send_all()
         await self._close()
 
     async def _receive(self) -> bytes | None:
-        """The next request; None when something else is due: replies, if no request is there, or a batch's time."""
-        with trio.CancelScope(deadline=self._next_moment()) as scope:
+        """The next request. None if replies are to be sent and no request is there, or if a batch's time is over."""
+        with trio.CancelScope(deadline=self._next_deadline()) as scope:
             if self._replies:
-                # Takes effect once this task waits; a deadline that has passed would before.
+                # This takes effect when the task waits. A deadline in the past would take effect before that.
                 trio.lowlevel.current_trio_token().run_sync_soon(scope.cancel)
             return await self._call.receive()
         return None
 
-    def _next_moment(self) -> float:
-        """When the next batch's time is up."""
-        return min((batch.deadline for batch in self._batches.values()), default=math.inf)
+    def _next_deadline(self) -> float:
+        """When the time of the next batch is over; infinite if none waits."""
+        while self._deadlines:
+            deadline, _, identity, batch = self._deadlines[0]
+            if self._batches.get(identity) is batch:
+                return deadline
+            heappop(self._deadlines)
+        return math.inf
 
     async def _send_all(self) -> None:
         replies, self._replies = self._replies, []
@@ -136,37 +153,38 @@ class _Batches:
             if self._pending >= 0:
                 return
         while self._batches:
-            await trio.sleep_until(self._next_moment())
+            await trio.sleep_until(self._next_deadline())
             self._expire()
             await self._send_all()
         await trio.sleep_forever()
 
     def _expire(self) -> None:
-        now = trio.current_time()
-        late = [(batch.deadline, identity) for identity, batch in self._batches.items() if batch.deadline <= now]
-        for _, identity in sorted(late):
-            batch = self._batches.pop(identity)
+        """Drop the batches whose time is over."""
+        while self._next_deadline() <= trio.current_time():
+            _, _, identity, batch = heappop(self._deadlines)
+            del self._batches[identity]
             if batch.stream:
                 most, least = to_halves(identity)
                 halves = UuidStructured(most_significant_bits=most, least_significant_bits=least)
                 self._refuse(Uuid(structured=halves), StreamIdentifier(stream_name=batch.stream.encode()), timed_out())
 
-    def _take(self, request: bytes) -> None:
-        """Take one request in, as a node's handler does; what it refuses with is its own order of checks."""
+    async def _take(self, request: bytes) -> None:
+        """Process a request. The checks are in the order of a node."""
         try:
             part = read_batch_part(request)
         except Malformed:
             raise handler_failed() from None
         correlation = id_message(part.correlation)
         try:
-            self._take_part(part, correlation, request)
+            await self._take_part(part, correlation, request)
         except (_BadRequest, BadGuid, BadTime, OutOfRange) as exc:
             if part.options is None:
-                raise handler_failed() from None  # a node fails once more, on the stream that it wants to name
+                raise handler_failed() from None  # a node fails again, on the name of the stream
             self._refuse(correlation, identifier_of(part.options), bad_request(str(exc)))
 
-    def _take_part(self, part: BatchPart, correlation: Uuid | None, request: bytes) -> None:
+    async def _take_part(self, part: BatchPart, correlation: Uuid | None, request: bytes) -> None:
         identity = id_of(part.correlation)
+        batch = self._batches.get(identity)
         options = part.options
         if options is not None:
             seconds = min(requested_seconds(options, self._context.now()), WRITE_TIMEOUT)
@@ -175,16 +193,28 @@ class _Batches:
             if seconds <= 0:
                 self._refuse(correlation, identifier_of(options), timed_out())
                 return
-            if identity not in self._batches:
+            if batch is None:
                 if not options.chosen:
                     raise _BadRequest(_NONE_CHOSEN)
                 deadline = trio.current_time() + seconds
-                self._batches[identity] = _Batch(options.stream, options.expected(), deadline)
-        batch = self._batches.get(identity)
+                batch = self._batches[identity] = _Batch(options.stream, options.expected(), deadline)
         if batch is None:
             return
-        for start, stop in part.events:
+        try:
+            await self._take_events(batch, identity, part, correlation, request)
+        finally:
+            if not batch.waits and self._batches.get(identity) is batch:
+                batch.waits = True
+                self._begun += 1
+                heappush(self._deadlines, (batch.deadline, self._begun, identity, batch))
+
+    async def _take_events(
+        self, batch: _Batch, identity: int, part: BatchPart, correlation: Uuid | None, request: bytes
+    ) -> None:
+        for count, (start, stop) in enumerate(part.events, 1):
             self._add(batch, request, start, stop)
+            if count % TURN == 0:
+                await trio.lowlevel.checkpoint()
         named = StreamIdentifier(stream_name=batch.stream.encode())
         if batch.size > MAX_APPEND_SIZE:
             del self._batches[identity]
@@ -194,8 +224,8 @@ class _Batches:
             self._pending += 1
             if not is_valid_stream(batch.stream):
                 raise _BadRequest(_NO_NAME)
-            message = self._written(batch, BatchAppendResp(correlation_id=correlation, stream_identifier=named))
-            self._replies.append(_Reply(message, submitted=True))
+            response = BatchAppendResp(correlation_id=correlation, stream_identifier=named)
+            self._replies.append(_Reply(await self._write(batch, response), submitted=True))
 
     def _add(self, batch: _Batch, request: bytes, start: int, stop: int) -> None:
         try:
@@ -208,10 +238,14 @@ class _Batches:
         batch.events.append(draft.accept())
         batch.size += draft.size
 
-    def _written(self, batch: _Batch, response: BatchAppendResp) -> bytes:
+    async def _write(self, batch: _Batch, response: BatchAppendResp) -> bytes:
         """Write a batch; the reply."""
+        writes, store = self._context.writes, self._context.store
         try:
-            outcome = self._context.store.append(batch.stream, batch.expected, batch.events, self._context.now())
+            if writes.must_wait(len(batch.events)):
+                outcome = await writes.append(batch.stream, batch.expected, batch.events)
+            else:
+                outcome = store.append(batch.stream, batch.expected, batch.events, self._context.now())
         except StreamDeleted:
             response.error = deleted(response.stream_identifier)
         except NeverAnswered as exc:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from .._store import Store
 from ._feed import Feed
+from ._writes import Writes
 
 
 @dataclass(slots=True)
@@ -24,3 +25,7 @@ class NodeContext:
     """The host and port that gossip names."""
     shut_down: Callable[[], None]
     """Lets the node end; it serves open calls for the grace period."""
+    writes: Writes = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.writes = Writes(self.store, self.feed, self.now)

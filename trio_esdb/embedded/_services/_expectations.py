@@ -1,7 +1,7 @@
-"""Which stream a write is to, and how it expects to find it: the options that all writes share.
+"""The options that all writes share: the stream, and the revision that the writer expects.
 
-Append, BatchAppend, Delete and Tombstone each have an options message of their own, with the same fields at the same
-numbers; a batch adds two forms of a deadline.
+Append, BatchAppend, Delete and Tombstone have an options message each, with the same fields and field numbers. That of
+BatchAppend has a deadline as well, in one of two forms.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from trio_esdb._protobuf import LENGTH, VARINT, FieldReader
 from .._store import ANY, LAST_NUMBER, NO_STREAM, STREAM_EXISTS
 
 END = 2**64 - 1
-"""What revisions and positions call "none" or "the end" on the wire."""
+"""The value of a revision or position that means "none" or "the end"."""
 
 
 class OutOfRange(ValueError):
-    """A revision between the largest that there is and the one that means none; the message is .NET's."""
+    """A revision above the largest one that is not the one that means "none". The message is .NET's."""
 
     def __init__(self) -> None:
         super().__init__("Specified argument was out of the range of valid values. (Parameter 'value')")
@@ -25,25 +25,25 @@ class OutOfRange(ValueError):
 
 @dataclass(slots=True)
 class WriteOptions:
-    """The options of a write as they were sent; whatever is None was not."""
+    """The options of a write as they were sent. What was not sent is None."""
 
     stream: str | None = None
-    """The name, empty where the identifier holds none; None where there is no identifier."""
+    """The name: empty if the identifier has none, None if there is no identifier."""
     revision: int | None = None
     state: int | None = None
-    """ANY, NO_STREAM or STREAM_EXISTS, where one of these was chosen instead of a revision."""
+    """ANY, NO_STREAM or STREAM_EXISTS, if one of these was sent and not a revision."""
     timestamp: tuple[int, int] | None = None
-    """A batch's deadline as seconds and nanoseconds since the Unix epoch."""
+    """The deadline of a batch as a point in time: seconds and nanoseconds since the Unix epoch."""
     duration: tuple[int, int] | None = None
-    """A batch's deadline as seconds and nanoseconds from now."""
+    """The deadline of a batch as a duration: seconds and nanoseconds from now."""
 
     @property
     def chosen(self) -> bool:
-        """Whether there is an expectation at all."""
+        """Whether an expectation was sent."""
         return self.revision is not None or self.state is not None
 
     def expected(self) -> int:
-        """The expectation as the store understands it. OutOfRange for a revision that cannot be."""
+        """The expectation as the store takes it. Raises OutOfRange."""
         if self.state is not None:
             return self.state
         assert self.revision is not None
@@ -51,7 +51,7 @@ class WriteOptions:
 
 
 def revision_of(value: int) -> int:
-    """A revision off the wire: -1 for "none" or "the end". OutOfRange for one that cannot be."""
+    """A revision as it was sent, -1 for "none" or "the end". Raises OutOfRange."""
     if value == END:
         return -1
     if value > LAST_NUMBER:
@@ -63,7 +63,7 @@ _STATES = {3: NO_STREAM, 4: ANY, 5: STREAM_EXISTS}
 
 
 def read_write_options(data: bytes, at: int, stop: int) -> WriteOptions:
-    """The options in this part of a message. Malformed where it is no protobuf."""
+    """Decode the options in this part of a message. Raises Malformed."""
     reader = FieldReader(data)
     options = WriteOptions()
     identifier = []

@@ -16,6 +16,8 @@ class Feed:
         self._of_stream: dict[str, dict[int, Follower]] = {}
         self._of_all: dict[int, Follower] = {}
         self._tickets = 0
+        self.followers = 0
+        """How many there are, of streams and of all streams."""
         store.listen(self._written)
 
     def follow(self, stream: str | None, follower: Follower) -> Callable[[], None]:
@@ -24,9 +26,11 @@ class Feed:
         ticket = self._tickets
         followers = self._of_all if stream is None else self._of_stream.setdefault(stream, {})
         followers[ticket] = follower
+        self.followers += 1
 
         def stop() -> None:
-            followers.pop(ticket, None)
+            if followers.pop(ticket, None) is not None:
+                self.followers -= 1
             if stream is not None and not followers and self._of_stream.get(stream) is followers:
                 del self._of_stream[stream]
 

@@ -10,7 +10,7 @@ import trio
 
 from trio_esdb._protobuf import Malformed
 from trio_esdb._protobuf_messages import decode
-from trio_esdb._transport._handlers import ServerCall, SyncHandler
+from trio_esdb._transport._handlers import Later, ServerCall, SyncHandler
 from trio_esdb_proto.event_store.client import Empty
 
 from ._failures import additional_data, handler_failed, incomplete_message, message_too_large
@@ -21,7 +21,7 @@ SMALL_MESSAGE = 4 * 1024 * 1024
 M = TypeVar("M", bound=betterproto2.Message)
 
 
-def answered_by(respond: Callable[[bytes], bytes], *, limit: int | None = SMALL_MESSAGE) -> SyncHandler:
+def answered_by(respond: Callable[[bytes], bytes | Later], *, limit: int | None = SMALL_MESSAGE) -> SyncHandler:
     """A handler with one request and one response.
 
     Args:
@@ -29,7 +29,7 @@ def answered_by(respond: Callable[[bytes], bytes], *, limit: int | None = SMALL_
         limit: The largest request in bytes; None for the limit of the connection.
     """
 
-    def run(call: ServerCall) -> Generator[None, bytes | None, bytes]:
+    def run(call: ServerCall) -> Generator[None, bytes | None, bytes | Later]:
         request = yield
         if request is None:
             raise incomplete_message()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Sequence
 
 from ._values import BeyondEnd, InvalidPosition, Record
 
@@ -24,6 +23,18 @@ def record_size(content: int) -> int:
     return _FIXED_SIZE + content
 
 
+class NewRecords:
+    """Events that are to be added to the log, in their order."""
+
+    __slots__ = ("end", "positions", "records")
+
+    def __init__(self, end: int) -> None:
+        self.records: list[Record] = []
+        self.positions: list[int] = []
+        self.end = end
+        """The position after the last of them; while there is none, the end of the log."""
+
+
 class Log:
     """Records by position. A log begins with a record that is no event, so no event is at position 0."""
 
@@ -39,12 +50,12 @@ class Log:
         self.last_position = -1
         """The position of the last event; -1 while there is none."""
 
-    def add(self, records: Sequence[Record], end: int) -> None:
-        """Append these events, which take the log up to `end`."""
-        self.positions += [record.position for record in records]
-        self.entries += records
-        self.last_position = self.positions[-1]
-        self.end = end
+    def add(self, new: NewRecords) -> None:
+        """Append these events."""
+        self.positions += new.positions
+        self.entries += new.records
+        self.last_position = new.positions[-1]
+        self.end = new.end
 
     def add_nothing(self, content: int) -> int:
         """Append a record that is no event; its position."""

@@ -9,7 +9,7 @@ from ._checks import Checks
 from ._filters import Filter
 from ._ids import RecentIds
 from ._links import parse_link
-from ._log import Log, record_size, string_size
+from ._log import Log, NewRecords, record_size, string_size
 from ._metadata import DELETING, StreamMetadata, check_max_age, undeleted
 from ._names import DELETED_TYPE, METADATA_TYPE, is_metastream, metastream_of, original_of
 from ._reading import read_event, read_stream, read_stream_backwards
@@ -29,6 +29,9 @@ from ._values import (
 )
 
 Listener = Callable[[Sequence[Record]], None]
+
+_TOLD = 100
+"""Events that listeners are told of in one turn."""
 
 
 class Store:
@@ -92,39 +95,43 @@ class Store:
         checked = self._check(stream, expected, [event.id for event in events], now)
         if not isinstance(checked, int):
             return checked
-        if events and events[-1].is_json and is_metastream(stream):
-            check_max_age(events[-1].data, now)
+        if is_metastream(stream):
+            _check_metadata(events, now)
         target = self._streams.make(stream)
-        records: list[Record] = []
-        end = self._make_records(target, events, checked + 1, self._log.end, now, records)
-        written = self._add(target, checked, records, end, restored, now)
-        if records:
-            self._tell(records)
+        new = NewRecords(self._log.end)
+        self._make_records(target, events, checked + 1, now, new)
+        written = self._add(target, checked, new, restored, now)
+        if new.records:
+            self._tell(new.records)
         return written
 
     def append_in_turns(
-        self, stream: str, expected: int, events: Sequence[Proposal], now: int
+        self, stream: str, expected: int, events: list[Proposal], now: int
     ) -> Turns[Written | WrongExpectation]:
         """The same in turns of TURN events.
 
         It must be driven to its end, and nothing else may be written meanwhile. Readers see none of the events before
-        all of them are written; listeners are then told in turns as well.
+        all of them are written; listeners are then told in turns as well, of fewer events, since each of them may have
+        to do something for each event. The list of events is emptied, so that no
+        event is held twice: the more objects there are, the longer the garbage collector holds up everything.
         """
         restored = self._restored_by(stream)
         checked = self._check(stream, expected, [event.id for event in events], now)
         if not isinstance(checked, int):
             return checked
-        if events and events[-1].is_json and is_metastream(stream):
-            check_max_age(events[-1].data, now)
+        if is_metastream(stream):
+            _check_metadata(events, now)
         target = self._streams.make(stream)
-        records: list[Record] = []
-        end = self._log.end
-        for start in range(0, len(events), TURN):
-            end = self._make_records(target, events[start : start + TURN], checked + 1 + start, end, now, records)
+        new = NewRecords(self._log.end)
+        events.reverse()
+        while events:
+            turn = events[: -TURN - 1 : -1]
+            del events[-TURN:]
+            self._make_records(target, turn, checked + 1 + len(new.records), now, new)
             yield
-        written = self._add(target, checked, records, end, restored, now)
-        for start in range(0, len(records), TURN):
-            self._tell(records[start : start + TURN])
+        written = self._add(target, checked, new, restored, now)
+        for start in range(0, len(new.records), _TOLD):
+            self._tell(new.records[start : start + _TOLD])
             yield
         return written
 
@@ -245,45 +252,40 @@ class Store:
 
     # -- inside
 
-    def _make_records(
-        self, target: Stream, events: Sequence[Proposal], number: int, position: int, now: int, records: list[Record]
-    ) -> int:
-        """Make the records of these events from this number and position on; the position after them."""
+    def _make_records(self, target: Stream, events: Sequence[Proposal], number: int, now: int, new: NewRecords) -> None:
+        """Make the records of these events, from this number on, and remember their ids."""
         name, size, id_size, remember = target.name, target.size, target.id_size, self._ids.add
+        records, positions, position = new.records, new.positions, new.end
         for event in events:
             record = Record(
                 name, number, position, event.id, event.type, event.data, event.metadata, event.is_json, now
             )
             records.append(record)
+            positions.append(position)
             remember(record, id_size)
             number += 1
             position += record_size(size + string_size(event.type) + len(event.data) + len(event.metadata))
-        return position
+        new.end = position
 
     def _write_one(self, stream: str, number: int, id: int, type: str, data: bytes, is_json: bool, now: int) -> Record:
         """Write an event of the node's own."""
         target = self._streams.make(stream)
-        records: list[Record] = []
-        end = self._make_records(target, [Proposal(id, type, data, b"", is_json)], number, self._log.end, now, records)
-        self._log.add(records, end)
-        target.add(records)
-        return records[0]
+        new = NewRecords(self._log.end)
+        self._make_records(target, [Proposal(id, type, data, b"", is_json)], number, now, new)
+        self._log.add(new)
+        target.add(new.records)
+        return new.records[0]
 
     def _add(
-        self,
-        target: Stream,
-        last: int,
-        records: list[Record],
-        end: int,
-        restored: Sequence[tuple[str, int]],
-        now: int,
+        self, target: Stream, last: int, new: NewRecords, restored: Sequence[tuple[str, int]], now: int
     ) -> Written:
-        """Add these records to the log and to their stream, whose last number was `last`, and restore these streams.
+        """Add new records to the log and to their stream, whose last number was `last`, and restore these streams.
 
-        The metadata that is written for that joins the records.
+        The metadata that is written for that joins the new records.
         """
+        records = new.records
         if records:
-            self._log.add(records, end)
+            self._log.add(new)
             target.add(records)
             written = Written(records[-1].number, records[-1].position)
         else:
@@ -331,10 +333,9 @@ class Store:
 
         Metadata that cannot be changed stays as it is.
         """
-        found = self._streams.get(stream)
-        data = None
-        if found is not None and found.meta_record is not None:
-            data = undeleted(found.meta_record.data, first_visible)
+        metadata = self._streams.make(stream).meta_record
+        assert metadata is not None
+        data = undeleted(metadata.data, first_visible)
         if data is None:
             return None
         number = self._streams.last_for_writer(metastream_of(stream)) + 1
@@ -343,3 +344,9 @@ class Store:
     def _tell(self, records: Sequence[Record]) -> None:
         for listener in tuple(self._listeners):
             listener(records)
+
+
+def _check_metadata(events: Sequence[Proposal], now: int) -> None:
+    """Refuse metadata on which a real node fails later."""
+    if events and events[-1].is_json:
+        check_max_age(events[-1].data, now)
