@@ -279,9 +279,31 @@ def test_too_many_fields(field: bytes) -> None:
     """An indexed field is one byte; each takes its time here and with everybody who looks at the headers."""
     ours = BlockDecoder(10**9)
     ours.decode(b"\x40\x01x\x01y", RESPONSE_TRAILERS)
-    with pytest.raises(BlockError, match="more than 4096 fields") as caught:
+    with pytest.raises(OversizedHeaders, match="more than 4096 headers"):
         ours.decode(field * 5000, RESPONSE_TRAILERS)
+    newest = "" if field[0] == 0x40 else "y"
+    assert ours.decode(b"\xbe", RESPONSE_TRAILERS) == (("x", newest),)
+    with pytest.raises(BlockError, match="a header block with too many fields") as caught:
+        ours.decode(field * 33_000, RESPONSE_TRAILERS)
     assert caught.value.code == Code.ENHANCE_YOUR_CALM
+
+
+def test_fields_that_nobody_wants_are_not_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Counted: what hpack is asked to decode of a list that is refused."""
+    ours = BlockDecoder(10_000)
+    fields = 0
+    decode = Decoder.decode
+
+    def counted(self: Decoder, data: bytes, raw: bool = False) -> object:
+        nonlocal fields
+        fields += 1
+        return decode(self, data, raw)
+
+    monkeypatch.setattr(Decoder, "decode", counted)
+    with pytest.raises(OversizedHeaders):
+        ours.decode(b"\x88" * 30_000 + b"\x40\x01x\x01y", RESPONSE_TRAILERS)
+    assert fields < 300
+    assert ours.decode(b"\xbe", RESPONSE_TRAILERS) == (("x", "y"),)
 
 
 def test_a_string_beyond_the_limit_is_not_kept() -> None:
@@ -339,7 +361,8 @@ def test_the_size_of_a_list() -> None:
         (b"\x3f\xe2\x1f", Code.COMPRESSION_ERROR, "Encoder exceeded max allowable table size"),
         (b"\x82\x20", Code.COMPRESSION_ERROR, "Table size update not at the start"),
         (b"\x40", Code.COMPRESSION_ERROR, "a header block cannot be decoded"),
-        (b"\x88" * 5000 + b"\x40", Code.ENHANCE_YOUR_CALM, "more than 4096 fields"),
+        (b"\x88" * 33_000, Code.ENHANCE_YOUR_CALM, "a header block with too many fields"),
+        (b"\x88" * 5000 + b"\x40", Code.COMPRESSION_ERROR, "ends inside a field"),
         (literal(b"x", b"v" * 5000) + b"\x40", Code.COMPRESSION_ERROR, "ends inside a field"),
         (literal(b"x", b"v" * 5000)[:-1], Code.COMPRESSION_ERROR, "ends inside a field"),
         (literal(b"x", b"v" * 5000) + b"\x20", Code.COMPRESSION_ERROR, "size changes inside the block"),

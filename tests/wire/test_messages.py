@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import tracemalloc
 
 import pytest
 from hypothesis import given, settings
@@ -143,3 +144,24 @@ def test_prefixes_that_are_not_taken_even_so(raw: bytes, cut: int) -> None:
         assert deframer.feed(portion, 0, len(portion)) == ([], 0)
     assert deframer.error is not None
     assert deframer.error.too_large is (raw[0] == 1)
+
+
+@pytest.mark.parametrize("size", [1, 2, 16, 511, 512, 16_384])
+@pytest.mark.parametrize("every", [1, 2])
+def test_a_message_in_small_parts_is_not_held_many_times_over(size: int, every: int) -> None:
+    """Of small parts alone, and of small and large ones in turn."""
+    total = 600_000
+    deframer = Deframer(10**7)
+    feed(deframer, message(bytes(total))[:PREFIX_SIZE])
+    portions = [memoryview(bytes(size)), memoryview(bytes(600))][:every]
+    tracemalloc.start()
+    try:
+        while deframer.missing > size + 600:
+            for portion in portions:
+                deframer.feed(bytes(portion), 0, len(portion))
+        held, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert held < 1.5 * total
+    assert peak < 1.6 * total
+    assert feed(deframer, bytes(deframer.missing)) == [bytes(total)]

@@ -102,6 +102,16 @@ def test_metadata_leaves_out_what_is_no_metadata() -> None:
         ("AAE", b"\x00\x01"),
         ("AAE,AAI", b"\x00\x02"),
         ("A", None),
+        ("?", None),
+        ("AA?A", None),
+        ("AAAA====", None),
+        ("AA==AA==", None),
+        ("=", None),
+        ("A A A A", None),
+        ("AAE,?", None),
+        ("?,AAE", b"\x00\x01"),
+        ("AAE, AAI", b"\x00\x02"),
+        ("__--", None),
         ("\u00e9", None),
     ],
 )
@@ -130,6 +140,16 @@ def test_metadata_comes_back(values: dict[str, bytes]) -> None:
 def test_metadata_that_cannot_be_sent(metadata: dict[str, str | bytes]) -> None:
     with pytest.raises((ValueError, TypeError)):
         encode_headers(metadata)
+
+
+def test_a_tab_is_lawful_in_metadata() -> None:
+    assert encode_headers({"stream-name": "a\tb"}) == [("stream-name", "a\tb")]
+    assert metadata_from([("stream-name", "a\tb")]) == {"stream-name": "a\tb"}
+
+
+def test_trailers_with_a_value_that_is_not_base64() -> None:
+    outcome = from_trailers(HeaderList((("grpc-status", "5"), ("key-bin", "???"), ("other", "x"))))
+    assert outcome == Outcome(Status.NOT_FOUND, "", {"other": "x"})
 
 
 def test_the_outcome_in_trailers() -> None:

@@ -48,6 +48,7 @@ class ClientConnection(Connection):
     """
 
     _client_side = True
+    _usual_header_list = 1024 * 1024
 
     def __init__(self, limits: Limits | None = None) -> None:
         super().__init__(limits or Limits())

@@ -67,7 +67,7 @@ class Connection(Sender):
         """What the peer may still send on the connection. Together with ``credit`` it is always the limit."""
         self.credit = 0
         """Bytes that arrived and were not given back yet."""
-        self._decoder = BlockDecoder(limits.header_list)
+        self._decoder = BlockDecoder(self.header_list)
         self._rest = b""
         self._batched: list[Stream] = []
         self._block: tuple[int, int, LargeBlock] | None = None
@@ -91,7 +91,7 @@ class Connection(Sender):
         stream.credit += size - kept
         if stream.remote_closed or stream.id not in self.streams:
             return
-        if stream.credit * 2 >= stream.allowance:
+        if stream.credit * 2 >= self.limits.stream_window:
             self._open_window(stream, 0)
             if stream.allowance < self.limits.largest_stream_window:
                 self._maybe_probe(stream)
@@ -283,7 +283,7 @@ class Connection(Sender):
             self._on_end_stream(stream)
         elif not stream.untaken:
             self._advance(stream)
-        elif stream.credit * 2 >= stream.allowance:
+        elif stream.credit * 2 >= self.limits.stream_window:
             self._open_window(stream, 0)
 
     def _advance(self, stream: Stream) -> None:
@@ -294,7 +294,7 @@ class Connection(Sender):
         if lacking > 0:
             stream.advance += lacking
             self._open_window(stream, lacking)
-        elif stream.credit * 2 >= stream.allowance or (missing > stream.window and stream.credit):
+        elif stream.credit * 2 >= self.limits.stream_window or (missing > stream.window and stream.credit):
             self._open_window(stream, 0)
 
     def _open_window(self, stream: Stream, extra: int) -> None:

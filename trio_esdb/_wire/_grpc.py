@@ -33,6 +33,7 @@ Metadata = Mapping[str, str | bytes]
 _NOT_METADATA = frozenset({"te", "content-type", "user-agent", "content-length", "date", "server"})
 _RESERVED = frozenset({"te", "content-type", "user-agent"})
 _is_key = re.compile(r"[0-9a-z_.\-]+").fullmatch
+_is_base64 = re.compile(r"(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}(?:==)?|[A-Za-z0-9+/]{3}=?)?").fullmatch
 _is_value = re.compile(r"[\t -~]+").fullmatch
 
 
@@ -46,9 +47,10 @@ def metadata_from(headers: Iterable[tuple[str, str]]) -> Metadata:
         if key[0] == ":" or key in _NOT_METADATA or (key.startswith("grpc-") and key != "grpc-status-details-bin"):
             continue
         if key.endswith("-bin"):
-            try:
-                found[key] = _from_base64(value.rpartition(",")[2].strip(" \t"))
-            except (binascii.Error, UnicodeEncodeError):
+            last = value.rpartition(",")[2].strip(" \t")
+            if _is_base64(last):
+                found[key] = binascii.a2b_base64(last + "=" * (-len(last) % 4))
+            else:
                 found.pop(key, None)
         else:
             found[key] = value
@@ -73,11 +75,6 @@ def encode_headers(metadata: Metadata) -> list[tuple[str, str]]:
             text = value
         headers.append((key, text))
     return headers
-
-
-def _from_base64(text: str) -> bytes:
-    """Base64 with or without padding. binascii.Error or UnicodeEncodeError for anything else."""
-    return binascii.a2b_base64((text + "=" * (-len(text) % 4)).encode("ascii"), strict_mode=True)
 
 
 def encode_deadline(seconds: float) -> str:

@@ -40,7 +40,9 @@ _SMALL_BLOCK = 4096
 _LONG_VALUE = 256
 """Longer values are sent as plain literals."""
 _FIELD_LIMIT = 4096
-"""Fields in a block. A field may take a single byte on the wire, and some microseconds here."""
+"""Fields in a list. A field may be a single byte on the wire, and takes some microseconds here."""
+_WORK_LIMIT = 32 * 1024
+"""Fields in a block that are read at all, for the table's sake; one that changes the table counts for four."""
 _TEXT_LIMIT = 200
 _SECRET = frozenset({"authorization"})
 
@@ -183,7 +185,8 @@ class BlockDecoder:
         if not parts.whole:
             raise BlockError(Code.COMPRESSION_ERROR, "a header block cannot be decoded: it ends inside a field")
         if parts.too_large:
-            raise OversizedHeaders(f"a header list of more than {self._limit} bytes came")
+            few = f"{self._limit} bytes" if parts.count <= _FIELD_LIMIT else f"{_FIELD_LIMIT} headers"
+            raise OversizedHeaders(f"a header list of more than {few} came")
         return checked(parts.fields, rules)
 
     def _clear(self) -> None:
@@ -204,8 +207,10 @@ class LargeBlock:
         self._longest = max(limit, 8 * decoder.header_table.maxsize)
         """Longer strings are dropped unread, and Huffman codes of half of it; none of them would fit into the table."""
         self._before = _table(decoder)
-        self._count = 0
+        self.count = 0
+        """How many headers have come, kept or not."""
         self._size = 0
+        self._work = 0
         self._rest = bytearray()
         self._reading: Generator[None, None, None] | None = None
         self._in_field = False
@@ -235,12 +240,10 @@ class LargeBlock:
             text = f"a header block cannot be decoded: {exc}"[:_TEXT_LIMIT]
             raise BlockError(Code.COMPRESSION_ERROR, text) from None
         for name, value in pairs:
-            self._count += 1
+            self.count += 1
             self._size += len(name) + len(value) + 32
             self.fields.append((name, value))
-        if self._count > _FIELD_LIMIT:
-            raise BlockError(Code.ENHANCE_YOUR_CALM, f"a header block of more than {_FIELD_LIMIT} fields came")
-        if self._size > self._limit:
+        if self._size > self._limit or self.count > _FIELD_LIMIT:
             self._refuse()
 
     def _refuse(self) -> None:
@@ -259,7 +262,7 @@ class LargeBlock:
             if first & 0x80:
                 yield from self._integer(field, 0x7F)
             elif first & 0xE0 == 0x20:
-                if self._count:
+                if self.count:
                     text = "a header block cannot be decoded: the table's size changes inside the block"
                     raise BlockError(Code.COMPRESSION_ERROR, text)
                 yield from self._integer(field, 0x1F)
@@ -270,12 +273,16 @@ class LargeBlock:
                 else:
                     kept = yield from self._string(field, kept)
                 kept = yield from self._string(field, kept)
-            if kept:
+            changes_table = first & 0xC0 == 0x40 or first & 0xE0 == 0x20
+            self._work += 4 if changes_table else 1
+            if self._work > _WORK_LIMIT:
+                raise BlockError(Code.ENHANCE_YOUR_CALM, "a header block with too many fields came")
+            if kept and (changes_table or not self.too_large):
                 self.add(bytes(field))
                 continue
-            self._count += 1
+            self.count += 1
             self._refuse()
-            if first & 0x40:
+            if changes_table:
                 # An entry larger than the table empties it (RFC 7541, 4.4); so does this one in its place.
                 self.add(b"\x40" + literal(b"x", bytes(self._decoder.header_table.maxsize))[1:])
 

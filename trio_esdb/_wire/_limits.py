@@ -19,13 +19,14 @@ class Limits:
     ``stream_window`` is the receive window that a call begins with. ``largest_stream_window`` is how far it may grow
     while its consumer takes messages faster than one window for each round trip; a consumer that stops never has more
     than that waiting, apart from a single message that is larger. ``header_list`` is the largest list of headers that
-    is taken, as SETTINGS_MAX_HEADER_LIST_SIZE counts it.
+    is taken, as SETTINGS_MAX_HEADER_LIST_SIZE counts it. If it is None, a server takes 64 KiB and a client 1 MiB: a
+    node repeats the name of a stream in its trailers, which may be that long.
     """
 
     receive_message: int = 17 * 1024 * 1024
     stream_window: int = 512 * 1024
     connection_window: int = 16 * 1024 * 1024
-    header_list: int = 1024 * 1024
+    header_list: int | None = None
     concurrent_streams: int = 100
     largest_stream_window: int = 8 * 1024 * 1024
 

@@ -61,9 +61,12 @@ class Sender(ABC):
     """The sending half of a connection. It also keeps the open streams."""
 
     _client_side: bool
+    _usual_header_list: int
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
+        self.header_list = self._usual_header_list if limits.header_list is None else limits.header_list
+        """The largest list of headers that is taken, in bytes."""
         self.streams: dict[int, Stream] = {}
         self.output_size = 0
         """Bytes in the queue of frames. What waits for the peer's windows is in ``Stream.unsent``."""
@@ -97,7 +100,7 @@ class Sender(ABC):
         h2 = H2Connection(H2Configuration(client_side=self._client_side, header_encoding=None))
         values = {
             SettingCodes.INITIAL_WINDOW_SIZE: limits.stream_window,
-            SettingCodes.MAX_HEADER_LIST_SIZE: limits.header_list,
+            SettingCodes.MAX_HEADER_LIST_SIZE: self.header_list,
         }
         if self._client_side:
             values[SettingCodes.ENABLE_PUSH] = 0

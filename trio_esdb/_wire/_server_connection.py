@@ -43,6 +43,7 @@ class ServerConnection(Connection):
     """
 
     _client_side = False
+    _usual_header_list = 64 * 1024
 
     def __init__(self, limits: Limits | None = None) -> None:
         super().__init__(limits or Limits())
