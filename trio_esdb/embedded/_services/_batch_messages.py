@@ -84,7 +84,7 @@ def _read_more_events(request: bytes, at: int, events: list[tuple[int, int]]) ->
     while at < stop and request[at] == _EVENT:
         size, start = request[at + 1], at + 2
         if size > 127:
-            size, start = read_varint(request, at + 1, stop)
+            size, start = read_varint(request, at + 1, min(stop, at + 6))
         end = start + size
         if size < _SMALLEST_EVENT or end > stop + 1:
             break

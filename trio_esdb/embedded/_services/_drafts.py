@@ -16,8 +16,12 @@ from .._store import Proposal
 
 _JSON = "application/json"
 _TAGS = b"\x0a\x12\x1a\x22"
+_ID_AS_TEXT = b"\x12\x24"
+"""The beginning of an id that is a text of 36 characters."""
 _USUAL_FIELDS = 16
 """More than a client writes: an id, two entries of the map, metadata and data."""
+_EVENT_FIELDS = 100
+"""The number of fields that an event may have. A write may have very many events, so it is much lower than usual."""
 _LONGEST_KEPT = 128
 """The longest encoded text, in bytes, that is kept."""
 
@@ -139,8 +143,10 @@ def read_draft(data: bytes, at: int, stop: int) -> Draft:
                 body = data[at:end]
             elif tag == 0x1A:
                 metadata = data[at:end]
-            elif size == 38 and data[at : at + 2] == b"\x12\x24" and identity is None:
+            elif size == 38 and data[at : at + 2] == _ID_AS_TEXT and identity is None:
                 identity = WireId(data[at + 2 : end].decode("utf-8", "replace"))
+            elif identity is None and (identity := _read_usual_id(data, at, end)) is not None:
+                pass
             else:
                 return _read_any(data, start, stop)
             at = end
@@ -152,7 +158,7 @@ def read_draft(data: bytes, at: int, stop: int) -> Draft:
 
 
 def _read_any(data: bytes, at: int, stop: int) -> Draft:
-    reader = FieldReader(data)
+    reader = FieldReader(data, _EVENT_FIELDS)
     identity: list[tuple[int, int]] = []
     properties: dict[bytes, bytes] = {}
     metadata = body = b""
@@ -183,12 +189,28 @@ def _read_any(data: bytes, at: int, stop: int) -> Draft:
     )
 
 
+def _read_usual_id(data: bytes, at: int, stop: int) -> WireId | None:
+    """Decode an id as clients write it: a text of 36 characters, or two halves. None for any other form."""
+    if stop - at == 38 and data[at : at + 2] == _ID_AS_TEXT:
+        return WireId(data[at + 2 : stop].decode("utf-8", "replace"))
+    if stop - at < 6 or data[at] != 0x0A or data[at + 1] != stop - at - 2 or data[at + 2] != 0x08:
+        return None
+    most, at = read_varint(data, at + 3, stop)
+    if at == stop or data[at] != 0x10:
+        return None
+    least, at = read_varint(data, at + 1, stop)
+    return WireId(halves=(most, least)) if at == stop else None
+
+
 def read_id(message: bytes) -> WireId:
     """Decode an id.
 
     Raises:
         Malformed: It is not a protobuf message, or has too many fields.
     """
+    usual = _read_usual_id(message, 0, len(message))
+    if usual is not None:
+        return usual
     reader = FieldReader(message)
     found = WireId()
     for number, wire, start, end in reader.fields(0, len(message)):
