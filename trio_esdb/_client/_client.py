@@ -21,7 +21,7 @@ from ._reading import ReadingArea
 from ._subscribing import SubscribingArea
 from ._writing import WritingArea
 
-_MAX_MESSAGE_SIZE = 17 * 1024 * 1024
+_MAX_MESSAGE_SIZE = Limits().receive_message
 _EMBEDDED = "embedded"
 """The host that a user's ``connect`` is told for ``esdb://embedded``."""
 
