@@ -13,7 +13,7 @@ from trio.testing import MockClock, lockstep_stream_pair, memory_stream_pair, wa
 
 from tests.support import http2 as rig
 from tests.support.links import Call, Consumer, headers, linked, unknown
-from trio_esdb._transport import ClientLink, dial_tcp, serve_tcp, unary_call
+from trio_esdb._transport import ClientLink, dial_tcp, listen_tcp, port_of, unary_call
 from trio_esdb._transport._handlers import AsyncHandler, Handler, ServerCall
 from trio_esdb._transport._serving import serve_stream
 from trio_esdb._wire import Limits, Status
@@ -238,13 +238,15 @@ async def test_more_calls_than_the_server_serves_at_once() -> None:
 async def test_over_tcp() -> None:
     async with trio.open_nursery() as nursery:
         handler = partial(serve_stream, handlers=METHODS | COUNT, unknown=unknown)
-        port = await nursery.start(serve_tcp, handler, "127.0.0.1", 0, nursery)
+        listeners = await listen_tcp("127.0.0.1", 0)
+        port = port_of(listeners)
+        nursery.start_soon(trio.serve_listeners, handler, listeners)
         link = ClientLink(await dial_tcp("127.0.0.1", port), f"127.0.0.1:{port}")
         nursery.start_soon(link.run)
         assert await link.ready()
         assert await read(link, 1000, 300) == numbers(1000)
         with pytest.raises(OSError, match="in use"):
-            await serve_tcp(handler, "127.0.0.1", port, nursery)
+            await listen_tcp("127.0.0.1", port)
         link.close()
         await link.closed.wait()
         nursery.cancel_scope.cancel()
@@ -263,9 +265,10 @@ class TwoAddresses(trio.abc.HostnameResolver):
 async def test_a_host_with_several_addresses_has_one_port() -> None:
     trio.socket.set_custom_hostname_resolver(TwoAddresses())
     async with trio.open_nursery() as nursery:
-        port = await nursery.start(serve_tcp, trio.aclose_forcefully, "node-1", 0, nursery)
+        listeners = await listen_tcp("node-1", 0)
+        nursery.start_soon(trio.serve_listeners, trio.aclose_forcefully, listeners)
         for address in ("127.0.0.1", "127.0.0.2"):
-            with socket.create_connection((address, port)):
+            with socket.create_connection((address, port_of(listeners))):
                 pass
         nursery.cancel_scope.cancel()
 

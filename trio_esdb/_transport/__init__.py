@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from ._calls import Sink, StreamingCall, unary_call
 from ._client_link import CallOwner, ClientLink
-from ._tcp import dial_tcp, serve_tcp
+from ._tcp import dial_tcp, listen_tcp, port_of
 
 __all__ = [
     "CallOwner",
@@ -15,6 +15,7 @@ __all__ = [
     "Sink",
     "StreamingCall",
     "dial_tcp",
-    "serve_tcp",
+    "listen_tcp",
+    "port_of",
     "unary_call",
 ]

@@ -5,8 +5,6 @@ from __future__ import annotations
 import socket
 import struct
 import sys
-from collections.abc import Awaitable, Callable
-from functools import partial
 
 import trio
 
@@ -33,33 +31,26 @@ def reset_when_closed(stream: trio.abc.Stream) -> None:
         stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_AT_ONCE)
 
 
-@trio.lowlevel.enable_ki_protection
-async def serve_tcp(
-    handler: Callable[[trio.abc.Stream], Awaitable[None]],
-    host: str,
-    port: int,
-    connections: trio.Nursery,
-    *,
-    task_status: trio.TaskStatus[int] = trio.TASK_STATUS_IGNORED,
-) -> None:
-    """Accept connections until cancelled; started with the port that is listened on.
+async def listen_tcp(host: str, port: int) -> list[trio.SocketListener]:
+    """Listeners on all addresses that the host stands for, with the same port.
 
     Args:
-        handler: Is given each connection, in a task of its own.
         host: The address or name to listen on.
         port: The port; 0 picks a free one.
-        connections: The nursery of the handlers. They go on when listening ends.
-        task_status: For ``nursery.start``.
 
     Raises:
         OSError: The address cannot be listened on.
     """
     listeners = await trio.open_tcp_listeners(port, host=host)
-    started: int = listeners[0].socket.getsockname()[1]
-    if port == 0 and len(listeners) > 1:  # the host has several addresses, and each picked a port of its own
+    if port == 0 and len(listeners) > 1:  # each address picked a port of its own
+        port = port_of(listeners)
         for listener in listeners:
             await listener.aclose()
-        listeners = await trio.open_tcp_listeners(started, host=host)
-    async with trio.open_nursery() as nursery:
-        await nursery.start(partial(trio.serve_listeners, handler, listeners, handler_nursery=connections))
-        task_status.started(started)
+        listeners = await trio.open_tcp_listeners(port, host=host)
+    return listeners
+
+
+def port_of(listeners: list[trio.SocketListener]) -> int:
+    """The port that is listened on."""
+    port: int = listeners[0].socket.getsockname()[1]
+    return port

@@ -6,13 +6,14 @@ import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import datetime
+from functools import partial
 from types import TracebackType
 from typing import Self
 
 import trio
 
 from trio_esdb._nursery import background_tasks
-from trio_esdb._transport import serve_tcp
+from trio_esdb._transport import listen_tcp, port_of
 from trio_esdb._transport._admission import Admission, usual_connections
 from trio_esdb._transport._serving import Patience, ServerLink
 from trio_esdb._wire import Limits
@@ -263,9 +264,11 @@ class EmbeddedNode:
         async def serve(stream: trio.abc.Stream) -> None:
             await self._serve(stream, patience, admission)
 
-        async with background_tasks() as connections:
-            async with background_tasks() as listening:
-                listened_on = await listening.start(serve_tcp, serve, host, port, connections)
+        listeners = await listen_tcp(host, port)
+        listened_on = port_of(listeners)
+        async with trio.open_nursery() as connections:
+            async with trio.open_nursery() as listening:
+                await listening.start(partial(trio.serve_listeners, serve, listeners, handler_nursery=connections))
                 if self._context.address is _HERE:
                     self._context.address = (
                         advertise_host or ("127.0.0.1" if host in _ANY_ADDRESS else host),
@@ -273,7 +276,9 @@ class EmbeddedNode:
                     )
                 task_status.started(listened_on)
                 await self._closing.wait()
+                listening.cancel_scope.cancel()
             await self._stopped.wait()
+            connections.cancel_scope.cancel()
 
     @trio.lowlevel.enable_ki_protection
     async def _serve(
