@@ -142,10 +142,11 @@ class ServerLink(Link[ServerConnection]):
         self.core.take(stream, len(message) + PREFIX_SIZE)
         if self.core.has_output:
             self.wake()
-        if type(message) is CompressedMessage:
-            encoding = dict(stream.headers or ()).get("grpc-encoding")
-            return decompress(message, encoding, self.core.limits.receive_message)
-        return message
+        return self._decompressed(stream, message) if type(message) is CompressedMessage else message
+
+    def _decompressed(self, stream: Stream, message: bytes) -> bytes:
+        encoding = dict(stream.headers or ()).get("grpc-encoding")
+        return decompress(message, encoding, self.core.limits.receive_message)
 
     @trio.lowlevel.enable_ki_protection
     def respond(self, stream: Stream, messages: tuple[bytes, ...]) -> None:
@@ -199,13 +200,15 @@ class ServerLink(Link[ServerConnection]):
                 running.requests.send_nowait(message)
             return
         for message in messages:
-            try:
-                content = self.take(stream, message)
-            except Failure as failure:
-                self._drop(stream, running)
-                self._fail(stream, failure)
-                return
-            if not self._step(stream, running, content):
+            self.core.take(stream, len(message) + PREFIX_SIZE)
+            if type(message) is CompressedMessage:
+                try:
+                    message = self._decompressed(stream, message)
+                except Failure as failure:
+                    self._drop(stream, running)
+                    self._fail(stream, failure)
+                    return
+            if not self._step(stream, running, message):
                 return
 
     def _requests_ended(self, stream: Stream) -> None:

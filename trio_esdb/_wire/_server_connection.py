@@ -232,10 +232,10 @@ class ServerConnection(Connection):
         content_type = found.get("content-type")
         if found[":method"] != "POST":
             self.refuse_http(stream, 405)
-        elif content_type is None or not _is_grpc(content_type):
+        elif content_type != _GRPC and not (content_type and _is_grpc(content_type)):
             what = (
                 "is missing from the request"
-                if content_type is None
+                if not content_type
                 else f"'{content_type[:_TEXT_LIMIT]}' is not supported"
             )
             self.refuse_http(stream, 415, Status.INTERNAL, f"Content-Type {what}.")

@@ -107,3 +107,19 @@ async def test_every_connection_of_a_listener_has_a_place(nursery: trio.Nursery)
             with trio.move_on_after(1) as waited:
                 await client.receive_some()
             assert waited.cancelled_caught
+
+
+async def test_a_connection_is_refused_if_all_others_have_open_calls() -> None:
+    class Busy:
+        """A connection with a call."""
+
+        def __init__(self) -> None:
+            self.core = self
+            self.streams = {1: None}
+
+    client, server = trio.testing.memory_stream_pair()
+    admission = Admission(1)
+    assert admission.admit(Busy())  # type: ignore[arg-type]
+    async with EmbeddedNode() as node:
+        await node._serve(server, None, admission)
+        assert await client.receive_some() == b""
