@@ -365,6 +365,7 @@ async def test_a_demo_whose_output_nobody_reads_any_more(start: tuple[str, ...])
         ("--advertise", "a:b"),
         ("--grace", "-1"),
         ("--grace", "inf"),
+        ("--idle-timeout", "0"),
         ("--max-connections", "0"),
     ],
 )

@@ -92,14 +92,14 @@ def _parser() -> argparse.ArgumentParser:
     )
     serve.add_argument(
         "--preface-timeout",
-        type=_seconds,
+        type=_timeout,
         default=10.0,
         metavar="SECONDS",
         help="the time in which a client must begin to speak HTTP/2 (default: %(default)g)",
     )
     serve.add_argument(
         "--idle-timeout",
-        type=_seconds,
+        type=_timeout,
         default=300.0,
         metavar="SECONDS",
         help="how long a connection without calls is kept (default: %(default)g)",
@@ -135,6 +135,13 @@ def _seconds(text: str) -> float:
     if not re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", text):
         raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds")
     return float(text)
+
+
+def _timeout(text: str) -> float:
+    seconds = _seconds(text)
+    if not seconds:
+        raise argparse.ArgumentTypeError("a timeout must be more than 0 seconds")
+    return seconds
 
 
 def _endpoint(text: str) -> tuple[str, int | None]:

@@ -29,6 +29,8 @@ class Admission:
     """The connections of one listener, ``most`` of them at once."""
 
     def __init__(self, most: int) -> None:
+        if most < 1:
+            raise ValueError(f"a listener must keep at least 1 connection, not {most}")
         self._most = most
         self._links: dict[ServerLink, None] = {}
 

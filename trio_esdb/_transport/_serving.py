@@ -59,6 +59,11 @@ class Patience:
     idle: float = math.inf
     write: float = math.inf
 
+    def __post_init__(self) -> None:
+        for seconds in (self.preface, self.idle, self.write):
+            if not seconds > 0:
+                raise ValueError(f"a timeout of a connection must be more than 0 seconds, not {seconds}")
+
 
 class _Running:
     """What the link keeps of a call: where its requests go, how it is stopped."""

@@ -253,11 +253,14 @@ class EmbeddedNode:
             task_status: For ``nursery.start``.
 
         Raises:
+            ValueError: A number makes no sense.
             OSError: The address cannot be listened on.
             RuntimeError: The node does not run yet.
             trio.ClosedResourceError: The node has ended or is about to.
         """
         self._running()
+        if advertise_port is not None and not 0 < advertise_port < 65_536:
+            raise ValueError(f"advertise_port must be from 1 to 65535, not {advertise_port}")
         admission = Admission(usual_connections() if max_connections is None else max_connections)
         patience = Patience(preface=preface_timeout, idle=idle_timeout, write=write_timeout)
 

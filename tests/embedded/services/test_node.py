@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from datetime import datetime, timedelta, timezone
+from typing import Any
 
 import pytest
 import trio
@@ -253,6 +254,22 @@ def test_listening_on_tcp(host: str) -> None:
             nursery.cancel_scope.cancel()
 
     trio.run(main)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "text"),
+    [
+        ({"max_connections": 0}, "at least 1 connection, not 0"),
+        ({"preface_timeout": 0}, "more than 0 seconds, not 0"),
+        ({"idle_timeout": -1}, "more than 0 seconds, not -1"),
+        ({"write_timeout": float("nan")}, "more than 0 seconds, not nan"),
+        ({"advertise_port": 0}, "from 1 to 65535, not 0"),
+        ({"advertise_port": 65_536}, "from 1 to 65535, not 65536"),
+    ],
+)
+async def test_limits_that_make_no_sense(node: EmbeddedNode, wrong: dict[str, Any], text: str) -> None:
+    with pytest.raises(ValueError, match=text):
+        await node.serve_tcp(**wrong)
 
 
 def test_an_address_that_cannot_be_listened_on() -> None:
