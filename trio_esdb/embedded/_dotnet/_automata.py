@@ -1,19 +1,19 @@
-"""Matching in linear time: sets of a program's steps, and a table of the sets that came up so far.
+"""Matching in linear time: sets of steps, and a table of the sets that were seen.
 
-A backtracking matcher tries one way through the pattern after the other, and there may be exponentially many. Here all
-ways are followed at once, as Thompson described in 1968. The program of a pattern is a list of steps: a step consumes
-a character, or tests something about a place, or goes on in several steps. A *state* is the set of the steps that can
-be reached by the text so far. Which state follows on which character is computed once and kept in the state's row of
-a table, so that most characters cost a look into a dictionary. (RE2 and grep call this a lazy DFA.)
+A matcher that backtracks tries one way through a pattern after another, and there can be exponentially many. This one
+follows all ways at once (Thompson, 1968). The *program* of a pattern is a list of *steps*. A step consumes one
+character of a set, or tests something about a position in the text, or only leads to other steps. A *state* is the set
+of steps that can come next, after the text read so far. The state that follows on a character is computed once and put
+into a table, so that most characters of a text cost two look-ups. RE2 and grep call this a lazy DFA.
 
-What consumes no character (anchors and look-arounds) depends on the place alone. Before the scan, each place gets a
-mask with a bit for each test that holds there. A place is looked at together with its mask: the symbols that a scan
-reads are characters, or pairs of a mask and a character where the mask is not zero. After the last character a scan
-reads an empty one, because something may hold at the end.
+Anchors and look-arounds consume no character. Whether they hold depends on the position alone, so this is found out
+before the scan: each position has a mask with a bit for each anchor or look-around that holds there. A scan reads
+*symbols*: a character where the mask is zero, else the pair of mask and character. The last symbol has an empty
+character, since something may hold at the end of the text.
 
-A look-around is a program of its own. One scan over the text says for all places at once whether it holds: forwards
-for a look-behind, backwards, with the program built the other way round, for a look-ahead. So nested ones take their
-turn from the inside out, and n of them cost n scans.
+A look-around is a program of its own, and one scan of the text finds all positions at which it holds. For a look-behind
+it goes forwards. For a look-ahead it goes backwards, and its program is built the other way round. Inner look-arounds
+are scanned before outer ones, so n of them take n scans.
 """
 
 from __future__ import annotations
@@ -88,12 +88,12 @@ class Automaton:
         self._rows: list[dict[Symbol, int]] = []
         self._sets: list[frozenset[int]] = []
         self._matched: list[bool] = []
-        """Whether a match ended at the place before the symbol that led to the state."""
+        """Whether a match ended in front of the symbol that led to the state."""
         self._numbers: dict[tuple[frozenset[int], bool], int] = {}
         self._forget()
 
     def finds(self, symbols: Iterable[Symbol]) -> bool:
-        """Whether there is a match; if anchored, whether there is one that begins at the first place."""
+        """Whether there is a match; if anchored, whether there is one from the beginning of the text on."""
         self._refresh()
         rows, matched = self._rows, self._matched
         state = 0
@@ -111,7 +111,7 @@ class Automaton:
                 state = self._following(state, symbol)
 
     def holds(self, symbols: Iterable[Symbol]) -> list[bool]:
-        """For each place in the order of the scan, whether a match ends there."""
+        """For each position, in the order of the scan, whether a match ends there."""
         self._refresh()
         rows, matched = self._rows, self._matched
         state = 0
@@ -192,7 +192,7 @@ class _Program:
         self.match = self._add(None, 0, 0)
 
     def build(self, node: Node, following: int) -> int:
-        """Add the steps of a part that these steps follow; where it begins."""
+        """Add the steps of a part, which lead to this one; the first of them."""
         match node:
             case Chars():
                 return self._add(node.accepts, 0, 0, following)
@@ -207,8 +207,7 @@ class _Program:
                 return following
             case Choice():
                 return self._add(None, 0, 0, *(self.build(part, following) for part in node.parts))
-            case Repeat():
-                return self._repeat(node, following)
+        return self._repeat(node, following)
 
     def _repeat(self, node: Repeat, following: int) -> int:
         first = following
@@ -233,18 +232,15 @@ class _Program:
 
 
 class Looks:
-    """The look-arounds of a pattern, each with its bit, the inner ones first."""
+    """The look-arounds of a pattern, inner ones before outer ones."""
 
     def __init__(self) -> None:
         self.meter = Meter()
         self._automata: list[tuple[int, bool, Automaton]] = []
         self._bits: dict[tuple[int, bool], int] = {}
 
-    def __len__(self) -> int:
-        return len(self._automata)
-
     def bit(self, node: Look) -> int:
-        """The bit of the places where this part matches beside them. Whether that is wanted is the step's matter."""
+        """The bit in the masks that says where the part matches. A negated look-around has the same bit as its opposite."""
         key = id(node.part), node.behind
         bit = self._bits.get(key)
         if bit is None:
@@ -254,10 +250,10 @@ class Looks:
         return bit
 
     def symbols(self, text: str) -> list[Symbol]:
-        """The text as its scans read it, with what holds at its places."""
+        """The symbols of a text."""
         self.meter.spend((2 * len(self._automata) + 1) * (_WORK_OF_A_SCAN + len(text) // _CHARS_OF_A_STEP))
         if text and not self._automata and text[-1] != "\n":
-            return [(_START, text[0]), *text[1:], (_END, "")]  # what follows comes to the same, more slowly
+            return [(_START, text[0]), *text[1:], (_END, "")]  # the same as below, but faster
         masks: dict[int, int] = defaultdict(int)
         masks[0] |= _START
         masks[len(text)] |= _END

@@ -1,7 +1,8 @@
 """The parts of a regular expression, after parsing.
 
-Each part knows how many steps a program for it has (`size`), so that a pattern that is too large is refused before
-anything is built, and whether it can match a character at all (`consumes`): to repeat what cannot is pointless.
+The `size` of a part is an upper bound of the steps in its program (see `_automata`). A pattern that is too large is
+refused before a program is built. `consumes` tells whether a part can match a character: to repeat one that cannot
+would be pointless.
 """
 
 from __future__ import annotations
