@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import count
 from typing import Any
 
+import pytest
 import trio
 
 from tests.support.peer import STREAMS, Call, Peer, connected, kinds, number_of, read_request, types
@@ -125,6 +126,24 @@ async def test_a_client_that_gives_up_does_not_stop_what_has_begun(node: Embedde
         while await last_of(other, "s") != [MANY - 1]:
             await trio.lowlevel.checkpoint()
         assert (await other.append("s", event()))["success"]["current_revision"] == MANY
+
+
+async def test_the_connection_ends_meanwhile(node: EmbeddedNode, caplog: pytest.LogCaptureFixture) -> None:
+    async with connected(node) as other:
+        async with connected(node) as writer:
+            call = begin_append(writer, "s", MANY)
+            assert await call.silence()
+            waiting = begin_append(writer, "t", MANY)
+            assert await waiting.silence()
+            feed = other.subscribe("s", at="end")
+            assert kinds(await feed.some(2)) == ["confirmation", "caught_up"]
+            call.half_close()
+            waiting.half_close()
+            assert number_of(await feed.receive()) == 0  # the node has begun to send them
+        assert [number_of(message) for message in await feed.some(MANY - 1)] == list(range(1, MANY))
+        # The second one was written whole if it had begun, and else not at all.
+        assert (await other.append("t", event()))["success"].get("current_revision", 0) in (0, MANY)
+        assert not caplog.records
 
 
 async def test_the_node_ends_meanwhile() -> None:

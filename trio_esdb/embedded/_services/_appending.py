@@ -161,23 +161,23 @@ def success(written: Written) -> bytes:
 
 def _missed(options: WriteOptions, missed: WrongExpectation) -> AppendRespWrongExpectedVersion:
     """A wrong expected version. A node fills the old fields and the new ones."""
-    said = AppendRespWrongExpectedVersion()
+    response = AppendRespWrongExpectedVersion()
     if options.state == ANY:
-        said.expected_any = Empty()
-        said.any_20_6_0 = Empty()
+        response.expected_any = Empty()
+        response.any_20_6_0 = Empty()
     elif options.state == STREAM_EXISTS:
-        said.expected_stream_exists = Empty()
-        said.stream_exists_20_6_0 = Empty()
+        response.expected_stream_exists = Empty()
+        response.stream_exists_20_6_0 = Empty()
     elif options.state is not None:
-        said.expected_no_stream = Empty()
-        said.expected_revision_20_6_0 = END
+        response.expected_no_stream = Empty()
+        response.expected_revision_20_6_0 = END
     else:
-        said.expected_revision = options.revision
-        said.expected_revision_20_6_0 = options.revision
+        response.expected_revision = options.revision
+        response.expected_revision_20_6_0 = options.revision
     if missed.actual < 0:
-        said.current_no_stream = Empty()
-        said.no_stream_20_6_0 = Empty()
+        response.current_no_stream = Empty()
+        response.no_stream_20_6_0 = Empty()
     else:
-        said.current_revision = missed.actual
-        said.current_revision_20_6_0 = missed.actual
-    return said
+        response.current_revision = missed.actual
+        response.current_revision_20_6_0 = missed.actual
+    return response

@@ -170,7 +170,7 @@ class _ToAll(Subscription):
 class _Filtered(_ToAll):
     """The events of all streams that match a filter, and checkpoints."""
 
-    __slots__ = ("_considered", "_considered_live", "_said", "_wanted")
+    __slots__ = ("_considered", "_considered_live", "_last_checkpoint", "_wanted")
     kind = "FilteredReadAllResult"
 
     def __init__(
@@ -180,7 +180,7 @@ class _Filtered(_ToAll):
         self._wanted = wanted
         self._considered = 0
         self._considered_live = 0
-        self._said: Place | None = None
+        self._last_checkpoint: Place | None = None
 
     def written(self, records: Sequence[Record]) -> None:
         filter, interval = self._wanted.filter, self._wanted.interval
@@ -223,6 +223,6 @@ class _Filtered(_ToAll):
 
     def send_checkpoint(self, place: Place) -> None:
         commit, prepare = place[0] & END, place[1] & END
-        if self._said is None or (commit, prepare) > self._said:
-            self._said = (commit, prepare)
+        if self._last_checkpoint is None or (commit, prepare) > self._last_checkpoint:
+            self._last_checkpoint = (commit, prepare)
             self.writer.add(checkpoint(commit, prepare))
