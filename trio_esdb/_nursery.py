@@ -1,16 +1,98 @@
-"""Background tasks beside a caller's block, which never wrap the exception that the caller raises."""
+"""Background tasks beside a caller's block. They end with the block, and never wrap the exception that it raises.
+
+A trio nursery has two properties that a library's caller should not see:
+
+- It wraps whatever is raised in an exception group. A caller who raises ValueError in ``async with client:`` would have
+  to catch a group. ``background_tasks`` takes the group apart again: ``_single`` finds the one exception that matters.
+
+- The scope around a nursery cancels its tasks and its block at the same moment. But a block may have work to do when it
+  is cancelled, in a ``finally`` with a shield, and that work needs the tasks: a call needs its connection. So each
+  background task runs in a shielded scope of its own, and these scopes are cancelled when the block is left, however it
+  is left. What the tasks do after that must take a bounded time.
+
+A task that fails still cancels the block at once, as in any nursery.
+"""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from typing import Any
 
 import trio
 
 
+class BackgroundTasks:
+    """Starts tasks that go on until the block is left, also when a scope around the block is cancelled."""
+
+    def __init__(self, nursery: trio.Nursery) -> None:
+        self._nursery = nursery
+        self._scopes: dict[trio.CancelScope, None] = {}
+        self._cancelled = False
+
+    @property
+    def cancel_scope(self) -> trio.CancelScope:
+        """The scope of the block; to cancel it makes the block end, and with it the tasks."""
+        return self._nursery.cancel_scope
+
+    def start_soon(self, function: Callable[..., Awaitable[object]], *args: Any) -> None:
+        """Start a task, as ``trio.Nursery.start_soon`` does."""
+        self._nursery.start_soon(self._run, function, args, name=function)
+
+    async def start(self, function: Callable[..., Awaitable[object]], *args: Any) -> Any:
+        """Start a task and wait until it says that it has started, as ``trio.Nursery.start`` does.
+
+        Until then it is not shielded: the caller may give up waiting.
+        """
+        return await self._nursery.start(self._run_from_start, function, args, name=function)
+
+    def cancel(self) -> None:
+        """Cancel all tasks, and those that are started from now on."""
+        self._cancelled = True
+        for scope in self._scopes:
+            scope.cancel()
+
+    async def _run(self, function: Callable[..., Awaitable[object]], args: tuple[Any, ...]) -> None:
+        with self._scope() as scope:
+            scope.shield = True
+            try:
+                await function(*args)
+            finally:
+                del self._scopes[scope]
+
+    async def _run_from_start(
+        self, function: Callable[..., Awaitable[object]], args: tuple[Any, ...], *, task_status: trio.TaskStatus[Any]
+    ) -> None:
+        with self._scope() as scope:
+            try:
+                await function(*args, task_status=_ShieldWhenStarted(scope, task_status))
+            finally:
+                del self._scopes[scope]
+
+    def _scope(self) -> trio.CancelScope:
+        scope = trio.CancelScope()
+        self._scopes[scope] = None
+        if self._cancelled:
+            scope.cancel()
+        return scope
+
+
+class _ShieldWhenStarted:
+    """Shields a task's scope when the task says that it has started."""
+
+    def __init__(self, scope: trio.CancelScope, task_status: trio.TaskStatus[Any]) -> None:
+        self._scope = scope
+        self._task_status = task_status
+
+    def started(self, value: object = None) -> None:
+        """See trio.TaskStatus."""
+        self._scope.shield = True
+        self._task_status.started(value)
+
+
 @asynccontextmanager
-async def background_tasks() -> AsyncIterator[trio.Nursery]:
-    """A nursery whose tasks are cancelled when the block is left.
+async def background_tasks() -> AsyncIterator[BackgroundTasks]:
+    """A block with tasks beside it, which are cancelled when the block is left.
 
     What the block raises comes out bare. So does the failure of a single background task; if both fail, the block's
     exception comes out with the other as its context, unless the other is KeyboardInterrupt or its like, which nothing
@@ -19,13 +101,14 @@ async def background_tasks() -> AsyncIterator[trio.Nursery]:
     raised: BaseException | None = None
     try:
         async with trio.open_nursery() as nursery:
+            tasks = BackgroundTasks(nursery)
             try:
-                yield nursery
+                yield tasks
             except BaseException as exc:
                 raised = exc
                 raise
             finally:
-                nursery.cancel_scope.cancel()
+                tasks.cancel()
     except BaseExceptionGroup as group:
         bare = _single(group, raised)
         if bare is None:

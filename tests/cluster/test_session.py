@@ -104,7 +104,7 @@ async def own_nursery(task_status: trio.TaskStatus[trio.Nursery]) -> None:
 
 
 def tasks(session: Session) -> int:
-    return len(session._nursery.child_tasks)
+    return len(session._tasks.child_tasks)
 
 
 def call(link: ClientLink) -> Call:

@@ -338,3 +338,92 @@ async def test_nothing_hides_an_interruption() -> None:
                 await gone.wait()
             raise ValueError("mine")
     assert isinstance(caught.value.__context__, ValueError)
+
+
+# A scope around the block
+
+
+async def test_tasks_go_on_while_a_cancelled_block_cleans_up() -> None:
+    seen: list[int] = []
+
+    async def count() -> None:
+        while True:
+            await trio.lowlevel.checkpoint()
+            seen.append(len(seen))
+
+    with trio.CancelScope() as scope:
+        async with background_tasks() as tasks:
+            tasks.start_soon(count)
+            await trio.lowlevel.checkpoint()
+            scope.cancel()
+            try:
+                await trio.sleep_forever()
+            finally:
+                before = len(seen)
+                with trio.CancelScope(shield=True):
+                    for _ in range(10):
+                        await trio.lowlevel.checkpoint()
+                assert len(seen) > before
+    assert scope.cancelled_caught
+    after = len(seen)
+    await trio.testing.wait_all_tasks_blocked()
+    assert len(seen) == after
+
+
+async def test_a_task_that_was_started_goes_on_too() -> None:
+    ended: list[str] = []
+
+    async def serve(task_status: trio.TaskStatus[str]) -> None:
+        task_status.started("ready")
+        try:
+            await trio.sleep_forever()
+        finally:
+            ended.append("task")
+
+    with trio.CancelScope() as scope:
+        async with background_tasks() as tasks:
+            assert await tasks.start(serve) == "ready"
+            scope.cancel()
+            try:
+                await trio.sleep_forever()
+            finally:
+                with trio.CancelScope(shield=True):
+                    await trio.testing.wait_all_tasks_blocked()
+                ended.append("block")
+    assert ended == ["block", "task"]
+
+
+async def test_waiting_for_a_start_can_be_cancelled() -> None:
+    async with background_tasks() as tasks:
+        with trio.CancelScope() as scope:
+            scope.cancel()
+            await tasks.start(lambda task_status: trio.sleep_forever())
+    assert scope.cancelled_caught
+
+
+async def test_a_task_that_is_started_as_the_block_ends_ends_too() -> None:
+    async with background_tasks() as tasks:
+
+        async def start_another() -> None:
+            try:
+                await trio.sleep_forever()
+            finally:
+                tasks.start_soon(trio.sleep_forever)
+
+        tasks.start_soon(start_another)
+        await trio.testing.wait_all_tasks_blocked()
+
+
+async def test_a_failing_task_cancels_the_block_although_others_are_shielded() -> None:
+    with pytest.raises(ValueError, match="task"):
+        async with background_tasks() as tasks:
+            tasks.start_soon(trio.sleep_forever)
+            tasks.start_soon(fail, ValueError("task"))
+            await trio.sleep_forever()
+
+
+async def test_the_scope_of_the_block() -> None:
+    async with background_tasks() as tasks:
+        tasks.start_soon(trio.sleep_forever)
+        tasks.cancel_scope.cancel()
+        await trio.sleep_forever()

@@ -11,7 +11,7 @@ import trio
 
 from trio_esdb._cluster import Connect, Endpoint, Session
 from trio_esdb._errors import ESDBError, InvalidArgumentError, InvalidTypeError
-from trio_esdb._nursery import background_tasks
+from trio_esdb._nursery import BackgroundTasks, background_tasks
 from trio_esdb._settings import Settings, parse
 from trio_esdb._transport import dial_tcp
 from trio_esdb._wire import Limits
@@ -108,13 +108,13 @@ class ESDBClient(WritingArea, ReadingArea, SubscribingArea, MetadataArea):
 
     @asynccontextmanager
     async def _connected(self) -> AsyncIterator[None]:
-        async with background_tasks() as nursery:
+        async with background_tasks() as tasks:
             settings = self._settings
             connect = self._connect
             if connect is None:
-                connect = await self._embedded_node(nursery) if settings.host is None else dial_tcp
+                connect = await self._embedded_node(tasks) if settings.host is None else dial_tcp
             node = Endpoint(settings.host or _EMBEDDED, settings.port, settings.address)
-            session = Session(nursery, connect, node, self._limits)
+            session = Session(tasks, connect, node, self._limits)
             await session.link()
             self._check_not_closed()
             self._open_session = session
@@ -123,8 +123,8 @@ class ESDBClient(WritingArea, ReadingArea, SubscribingArea, MetadataArea):
             finally:
                 session.close()
 
-    async def _embedded_node(self, nursery: trio.Nursery) -> Connect:
+    async def _embedded_node(self, tasks: BackgroundTasks) -> Connect:
         from trio_esdb.embedded import EmbeddedNode  # a client of a real node never loads it
 
-        node: EmbeddedNode = await nursery.start(EmbeddedNode().run)
+        node: EmbeddedNode = await tasks.start(EmbeddedNode().run)
         return node.connect

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator
+
+import trio
 
 from trio_esdb._convert import append_options, delete_request, delete_response, proposed_message
 from trio_esdb._errors import (
@@ -20,6 +22,11 @@ from ._arguments import ExpectedPosition, check_expected, check_stream_name, che
 
 MESSAGE_LIMIT = 16_767_216
 """The largest message that the Streams service of a server takes, in bytes; an event is one message."""
+
+_WORK_OF_AN_EVENT = 4096
+"""To encode an event takes about as long as to copy so many bytes."""
+_WORK_OF_A_TURN = 8 * 1024 * 1024
+"""Some milliseconds."""
 
 
 class WritingArea(Area):
@@ -48,11 +55,7 @@ class WritingArea(Area):
         check_stream_name(stream_name)
         seconds = check_timeout(timeout)
         expected = check_expected(expected_position)
-        new_events = _new_events(events)
-        proposed = [proposed_message(event) for event in new_events]
-        if max(map(len, proposed), default=0) > MESSAGE_LIMIT:
-            raise _too_large(new_events, proposed)
-        messages = [append_options(stream_name, expected), *proposed]
+        messages = [append_options(stream_name, expected), *await _encoded(events)]
         operation = Operation(
             Method.APPEND,
             messages,
@@ -132,24 +135,30 @@ class WritingArea(Area):
         return -1 if position is None else position
 
 
-def _new_events(events: Iterable[NewEvent]) -> list[NewEvent]:
-    """The events, each checked; taken out of the iterable before anything is sent."""
+async def _encoded(events: Iterable[NewEvent]) -> list[bytes]:
+    """The message of each event. Other tasks have their turns in between; nothing is sent before the last is there."""
     if isinstance(events, NewEvent):
         raise InvalidTypeError("events must be an iterable of NewEvent; for a single one there is append_event()")
     if not isinstance(events, Iterable) or isinstance(events, str | bytes):
         raise InvalidTypeError(f"events must be an iterable of NewEvent, not {type(events).__name__}")
-    found = list(events)
-    for event in found:
+    if not isinstance(events, Iterator):
+        events = list(events)  # which other tasks might change
+    messages: list[bytes] = []
+    work = 0
+    for event in events:
         if not isinstance(event, NewEvent):
             raise InvalidTypeError(f"events must hold NewEvent, not {type(event).__name__}")
-    return found
-
-
-def _too_large(events: Sequence[NewEvent], messages: Sequence[bytes]) -> TooLargeError:
-    """The error for the first event that no message can hold."""
-    event, size = next((e, len(m)) for e, m in zip(events, messages, strict=True) if len(m) > MESSAGE_LIMIT)
-    return TooLargeError(
-        f"event {event.id} of type {event.type!r} takes {size} bytes, a message holds at most {MESSAGE_LIMIT}",
-        limit=MESSAGE_LIMIT,
-        size=size,
-    )
+        message = proposed_message(event)
+        size = len(message)
+        if size > MESSAGE_LIMIT:
+            raise TooLargeError(
+                f"event {event.id} of type {event.type!r} takes {size} bytes, a message holds at most {MESSAGE_LIMIT}",
+                limit=MESSAGE_LIMIT,
+                size=size,
+            )
+        messages.append(message)
+        work += _WORK_OF_AN_EVENT + size
+        if work > _WORK_OF_A_TURN:
+            work = 0
+            await trio.lowlevel.checkpoint()
+    return messages

@@ -9,6 +9,7 @@ import trio
 
 from trio_esdb._convert import ReadDecoder
 from trio_esdb._errors import UnavailableError
+from trio_esdb._nursery import BackgroundTasks
 from trio_esdb._rpc import Operation, Reply, error_from, wait_for_own_deadline
 from trio_esdb._transport import Sink, StreamingCall, unary_call
 from trio_esdb._wire import HeadersTooLarge, Limits
@@ -30,11 +31,11 @@ class Session:
     is replaced by the next call. Calls in flight on it fail; nothing is repeated here.
     """
 
-    def __init__(self, nursery: trio.Nursery, connect: Connect, node: Endpoint, limits: Limits) -> None:
+    def __init__(self, tasks: trio.Nursery | BackgroundTasks, connect: Connect, node: Endpoint, limits: Limits) -> None:
         self.closed = False
         self.decoder = ReadDecoder()
         """Decodes what reads and subscriptions of this session receive."""
-        self._nursery = nursery
+        self._tasks = tasks
         self._connect = connect
         self._node = node
         self._limits = limits
@@ -147,7 +148,7 @@ class Session:
                 await trio.aclose_forcefully(stream)
                 raise trio.ClosedResourceError("the client was closed")
             link = NodeLink(stream, self._node.address, self._limits)
-            self._nursery.start_soon(self._run, link)
+            self._tasks.start_soon(self._run, link)
             ready = False
             try:
                 ready = await link.ready() and not self.closed

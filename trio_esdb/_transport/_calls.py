@@ -22,6 +22,8 @@ from trio_esdb._wire import PREFIX_SIZE, Outcome, Status, Stream
 
 from ._client_link import ClientLink, Headers
 
+_MESSAGES_PER_TURN = 10_000
+"""Request messages that are framed in one go; other tasks have their turn before the next ones."""
 _HIGH_WATER = 64 * 1024
 """Bytes of a call that may wait for the server's window before ``send`` waits."""
 
@@ -34,7 +36,19 @@ async def unary_call(link: ClientLink, headers: Headers, messages: Sequence[byte
     """
     await trio.lowlevel.checkpoint_if_cancelled()  # what is cancelled already must not reach the server
     call = UnaryCall(link)
-    return await call.run(link.start(headers, messages, call, trio.current_effective_deadline(), end=True))
+    deadline = trio.current_effective_deadline()
+    if len(messages) <= _MESSAGES_PER_TURN:
+        return await call.run(link.start(headers, messages, call, deadline, end=True))
+    stream = link.start(headers, messages[:_MESSAGES_PER_TURN], call, deadline, end=False)
+    try:
+        for at in range(_MESSAGES_PER_TURN, len(messages), _MESSAGES_PER_TURN):
+            await trio.lowlevel.checkpoint()
+            following = at + _MESSAGES_PER_TURN
+            link.send(stream, messages[at:following], end=following >= len(messages))
+    except BaseException:
+        link.reset(stream)
+        raise
+    return await call.run(stream)
 
 
 class UnaryCall:
@@ -161,8 +175,7 @@ class StreamingCall:
         """
         await trio.lowlevel.checkpoint_if_cancelled()
         stream = self._check_open()
-        self._link.core.send_messages(stream, messages)
-        self._link.wake()
+        self._link.send(stream, messages)
         if stream.unsent <= _HIGH_WATER:
             await trio.lowlevel.cancel_shielded_checkpoint()
             return
@@ -179,8 +192,7 @@ class StreamingCall:
         if not self._half_closed:
             stream = self._check_open()
             self._half_closed = True
-            self._link.core.send_messages(stream, (), end=True)
-            self._link.wake()
+            self._link.send(stream, (), end=True)
 
     def _check_open(self) -> Stream:
         if self._stream is None:

@@ -98,9 +98,14 @@ class ClientLink(Link[ClientConnection]):
         """
         timeout = None if deadline == math.inf else encode_deadline(deadline - trio.current_time())
         stream = self.core.start_call(headers, timeout, owner)
+        self.send(stream, messages, end=end)
+        return stream
+
+    @trio.lowlevel.enable_ki_protection
+    def send(self, stream: Stream, messages: Sequence[bytes], *, end: bool = False) -> None:
+        """Queue further messages of a call; does nothing for a call that is over."""
         self.core.send_messages(stream, messages, end=end)
         self.wake()
-        return stream
 
     @trio.lowlevel.enable_ki_protection
     def reset(self, stream: Stream) -> None:
