@@ -1,5 +1,7 @@
 """A trio-native client for EventStoreDB and KurrentDB, in pure Python, with a node for tests inside."""
 
+from typing import Any
+
 from ._client import ChannelStatistics, ESDBClient, EventChannel, ExpectedPosition, SubscriptionMessage
 from ._errors import (
     AbortedError,
@@ -39,6 +41,7 @@ from ._model import (
     StreamMetadata,
     StreamState,
 )
+from ._public import publish
 
 __all__ = [
     "DEFAULT_EXCLUDE_FILTER",
@@ -81,3 +84,16 @@ __all__ = [
     "UnavailableError",
     "UnimplementedError",
 ]
+
+publish(__name__, __all__)
+
+__version__: str
+"""The version of the installed distribution."""
+
+
+def __getattr__(name: str) -> Any:
+    if name != "__version__":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib.metadata import version  # takes longer to load than this package's smaller modules
+
+    return version("trio-esdb")

@@ -10,7 +10,7 @@ from trio_esdb._errors import ESDBError
 from trio_esdb._rpc import Operation, Reply
 
 from ._channel import EventChannel
-from ._opened import OpenedOnEntry
+from ._context import ReadOrSubscription
 
 
 class Area:
@@ -31,7 +31,7 @@ class Area:
             operation: The call.
             wanted: The classes of messages to give besides events.
         """
-        return OpenedOnEntry(self._session, operation, wanted)
+        return ReadOrSubscription(self._session, operation, wanted)
 
     @property
     def _session(self) -> Session:

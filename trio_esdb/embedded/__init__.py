@@ -8,6 +8,10 @@ of EventStoreDB 24.10.4 does. It keeps everything in memory and is not a databas
 it does otherwise than a real node, and why.
 """
 
+from trio_esdb._public import publish
+
 from ._node import EmbeddedNode
 
 __all__ = ["EmbeddedNode"]
+
+publish(__name__, __all__)

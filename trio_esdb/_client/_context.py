@@ -18,7 +18,7 @@ from ._feed import Feed
 T = TypeVar("T")
 
 
-class OpenedOnEntry(AbstractAsyncContextManager[EventChannel[T]], Generic[T]):
+class ReadOrSubscription(AbstractAsyncContextManager[EventChannel[T]], Generic[T]):
     """Opens a read or subscription when the block is entered, and gives its channel.
 
     Leaving the block resets the call at once, whatever was still to come; it never waits for a consumer. A subscription
