@@ -114,6 +114,8 @@ def test_addresses_do_not_leak_passwords(place: str) -> None:
         ({"max_message_size": "5"}, "max_message_size must be an int"),
         ({"max_message_size": True}, "max_message_size must be an int"),
         ({"max_message_size": 0}, "max_message_size must be from"),
+        ({"max_message_size": 1023}, "max_message_size must be from"),
+        ({"max_message_size": 2**30 + 1}, "max_message_size must be from"),
         ({"max_message_size": 2**32}, "max_message_size must be from"),
     ],
 )

@@ -2,7 +2,7 @@
 
 from ._arguments import ExpectedPosition
 from ._channel import ChannelStatistics, EventChannel
-from ._client import ESDBClient
+from ._esdb_client import ESDBClient
 from ._feed import SubscriptionMessage
 
 __all__ = ["ChannelStatistics", "ESDBClient", "EventChannel", "ExpectedPosition", "SubscriptionMessage"]

@@ -94,6 +94,11 @@ class WritingArea(Area):
         Gives the commit position of the tombstone; raises as ``delete_stream`` does. With ``StreamState.ANY`` or None a
         stream that does not exist can be tombstoned too.
         """
+        if isinstance(stream_name, str) and stream_name.startswith("$$"):
+            raise InvalidArgumentError(
+                f"stream_name must not begin with $$: {stream_name!r} is the metadata of a stream, and a server that "
+                "has tombstoned it shuts itself down when the stream is deleted"
+            )
         return await self._delete(Method.TOMBSTONE, "tombstoning", stream_name, expected_position, timeout)
 
     async def _delete(

@@ -9,6 +9,7 @@ import trio
 
 from trio_esdb._convert import ReadDecoder
 from trio_esdb._errors import UnavailableError
+from trio_esdb._model import ClientStatistics
 from trio_esdb._nursery import BackgroundTasks
 from trio_esdb._rpc import Operation, Reply, error_from, wait_for_own_deadline
 from trio_esdb._transport import Sink, StreamingCall, unary_call
@@ -179,6 +180,10 @@ class Session:
         for link in links:
             await link.closed.wait()
         await trio.lowlevel.checkpoint()
+
+    def statistics(self) -> ClientStatistics:
+        """The state of the open connections."""
+        return ClientStatistics(tuple(link.statistics() for link in self._links))
 
     async def _run(self, link: NodeLink) -> None:
         try:

@@ -19,6 +19,7 @@ from ._filters import (
     make_filter,
 )
 from ._metadata import StreamMetadata, metadata_from_json, metadata_to_json
+from ._statistics import ClientStatistics, ConnectionStatistics
 
 __all__ = [
     "DEFAULT_EXCLUDE_FILTER",
@@ -27,6 +28,8 @@ __all__ = [
     "AppendResult",
     "CaughtUp",
     "Checkpoint",
+    "ClientStatistics",
+    "ConnectionStatistics",
     "ContentType",
     "EventDraft",
     "FellBehind",

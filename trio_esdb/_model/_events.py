@@ -239,9 +239,26 @@ class RecordedEvent(EventDraft):
     def original(self) -> "RecordedEvent":
         """The event that was read from the stream, which is the link if there is one, else the event itself.
 
-        Use the positions of the original event to continue reading or to subscribe again.
+        Its positions are those to continue reading or to subscribe again: ``resume_stream_position`` and
+        ``resume_commit_position``.
         """
         return self.link or self
+
+    @property
+    def resume_stream_position(self) -> int:
+        """The position in its stream after which a read or subscription of that stream goes on.
+
+        For an event that a link led to, it is the position of the link.
+        """
+        return self.original.stream_position
+
+    @property
+    def resume_commit_position(self) -> int | None:
+        """The position in the log of all events after which a read or subscription of all events goes on.
+
+        For an event that a link led to, it is the position of the link. None if the server did not tell it.
+        """
+        return self.original.commit_position
 
     @property
     def is_system_event(self) -> bool:

@@ -1,4 +1,4 @@
-"""The client, put together from its API areas."""
+"""The client, put together from the areas of its API."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import trio
 
 from trio_esdb._cluster import Connect, Endpoint, Session
 from trio_esdb._errors import ESDBError, InvalidArgumentError, InvalidTypeError
+from trio_esdb._model import ClientStatistics
 from trio_esdb._nursery import BackgroundTasks, background_tasks
 from trio_esdb._settings import Settings, parse
 from trio_esdb._transport import dial_tcp
@@ -21,26 +22,40 @@ from ._reading import ReadingArea
 from ._subscribing import SubscribingArea
 from ._writing import WritingArea
 
-_MAX_MESSAGE_SIZE = Limits().receive_message
+_USUAL_MESSAGE_SIZE = Limits().receive_message
+_LEAST_MESSAGE_SIZE = 1024
+_GREATEST_MESSAGE_SIZE = 1024**3
+"""A message must fit a flow-control window of HTTP/2 (2 GiB), with room for what a window holds besides."""
 _EMBEDDED = "embedded"
-"""The host that a user's ``connect`` is told for ``esdb://embedded``."""
+"""The host that a user's ``connect`` is given for ``esdb://embedded``."""
 
 
 class ESDBClient(WritingArea, ReadingArea, SubscribingArea, MetadataArea):
     """A client of EventStoreDB or KurrentDB: ``async with ESDBClient("esdb://localhost:2113?Tls=false") as client``.
 
-    ``uri`` is ``esdb://host:port?Tls=false`` for a node without TLS, or ``esdb://embedded`` for a node inside the
-    process, which lives as long as the client. ``connect`` is called instead of dialling whenever a connection is
-    needed; it gives any ``trio.abc.Stream``, such as a proxy's or the end of an in-memory connection to an
-    ``trio_esdb.embedded.EmbeddedNode``. ``max_message_size`` is the largest message taken from a server, in bytes. The
-    three arguments of TLS have their place already, but must be None as yet.
+    Entering the block connects, so a wrong address fails there. Leaving the block resets the calls that are still open
+    and closes the connections, which takes a second at most. Calls made after that raise trio.ClosedResourceError. A
+    program that has a nursery of its own can instead use ``client = await nursery.start(ESDBClient(...).run)``.
 
-    Entering the block connects, so a wrong address fails there, with UnavailableError. Leaving it resets every call
-    that is still open and closes the connections, in bounded time; after that, calls raise trio.ClosedResourceError. A
-    program that has a nursery of its own may instead use ``client = await nursery.start(ESDBClient(...).run)``.
+    Any number of tasks may call the methods at the same time. The caller's cancel scope is the deadline of a call: it
+    is sent to the server, and a cancelled call is reset at once. The connections last until the block is left, also
+    when a scope around the block is cancelled: calls in a ``finally``, inside a shielded scope, still work.
 
-    All methods may be called by any number of tasks at once. The caller's cancel scope is the deadline of a call: it is
-    sent to the server, and a cancelled call is reset at once.
+    Args:
+        uri: ``esdb://host:port?Tls=false`` for a node without TLS, or ``esdb://embedded`` for a node inside the
+            process, which ends with the client.
+        root_certificates: Must be None: TLS is not supported yet.
+        private_key: Must be None.
+        certificate_chain: Must be None.
+        connect: Called with a host and a port whenever a connection is needed, instead of opening a TCP connection. It
+            returns a ``trio.abc.Stream``: a proxy's, or the ``connect`` of a ``trio_esdb.embedded.EmbeddedNode``. For
+            ``esdb://embedded`` the host is ``"embedded"``, the port 2113.
+        max_message_size: The size in bytes of the largest message that is taken from a server, from 1024 to 1 GiB. A
+            larger message ends its call with ResourceExhaustedError.
+
+    Raises:
+        InvalidArgumentError: An argument cannot be used. Nothing is connected yet.
+        UnavailableError: On entering the block: the node cannot be reached.
     """
 
     def __init__(
@@ -51,9 +66,8 @@ class ESDBClient(WritingArea, ReadingArea, SubscribingArea, MetadataArea):
         certificate_chain: None = None,
         *,
         connect: Callable[[str, int], Awaitable[trio.abc.Stream]] | None = None,
-        max_message_size: int = _MAX_MESSAGE_SIZE,
+        max_message_size: int = _USUAL_MESSAGE_SIZE,
     ) -> None:
-        """InvalidArgumentError if the uri cannot be used; nothing is connected yet."""
         self._settings: Settings = parse(uri)
         for name, value in (
             ("root_certificates", root_certificates),
@@ -63,16 +77,28 @@ class ESDBClient(WritingArea, ReadingArea, SubscribingArea, MetadataArea):
             if value is not None:
                 raise InvalidArgumentError(f"{name} cannot be used yet: connections with TLS are not supported")
         if connect is not None and not callable(connect):
-            raise InvalidTypeError(f"connect must be a function that gives a stream, not {type(connect).__name__}")
+            raise InvalidTypeError(
+                f"connect must be a function of a host and a port that gives a stream, not {type(connect).__name__}"
+            )
         if not isinstance(max_message_size, int) or isinstance(max_message_size, bool):
             raise InvalidTypeError(f"max_message_size must be an int, not {type(max_message_size).__name__}")
-        if not 1024 <= max_message_size < 2**32:
-            raise InvalidArgumentError(f"max_message_size must be from 1024 to {2**32 - 1}, not {max_message_size}")
+        if not _LEAST_MESSAGE_SIZE <= max_message_size <= _GREATEST_MESSAGE_SIZE:
+            raise InvalidArgumentError(
+                f"max_message_size must be from {_LEAST_MESSAGE_SIZE} to {_GREATEST_MESSAGE_SIZE}, "
+                f"not {max_message_size}"
+            )
         self._connect = connect
         self._limits = Limits(receive_message=max_message_size)
         self._lifetime: AbstractAsyncContextManager[None] | None = None
         self._closing = trio.Event()
         self._open_session: Session | None = None
+
+    def __repr__(self) -> str:
+        if self._closing.is_set() or (self._open_session is not None and self._open_session.closed):
+            state = "closed"
+        else:
+            state = "not open" if self._open_session is None else "open"
+        return f"<trio_esdb.ESDBClient: {self._settings.address}, {state}>"
 
     async def __aenter__(self) -> Self:
         if self._lifetime is not None:
@@ -89,18 +115,35 @@ class ESDBClient(WritingArea, ReadingArea, SubscribingArea, MetadataArea):
         return await self._lifetime.__aexit__(exc_type, exc, tb)
 
     async def run(self, *, task_status: trio.TaskStatus[Self] = trio.TASK_STATUS_IGNORED) -> None:
-        """Be open until cancelled or closed by ``aclose``; started with the client itself."""
+        """Keep the client open until this is cancelled or ``aclose`` is called.
+
+        ``client = await nursery.start(ESDBClient(...).run)`` gives the client when it is connected.
+
+        Args:
+            task_status: What ``nursery.start`` passes; it is given the client.
+
+        Raises:
+            UnavailableError: The node cannot be reached.
+        """
         async with self:
             task_status.started(self)
             await self._closing.wait()
 
     async def aclose(self) -> None:
-        """Close the client: open calls fail with trio.ClosedResourceError. Its block may still be left later."""
+        """Close the client. Open calls fail with trio.ClosedResourceError. The client's block may be left later."""
         self._closing.set()
         if self._open_session is not None:
             await self._open_session.aclose()
         else:
             await trio.lowlevel.checkpoint()
+
+    def statistics(self) -> ClientStatistics:
+        """The state of the client's connections now. A client that is not open has none.
+
+        Returns:
+            Connections, open calls, and bytes that wait to be sent.
+        """
+        return ClientStatistics(()) if self._open_session is None else self._open_session.statistics()
 
     def _check_not_closed(self) -> None:
         if self._closing.is_set():

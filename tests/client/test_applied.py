@@ -1,0 +1,186 @@
+"""Whether a write was certainly not done: what ``applied`` says on its error."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+import trio
+import trio.testing
+
+from tests.support import http2 as rig
+from tests.support.links import Hand
+from tests.support.scripted import URI, Scripted, fails, silence, wrong_version
+from trio_esdb import (
+    ESDBClient,
+    ESDBError,
+    ExpectedPositionError,
+    InvalidArgumentError,
+    NewEvent,
+    StreamState,
+    TooLargeError,
+    UnavailableError,
+)
+from trio_esdb._wire import Status
+
+EVENT = NewEvent("Happened", b"{}")
+WRITES: dict[str, Callable[[ESDBClient], Awaitable[Any]]] = {
+    "append": lambda client: client.append_event("s", None, EVENT),
+    "delete": lambda client: client.delete_stream("s", 3),
+    "tombstone": lambda client: client.tombstone_stream("s", 3),
+    "metadata": lambda client: client.set_stream_metadata("s", {}),
+}
+writes = pytest.mark.parametrize("write", WRITES.values(), ids=WRITES)
+
+
+@asynccontextmanager
+async def client_of_hand() -> AsyncIterator[tuple[ESDBClient, Hand]]:
+    """A client of a server made by hand."""
+    hand = Hand()
+    hand.put(rig.settings((3, 100)))
+
+    async def connect(host: str, port: int) -> trio.abc.Stream:
+        return hand.stream
+
+    async with ESDBClient(URI, connect=connect) as client:
+        await hand.heard()
+        yield client, hand
+
+
+async def failure(call: Awaitable[Any]) -> ESDBError:
+    with pytest.raises(ESDBError) as caught:
+        await call
+    return caught.value
+
+
+@writes
+@pytest.mark.parametrize(
+    ("frames", "applied"),
+    [
+        (rig.rst_stream(1, 7), False),  # REFUSED_STREAM
+        (rig.goaway(0), False),  # above the last stream that the server takes
+        (rig.goaway(0, 13), False),
+        (rig.goaway(0, 11, b"too_many_pings"), False),
+        (rig.goaway(1) + rig.rst_stream(1, 8), None),
+        (rig.rst_stream(1, 8), None),
+        (rig.rst_stream(1, 2), None),
+        (rig.frame(6, 0, 0, b"short"), None),  # a PING that ends the connection
+    ],
+)
+async def test_calls_that_the_server_gives_up(
+    nursery: trio.Nursery, write: Callable[[ESDBClient], Awaitable[Any]], frames: bytes, applied: bool | None
+) -> None:
+    async with client_of_hand() as (client, hand):
+        found: list[ESDBError] = []
+
+        async def call() -> None:
+            found.append(await failure(write(client)))
+
+        nursery.start_soon(call)
+        await hand.heard()
+        hand.put(frames)
+        await hand.heard()
+        (error,) = found
+        assert error.applied is applied
+
+
+@writes
+async def test_a_lost_connection(nursery: trio.Nursery, write: Callable[[ESDBClient], Awaitable[Any]]) -> None:
+    async with client_of_hand() as (client, hand):
+
+        async def call() -> None:
+            error = await failure(write(client))
+            assert isinstance(error, UnavailableError)
+            assert error.applied is None
+
+        nursery.start_soon(call)
+        await hand.heard()
+        hand.hang_up()
+        await hand.heard()
+
+
+@writes
+async def test_a_node_that_cannot_be_reached(write: Callable[[ESDBClient], Awaitable[Any]], server: Scripted) -> None:
+    up = True
+
+    async def connect(host: str, port: int) -> trio.abc.Stream:
+        if up:
+            return await server.connect(host, port)
+        raise ConnectionRefusedError(111, "Connection refused")
+
+    async with ESDBClient(URI, connect=connect) as client:
+        up = False
+        await trio.aclose_forcefully(server.streams[0])
+        await trio.testing.wait_all_tasks_blocked()
+        error = await failure(write(client))
+    assert isinstance(error, UnavailableError)
+    assert error.applied is False
+
+
+@writes
+@pytest.mark.parametrize(
+    ("status", "text", "trailers", "applied"),
+    [
+        (Status.UNAVAILABLE, "Server Is Not Ready", {}, False),
+        (Status.UNAVAILABLE, "Server Is Too Busy", {}, False),
+        (Status.UNAVAILABLE, "upstream connect error", {}, None),
+        (Status.NOT_FOUND, "Leader info available", {"exception": "not-leader"}, False),
+        (Status.UNKNOWN, "No leader info available in response", {}, False),
+        (Status.PERMISSION_DENIED, "Access Denied", {"exception": "access-denied"}, False),
+        (Status.UNAUTHENTICATED, "", {}, False),
+        (Status.UNIMPLEMENTED, "", {}, False),
+        (Status.INVALID_ARGUMENT, "", {}, False),
+        (Status.INVALID_ARGUMENT, "", {"exception": "maximum-append-size-exceeded"}, False),
+        (Status.FAILED_PRECONDITION, "", {"exception": "stream-deleted"}, False),
+        (Status.FAILED_PRECONDITION, "", {"exception": "wrong-expected-version"}, False),
+        (Status.ABORTED, "Operation timed out: Commit phase timeout.", {}, None),
+        (Status.DEADLINE_EXCEEDED, "Deadline Exceeded", {}, None),
+        (Status.UNKNOWN, "Exception was thrown by handler.", {}, None),
+        (Status.INTERNAL, "", {}, None),
+        (Status.RESOURCE_EXHAUSTED, "", {}, None),
+        (Status.CANCELLED, "", {}, None),
+    ],
+)
+async def test_what_the_server_answers(
+    client: ESDBClient,
+    server: Scripted,
+    write: Callable[[ESDBClient], Awaitable[Any]],
+    status: Status,
+    text: str,
+    trailers: dict[str, str],
+    applied: bool | None,
+) -> None:
+    server.append = server.delete = server.tombstone = fails(status, text, **trailers)
+    error = await failure(write(client))
+    assert error.applied is applied
+
+
+async def test_another_position_than_expected(client: ESDBClient, server: Scripted) -> None:
+    async def answer(_: object) -> bytes:
+        return wrong_version(5)
+
+    server.append = answer
+    error = await failure(client.append_event("s", 3, EVENT))
+    assert isinstance(error, ExpectedPositionError)
+    assert error.applied is False
+
+
+async def test_timeouts(client: ESDBClient, server: Scripted) -> None:
+    """Before anything was sent, and after."""
+    server.append = silence
+    assert (await failure(client.append_event("s", None, EVENT, timeout=0))).applied is False
+    assert server.seen == []
+    assert (await failure(client.append_event("s", None, EVENT, timeout=1))).applied is None
+
+
+async def test_what_is_refused_before_it_is_sent(client: ESDBClient) -> None:
+    for call, kind in (
+        (client.append_event("", None, EVENT), InvalidArgumentError),
+        (client.append_event("s", None, NewEvent("T", bytes(17 * 2**20))), TooLargeError),
+        (client.tombstone_stream("$$s", StreamState.ANY), InvalidArgumentError),
+    ):
+        error = await failure(call)
+        assert isinstance(error, kind)
+        assert error.applied is False
