@@ -65,7 +65,7 @@ class BackgroundTasks:
     ) -> None:
         with self._scope() as scope:
             try:
-                await function(*args, task_status=_ShieldWhenStarted(scope, task_status))
+                await function(*args, task_status=_ShieldWhenStarted(scope, self._nursery, task_status))
             finally:
                 del self._scopes[scope]
 
@@ -78,16 +78,22 @@ class BackgroundTasks:
 
 
 class _ShieldWhenStarted:
-    """Shields a task's scope when the task says that it has started."""
+    """Shields a task when it says that it has started.
 
-    def __init__(self, scope: trio.CancelScope, task_status: trio.TaskStatus[Any]) -> None:
+    trio then moves the task into the nursery; but not if whoever waits for the start was cancelled. Then the task has
+    to end with that.
+    """
+
+    def __init__(self, scope: trio.CancelScope, nursery: trio.Nursery, task_status: trio.TaskStatus[Any]) -> None:
         self._scope = scope
+        self._nursery = nursery
+        self._task = trio.lowlevel.current_task()
         self._task_status = task_status
 
     def started(self, value: object = None) -> None:
         """See trio.TaskStatus."""
-        self._scope.shield = True
         self._task_status.started(value)
+        self._scope.shield = self._task.parent_nursery is self._nursery
 
 
 @asynccontextmanager

@@ -184,3 +184,62 @@ async def test_what_is_refused_before_it_is_sent(client: ESDBClient) -> None:
         error = await failure(call)
         assert isinstance(error, kind)
         assert error.applied is False
+
+
+class Stuck(trio.abc.HalfCloseableStream):
+    """A stream that takes no more once it is stuck, until it breaks."""
+
+    def __init__(self, inner: trio.abc.Stream) -> None:
+        self._inner = inner
+        self.stuck = False
+        self.broken = trio.Event()
+
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        if self.stuck:
+            await self.broken.wait()
+            raise trio.BrokenResourceError("it broke")
+        await self._inner.send_all(data)
+
+    async def wait_send_all_might_not_block(self) -> None:
+        await trio.lowlevel.checkpoint()
+
+    async def send_eof(self) -> None:
+        await trio.lowlevel.checkpoint()
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
+        return await self._inner.receive_some(max_bytes)
+
+    async def aclose(self) -> None:
+        await self._inner.aclose()
+
+
+async def test_what_never_left_was_not_done(nursery: trio.Nursery, server: Scripted) -> None:
+    """The first append is with the network, the others wait behind it; the last one is larger than the windows."""
+    stream: Stuck | None = None
+
+    async def connect(host: str, port: int) -> trio.abc.Stream:
+        nonlocal stream
+        stream = Stuck(await server.connect(host, port))
+        return stream
+
+    server.append = silence
+    found: dict[str, bool | None] = {}
+
+    async def append(name: str, size: int) -> None:
+        error = await failure(client.append_event(name, None, NewEvent("T", bytes(size))))
+        assert isinstance(error, UnavailableError)
+        found[name] = error.applied
+
+    async with ESDBClient(URI, connect=connect) as client:
+        assert stream is not None
+        nursery.start_soon(append, "sent", 10)
+        await trio.testing.wait_all_tasks_blocked()
+        stream.stuck = True
+        for name, size in (("with the network", 10), ("queued", 10), ("beyond the windows", 3_000_000)):
+            nursery.start_soon(append, name, size)
+            await trio.testing.wait_all_tasks_blocked()
+        stream.broken.set()
+        await trio.aclose_forcefully(server.streams[0])
+        await trio.testing.wait_all_tasks_blocked()
+        await trio.sleep(5)
+    assert found == {"sent": None, "with the network": None, "queued": False, "beyond the windows": False}

@@ -199,12 +199,12 @@ async def test_a_call_that_the_server_resets(client: ESDBClient, server: Scripte
         return run
 
     server.append = reset()
-    with pytest.raises(e.ProtocolError, match="reset the call"):
+    with pytest.raises(e.UnavailableError, match="reset the call"):
         await client.append_event("s", None, EVENT)
     server.read = reset(confirmed(), event(0))
     async with client.subscribe_all_events() as events:
         await events.receive()
-        with pytest.raises(e.ProtocolError, match="reset the call"):
+        with pytest.raises(e.UnavailableError, match="reset the call"):
             await events.receive()
 
 

@@ -394,3 +394,74 @@ async def test_aclose_while_another_task_is_connecting(server: Scripted, nursery
 async def test_an_abandoned_client_warns_of_nothing(server: Scripted) -> None:
     ESDBClient(URI, connect=server.connect)
     gc.collect()
+
+
+# -- a scope around the client ----------------------------------------------------------------------------------------
+
+
+async def test_clean_up_of_a_cancelled_block_can_call(server: Scripted) -> None:
+    server.append = says(appended(0, 4))
+    done: list[object] = []
+    with trio.move_on_after(1) as scope:
+        async with ESDBClient(URI, connect=server.connect) as client:
+            try:
+                await trio.sleep_forever()
+            finally:
+                with trio.CancelScope(shield=True):
+                    done.append(await client.append_event("s", None, EVENT))
+    assert scope.cancelled_caught
+    assert done == [4]
+    await trio.testing.wait_all_tasks_blocked()
+    assert all(link.closed.is_set() for link in server.links)
+
+
+async def test_clean_up_can_call_a_node_of_the_client() -> None:
+    with trio.move_on_after(1):
+        async with ESDBClient("esdb://embedded") as client:
+            try:
+                await trio.sleep_forever()
+            finally:
+                with trio.CancelScope(shield=True):
+                    await client.append_event("s", None, EVENT)
+                    assert len(await client.get_stream_events("s")) == 1
+
+
+async def test_leaving_a_cancelled_block_takes_a_bounded_time() -> None:
+    """Also if the server takes nothing any more."""
+    ours, theirs = trio.testing.memory_stream_pair()
+
+    async def connect(host: str, port: int) -> trio.abc.Stream:
+        await theirs.send_all(b"\x00\x00\x00\x04\x00\x00\x00\x00\x00")
+        return ours
+
+    began = trio.current_time()
+    with trio.move_on_after(1) as scope:
+        async with ESDBClient(URI, connect=connect) as client:
+            await trio.testing.wait_all_tasks_blocked()
+            ours.send_stream.send_all_hook = trio.sleep_forever
+            await client.append_event("s", None, EVENT)
+    assert scope.cancelled_caught
+    assert trio.current_time() - began <= 3
+
+
+# -- what it looks like -----------------------------------------------------------------------------------------------
+
+
+async def test_representations(server: Scripted) -> None:
+    server.read = goes_on(confirmed())
+    client = ESDBClient(URI, connect=server.connect)
+    assert repr(client) == "<trio_esdb.ESDBClient: node-1:2113, not open>"
+    async with client:
+        assert repr(client) == "<trio_esdb.ESDBClient: node-1:2113, open>"
+        subscription = client.subscribe_stream_events("s")
+        assert repr(subscription) == "<trio_esdb: subscribing to stream 's', not opened yet: use it with `async with`>"
+        async with subscription as events:
+            assert repr(subscription) == "<trio_esdb: subscribing to stream 's', opened>"
+            assert repr(events) == "<trio_esdb.EventChannel: subscribing to stream 's', open>"
+            events.close()
+            assert repr(events) == "<trio_esdb.EventChannel: subscribing to stream 's', closed>"
+    assert repr(client) == "<trio_esdb.ESDBClient: node-1:2113, closed>"
+    server.read = says()
+    async with ESDBClient(URI, connect=server.connect) as client, client.read_stream_events("s") as events:
+        await trio.testing.wait_all_tasks_blocked()
+        assert repr(events) == "<trio_esdb.EventChannel: reading stream 's', ended>"

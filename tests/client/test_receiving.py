@@ -405,6 +405,21 @@ async def test_a_clone_closed_as_it_is_woken_keeps_what_it_was_given(
         assert got == [[0], [1, 2, 3]]
 
 
+async def test_a_closed_clone_gets_nothing_that_is_ready(client: ESDBClient, server: Scripted) -> None:
+    """Although events are there, and its siblings take them."""
+    server.read = goes_on(confirmed(), *(event(n) for n in range(10)))
+    async with client.subscribe_all_events() as events:
+        clone = events.clone()
+        assert (await clone.receive()).stream_position == 0
+        clone.close()
+        for use in (clone.receive(), anext(clone)):
+            with pytest.raises(trio.ClosedResourceError):
+                await use
+        with pytest.raises(trio.ClosedResourceError):
+            clone.receive_nowait()
+        assert [(await events.receive()).stream_position for _ in range(9)] == list(range(1, 10))
+
+
 async def test_the_call_lives_as_long_as_one_clone(client: ESDBClient, server: Scripted) -> None:
     server.read = goes_on(confirmed(), *(event(n) for n in range(3)))
     async with client.subscribe_all_events() as events:

@@ -19,6 +19,7 @@ async def test_calls_and_connections(nursery: trio.Nursery) -> None:
     client = ESDBClient(URI, connect=server.connect)
     assert client.statistics() == ClientStatistics(())
     async with client:
+        await trio.testing.wait_all_tasks_blocked()
         assert client.statistics().connections == (ConnectionStatistics(NODE, 0, 0, accepts_calls=True),)
         async with client.subscribe_all_events(), client.subscribe_all_events():
             await trio.testing.wait_all_tasks_blocked()

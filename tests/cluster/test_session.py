@@ -499,3 +499,71 @@ async def test_the_end_of_the_nursery_closes_connections(node: Node) -> None:
         nursery.cancel_scope.cancel()
     assert link.closed.is_set()
     assert session._links == []
+
+
+# Why there is no connection
+
+
+SETTINGS = b"\x00\x00\x00\x04\x00\x00\x00\x00\x00"
+
+
+@pytest.mark.parametrize(
+    ("more", "reason"),
+    [
+        (b"\xff\xff\xff\0\0\0\0\0\1", "a frame of 16777215 bytes came"),
+        (b"\x00\x00\x04\x08\x00\x00\x00\x00\x00" + bytes(4), ""),
+        (b"\x00\x00\x04\x05\x04\x00\x00\x00\x01" + bytes(4), "a pushed stream came"),
+        (b"\x00\x00\x01\x04\x00\x00\x00\x00\x00\x00", ""),
+        (b"\x00\x00\x08\x07\x00\x00\x00\x00\x00" + bytes(7) + b"\x0b", "ENHANCE_YOUR_CALM"),
+    ],
+    ids=["too large", "WINDOW_UPDATE of 0", "PUSH_PROMISE", "bad SETTINGS", "GOAWAY"],
+)
+async def test_settings_and_a_bad_frame_in_one_read(session: Session, node: Node, more: bytes, reason: str) -> None:
+    node.answer = node.says(SETTINGS + more)
+    with pytest.raises(UnavailableError, match=f"cannot connect to node:2113: .*{reason}") as caught:
+        await session.link()
+    assert len(caught.value.details) > 5
+    assert await node.is_rid_of_them()
+
+
+@pytest.mark.parametrize(
+    ("failure", "reason"),
+    [
+        (trio.ClosedResourceError(), "ClosedResourceError"),
+        (trio.BrokenResourceError(), "BrokenResourceError"),
+        (OSError(), "OSError"),
+    ],
+)
+async def test_a_failure_without_a_text(session: Session, node: Node, failure: Exception, reason: str) -> None:
+    async def fail() -> None:
+        raise failure
+
+    node.before = fail
+    with pytest.raises(UnavailableError, match=f"cannot connect to node:2113: {reason}"):
+        await session.link()
+
+
+async def test_a_connection_that_is_made_after_closing_is_closed(session: Session, node: Node) -> None:
+    """Although nobody may wait for the attempt any more."""
+
+    async def close() -> None:
+        session.closed = True
+
+    node.before = close
+    with pytest.raises(trio.ClosedResourceError):
+        await session.link()
+    assert await node.is_rid_of_them()
+    assert tasks(session) == 0
+
+
+async def test_the_connector_is_told_where_to(outside: trio.Nursery, node: Node) -> None:
+    told: list[tuple[str, int]] = []
+
+    async def connect(host: str, port: int) -> trio.abc.Stream:
+        told.append((host, port))
+        return await node.connect(host, port)
+
+    session = Session(outside, connect, NODE, Limits())
+    await session.link()
+    assert told == [("node", 2113)]
+    await session.aclose()

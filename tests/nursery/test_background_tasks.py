@@ -401,6 +401,20 @@ async def test_waiting_for_a_start_can_be_cancelled() -> None:
     assert scope.cancelled_caught
 
 
+async def test_a_task_that_starts_after_the_wait_for_it_was_cancelled_ends() -> None:
+    async def serve(task_status: trio.TaskStatus[None]) -> None:
+        with trio.CancelScope(shield=True):
+            await trio.lowlevel.checkpoint()
+        task_status.started()
+        await trio.sleep_forever()
+
+    async with background_tasks() as tasks:
+        with trio.CancelScope() as scope:
+            scope.cancel()
+            await tasks.start(serve)
+    assert scope.cancelled_caught
+
+
 async def test_a_task_that_is_started_as_the_block_ends_ends_too() -> None:
     async with background_tasks() as tasks:
 

@@ -88,4 +88,4 @@ def test_to_publish_again_changes_nothing() -> None:
 def test_the_version() -> None:
     assert trio_esdb.__version__ == version("trio-esdb")
     with pytest.raises(AttributeError, match=r"module 'trio_esdb' has no attribute 'nothing'"):
-        trio_esdb.nothing
+        trio_esdb.nothing  # noqa: B018

@@ -9,6 +9,7 @@ import trio
 from trio_esdb._convert import append_options, delete_request, delete_response, proposed_message
 from trio_esdb._errors import (
     ExpectedPositionError,
+    InvalidArgumentError,
     InvalidTypeError,
     StreamNotFoundError,
     TooLargeError,

@@ -104,7 +104,7 @@ def error_from(operation: Operation, outcome: Outcome, address: str) -> errors.S
 
 def _applied(kind: type[errors.ServerError], outcome: Outcome) -> bool | None:
     """False if the server has certainly not done what the call asks for; None if that is not known."""
-    if outcome.refused:
+    if outcome.refused or outcome.unsent:
         return False
     if outcome.local:
         return None
@@ -119,6 +119,8 @@ def _kind(operation: Operation, outcome: Outcome) -> type[errors.ServerError]:
     named = _BY_EXCEPTION.get(_text(outcome.trailers.get("exception")))
     if named is not None:
         return named
+    if outcome.lost:
+        return errors.UnavailableError
     if outcome.local:
         if outcome.status is Status.INTERNAL:
             return errors.ProtocolError

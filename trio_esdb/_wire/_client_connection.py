@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from . import _frames as frames
@@ -195,7 +196,9 @@ class ClientConnection(Connection):
         if outcome is None or (outcome.ok and stream.text):
             outcome = from_http(stream.http_status, stream.content_type, stream.text, trailers or stream.headers or ())
         elif outcome.ok and stream.deframer.missing:
-            outcome = Outcome(Status.INTERNAL, "the answer ended inside a message", outcome.trailers, local=True)
+            outcome = Outcome(
+                Status.INTERNAL, "the answer ended inside a message", outcome.trailers, local=True, lost=True
+            )
         if not stream.local_closed:
             # Otherwise the stream stays open and counts against the server's limit of concurrent streams.
             self._queue_reset(stream.id, Code.CANCEL)
@@ -207,6 +210,13 @@ class ClientConnection(Connection):
 
     def _end_of(self, stream: Stream, outcome: Outcome) -> Event:
         return CallEnded(stream, outcome)
+
+    def _end_all(self, outcome: Outcome) -> None:
+        unsent = replace(outcome, unsent=True)
+        for stream in list(self.streams.values()):
+            end_left = stream.end_at <= self._left if stream.local_closed else stream.ending is None
+            self._forget(stream)
+            self.events.append(CallEnded(stream, outcome if end_left else unsent))
 
     def _refuse_message(self, stream: Stream, error: MessageError) -> None:
         self._break(stream, Code.CANCEL, error.text, Status.RESOURCE_EXHAUSTED if error.too_large else Status.INTERNAL)

@@ -102,7 +102,7 @@ class Connection(Sender):
         """The connection is gone; the ends of all its calls."""
         if not self.ended:
             self.ended = True
-            self._end_all(Outcome(Status.UNAVAILABLE, reason, local=True))
+            self._end_all(Outcome(Status.UNAVAILABLE, reason, local=True, lost=True))
         return self.take_events()
 
     # -- bytes in ----------------------------------------------------------------------------------------------------

@@ -35,12 +35,19 @@ _FROM_RESET = {
 """doc/PROTOCOL-HTTP2.md of the gRPC project, "Errors"; anything else is INTERNAL."""
 
 
+_CUT = frozenset({0, 2, 5, 8, 10})
+"""Resets that tell no reason of the call: NO_ERROR, INTERNAL_ERROR, STREAM_CLOSED, CANCEL, CONNECT_ERROR. Servers and
+proxies send them when they stop, and proxies when nothing happened for a while."""
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """How a call ended.
 
     ``local`` is true if this side chose the status (a broken frame, a lost connection), false if the peer sent it.
-    ``refused`` is true if the peer has certainly not begun to work on the call.
+    ``refused`` is true if the peer has certainly not begun to work on the call. ``unsent`` is true if the end of the
+    request was never handed to the network, though it was queued. ``lost`` is true if the call was cut off without a
+    word: the connection broke, or the peer or something between ended the stream.
     """
 
     status: Status
@@ -48,6 +55,8 @@ class Outcome:
     trailers: Metadata = field(default_factory=dict)
     local: bool = False
     refused: bool = False
+    unsent: bool = field(default=False, compare=False)
+    lost: bool = field(default=False, compare=False)
     ok: bool = field(init=False, repr=False, compare=False)
     """Whether the status is OK."""
 
@@ -80,12 +89,13 @@ def from_http(status: int, content_type: str, body: bytes, headers: Iterable[Hea
     """The outcome of an answer that came without a grpc-status."""
     text = body.decode("utf-8", "replace").strip()
     if status == 200 and content_type.startswith("application/grpc"):
-        message = "the answer ended without a grpc-status"
+        message, lost = "the answer ended without a grpc-status", True
     else:
+        lost = False
         message = f"HTTP {status} ({content_type or 'no content type'}) instead of a gRPC answer"
     if text:
         message = f"{message}: {text}"
-    return Outcome(_FROM_HTTP.get(status, Status.UNKNOWN), message, metadata_from(headers), local=True)
+    return Outcome(_FROM_HTTP.get(status, Status.UNKNOWN), message, metadata_from(headers), local=True, lost=lost)
 
 
 def from_reset(code: int) -> Outcome:
@@ -95,4 +105,5 @@ def from_reset(code: int) -> Outcome:
         f"the peer reset the call with {code_name(code)}",
         local=True,
         refused=code == 7,
+        lost=code in _CUT,
     )

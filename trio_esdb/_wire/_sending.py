@@ -292,6 +292,7 @@ class Sender(ABC):
         if trailers:
             self._send_headers(stream, trailers, end_stream=True)
         stream.local_closed = True
+        stream.end_at = self._left + self.output_size
         if stream.remote_closed:
             self._forget(stream)
 

@@ -38,6 +38,7 @@ class Stream:
         "credit",
         "deframer",
         "drain_wanted",
+        "end_at",
         "ending",
         "headers",
         "http_status",
@@ -76,6 +77,8 @@ class Stream:
         self.drain_wanted = False
         """Whether the owner wants a Drained event when nothing is unsent any more."""
         self.local_closed = False
+        self.end_at = 0
+        """Where our side's end is among all bytes of the connection, once it is queued."""
         self.remote_closed = False
         self.headers: tuple[Header, ...] | None = None
         self.http_status = 0
