@@ -129,7 +129,7 @@ def test_exceptions(
     said = "Said the server."
     if kind is trio_esdb.ExpectedPositionError:
         where = "the stream has no events" if found.actual is None else f"the stream is at {found.actual}"
-        said = f"{where}, not as expected_position=3 says"
+        said = f"{where}, but expected_position=3"
     assert str(found) == f"doing this: {said} [{status.name}, node:2113]"
     for name, value in attributes.items():
         assert getattr(found, name) == value

@@ -34,6 +34,9 @@ class StreamState(Enum):
     EXISTS = "exists"
     """The stream must have at least one event, at any position."""
 
+    def __repr__(self) -> str:
+        return str(self)  # "StreamState.ANY", as it is written in a program
+
 
 @final
 @dataclass(frozen=True, slots=True)

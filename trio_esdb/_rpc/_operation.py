@@ -70,7 +70,7 @@ class Operation(NamedTuple):
 
     def unexpected(self, found: str) -> str:
         """The text for an expected position that is not the actual one."""
-        return f"{found}, not as expected_position={self.expected!r} says"
+        return f"{found}, but expected_position={self.expected!r}"
 
     def headers_refused(self, reason: Exception, address: str) -> ResourceExhaustedError:
         """The error for request headers that the server would not take; nothing was sent."""
