@@ -49,8 +49,8 @@ class NewEvent:
         metadata: The metadata of the event, by convention JSON.
         content_type: ``"application/json"`` if ``data`` is JSON, else ``"application/octet-stream"``. The server does
             not check that ``data`` is valid JSON.
-        id: The id of the event, a random UUID by default. The server remembers the ids of a stream, so it writes the
-            event only once when the same append is repeated.
+        id: The id of the event, a random UUID by default. When an append is repeated, the server recognises the event
+            by its id and does not write it again.
 
     Raises:
         InvalidTypeError: An argument has the wrong type.
