@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import sys
 from importlib import metadata
 from pathlib import Path
@@ -73,9 +72,6 @@ def find_attribute_docstrings(module: object) -> None:
 
 
 for module in (trio_esdb, trio_esdb.embedded):
-    for name in module.__all__:
-        if inspect.isclass(getattr(module, name)):
-            getattr(module, name).__module__ = module.__name__
     find_attribute_docstrings(module)
 
 

@@ -33,7 +33,7 @@ async def keep_up(client: ESDBClient, totals: Totals, enough: int) -> None:
         async for event in events:
             payment = json.loads(event.data)
             totals.paid[payment["customer"]] += payment["amount"]
-            totals.position = event.commit_position
+            totals.position = event.resume_commit_position
             if totals.paid.total() >= enough:
                 return
 

@@ -220,8 +220,8 @@ class NotLeaderError(ServerError):
 class UnavailableError(ServerError):
     """The node cannot be reached, the connection was lost, or the node is not ready.
 
-    If the connection was lost during a call that writes, the server may or may not have written; ``applied`` is False if
-    it certainly has not. It is safe to repeat an append with the same events and the same exact expected position,
+    If the connection was lost during a call that writes, the server may or may not have written. ``applied`` is False
+    if it certainly has not. It is safe to repeat an append with the same events and the same exact expected position,
     because the server recognises the ids of the events.
     """
 

@@ -24,28 +24,28 @@ T = TypeVar("T")
 
 
 class ChannelStatistics(NamedTuple):
-    """The state of a read or subscription, named as trio names that of its memory channels."""
+    """The state of a read or subscription, with the names that trio uses for its memory channels.
+
+    Attributes:
+        current_buffer_used (int): How many messages were received from the server and not yet by the program.
+        open_receive_channels (int): How many of the channel and its clones are open.
+        tasks_waiting_receive (int): How many tasks wait for a message.
+    """
 
     current_buffer_used: int
-    """Messages that have come and were not received yet."""
     open_receive_channels: int
-    """The channel and its clones, without those that are closed."""
     tasks_waiting_receive: int
-    """Tasks that wait for a message."""
 
 
 class EventChannel(trio.abc.ReceiveChannel[T], Generic[T]):
-    """Receives the events of a read or subscription, in order, each once.
+    """Receives the events of a read or subscription, in order and each once.
 
-    Closing it, or leaving its ``async with`` block, resets the call at once. A consumer that stops taking events stops
-    the server: what is kept here is the call's receive window, half a megabyte, and the rest of a batch.
+    It is a ``trio.abc.ReceiveChannel``: use ``async for``, ``receive`` or ``receive_nowait``. Closing it, or leaving
+    its ``async with`` block, ends the read or subscription at once. If the consumer stops, the server stops sending:
+    512 KiB are kept here, or up to 8 MiB on connections with long round trips.
 
-    Besides what trio.EndOfChannel says (a read came to its end), receiving raises the errors of the call: a
-    ``ServerError``, or trio.ClosedResourceError once the channel or its client is closed. A cancelled ``receive`` loses
-    nothing.
-
-    Every ``receive`` is a checkpoint. ``async for`` notices cancellation at every event, but takes what has already
-    come without giving other tasks their turn each time: they have it at least once in 64 events.
+    ``receive`` is always a checkpoint. ``async for`` notices cancellation at every event, but lets other tasks run only
+    once in at most 64 events.
     """
 
     _closed = True
@@ -63,16 +63,27 @@ class EventChannel(trio.abc.ReceiveChannel[T], Generic[T]):
 
     @property
     def subscription_id(self) -> str | None:
-        """The server's name of the subscription; None for a read."""
+        """The id that the server gave the subscription, or None for a read."""
         return self._feed.subscription_id
 
     @property
     def last_stream_position(self) -> int | None:
-        """The number of the stream's last event, where the server told it at the end of a read that asked."""
+        """The stream position of the last event, if the server told it at the end of a read."""
         return self._feed.last_stream_position
 
     def receive_nowait(self) -> T:
-        """The next event, if it is there; trio.WouldBlock if it is not."""
+        """Return the next message if there is one.
+
+        Returns:
+            An event, or another message that was asked for.
+
+        Raises:
+            trio.WouldBlock: No message is there.
+            trio.EndOfChannel: The read has come to its end.
+            trio.ClosedResourceError: The channel or the client was closed.
+            DeadlineExceededError: The timeout of the call expired.
+            ServerError: The call failed.
+        """
         while (event := self._take()) is None:
             pass
         return event
@@ -103,7 +114,17 @@ class EventChannel(trio.abc.ReceiveChannel[T], Generic[T]):
         return None
 
     async def receive(self) -> T:
-        """The next event, as soon as there is one."""
+        """Wait for the next message. If it is cancelled, no message is lost.
+
+        Returns:
+            An event, or another message that was asked for.
+
+        Raises:
+            trio.EndOfChannel: The read has come to its end.
+            trio.ClosedResourceError: The channel or the client was closed.
+            DeadlineExceededError: The timeout of the call expired.
+            ServerError: The call failed.
+        """
         await trio.lowlevel.checkpoint_if_cancelled()
         try:
             while (event := self._take()) is None:
@@ -173,16 +194,20 @@ class EventChannel(trio.abc.ReceiveChannel[T], Generic[T]):
                 raise
 
     def clone(self) -> EventChannel[T]:
-        """A further channel of the same call, for another task: each event goes to one of them.
+        """Return another channel of the same call, for another task. Each message goes to one of the channels.
 
-        The call ends when all of them are closed, or the ``async with`` block is left.
+        The call ends when all its channels are closed, or when the ``async with`` block is left.
+
+        Raises:
+            trio.ClosedResourceError: The channel or the client was closed.
+            ServerError: The call has failed.
         """
         if self._feed.over:
             raise self._feed.ended()
         return EventChannel(self._feed, self._batches.clone())
 
     def statistics(self) -> ChannelStatistics:
-        """How much is waiting here, and how many tasks wait for it."""
+        """Return how many messages are waiting, and how many tasks wait for one."""
         feed, batches = self._feed, self._batches.statistics()
         return ChannelStatistics(
             current_buffer_used=len(feed.ready) + feed.waiting,
@@ -191,7 +216,7 @@ class EventChannel(trio.abc.ReceiveChannel[T], Generic[T]):
         )
 
     def close(self) -> None:
-        """Close this channel; the call is reset with the last of its clones. Never waits."""
+        """Close this channel without waiting. The call ends when the last of its channels is closed."""
         if not self._closed:
             self._closed = True
             self._ready = []

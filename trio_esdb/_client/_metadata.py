@@ -29,10 +29,20 @@ class MetadataArea(Area):
     async def get_stream_metadata(
         self, stream_name: str, timeout: float | None = None
     ) -> tuple[StreamMetadata, int | None]:
-        """The metadata of a stream, and its version, which is what ``set_stream_metadata`` wants as expected position.
+        """Read the metadata of a stream.
 
-        A stream without metadata gives an empty one and None. Raises InvalidMetadataError if what was written there is
-        not a JSON object, StreamDeletedError if the stream was tombstoned.
+        Args:
+            stream_name: The name of the stream.
+            timeout: The limit for the call in seconds.
+
+        Returns:
+            The metadata, and its version. The version is the ``expected_position`` of ``set_stream_metadata``. Without
+            metadata, they are an empty ``StreamMetadata`` and None.
+
+        Raises:
+            InvalidMetadataError: The metadata that was written is not a JSON object.
+            StreamDeletedError: The stream was tombstoned.
+            ESDBError: As for ``read_stream_events``.
         """
         check_stream_name(stream_name)
         operation = Operation(
@@ -61,12 +71,21 @@ class MetadataArea(Area):
     ) -> AppendResult:
         """Replace the metadata of a stream, which need not exist.
 
-        ``metadata`` is a StreamMetadata or any mapping that JSON can say. ``expected_position`` is the version of the
-        metadata that it replaces, as ``get_stream_metadata`` gives it; None if there was none. The result's
-        ``stream_position`` is the new version.
+        Args:
+            stream_name: The name of the stream.
+            metadata: A ``StreamMetadata``, or any mapping that can be written as JSON.
+            expected_position: The version of the metadata to replace, as ``get_stream_metadata`` returns it. None means
+                that there is none yet. ``StreamState.ANY`` makes no check.
+            timeout: The limit for the call in seconds.
 
-        Raises ExpectedPositionError if the version is another, InvalidArgumentError for what JSON cannot say and for
-        values that a server would silently ignore, StreamDeletedError if the stream was tombstoned.
+        Returns:
+            The commit position of the metadata event, an int whose ``stream_position`` is the new version.
+
+        Raises:
+            ExpectedPositionError: The metadata has another version. Nothing was written.
+            InvalidArgumentError: The metadata cannot be written as JSON, or has a value that servers would ignore.
+            StreamDeletedError: The stream was tombstoned.
+            ESDBError: As for ``append_events``.
         """
         check_stream_name(stream_name)
         seconds = check_timeout(timeout)

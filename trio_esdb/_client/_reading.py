@@ -41,14 +41,30 @@ class ReadingArea(Area):
     ) -> AbstractAsyncContextManager[EventChannel[RecordedEvent]]:
         """Read the events of a stream: ``async with client.read_stream_events("order-1") as events``.
 
-        Reads forwards from ``stream_position`` (from the first event, if it is None), or backwards from it (from the
-        last event); the event at that position is included. ``limit`` is the greatest number of events, at least 1.
-        With ``resolve_links`` a link is replaced by the event that it points to. ``timeout`` is a limit in seconds for
-        the whole read, the time that its consumer takes included.
+        The read is not a snapshot. Events that are appended while it runs may be part of it. A position after the last
+        event gives no events.
 
-        Receiving raises StreamNotFoundError if there is no stream or it was deleted, StreamDeletedError if it was
-        tombstoned. A position after the last event gives no events. The read is not a snapshot: events that are
-        appended while it goes on may be part of it.
+        Args:
+            stream_name: The name of the stream.
+            stream_position: The position of the first event to read, which is included. None means the first event of
+                the stream, or the last one if ``backwards`` is true.
+            backwards: Whether to read from later to earlier events.
+            limit: The greatest number of events, at least 1. None means no limit.
+            timeout: The limit for the whole read in seconds, including the time that the consumer takes.
+            resolve_links: Whether a link is replaced by the event that it points to.
+
+        Returns:
+            An async context manager that gives an ``EventChannel``. Entering it starts the read, and leaving it ends
+            the read at once.
+
+        Raises:
+            InvalidArgumentError: An argument is not valid.
+            StreamNotFoundError: The stream has no events (raised by the channel).
+            StreamDeletedError: The stream was tombstoned (raised by the channel).
+            DeadlineExceededError: The timeout expired (raised by the channel).
+            UnavailableError: The node cannot be reached (when the block is entered), or the connection was lost (raised
+                by the channel).
+            ServerError: The read failed for another reason (raised by the channel).
         """
         check_stream_name(stream_name)
         request = read_stream_request(
@@ -79,7 +95,22 @@ class ReadingArea(Area):
         *,
         resolve_links: bool = False,
     ) -> tuple[RecordedEvent, ...]:
-        """The events of a stream, all at once; the arguments and errors are those of ``read_stream_events``."""
+        """Read the events of a stream and return all of them at once.
+
+        Args:
+            stream_name: The name of the stream.
+            stream_position: As for ``read_stream_events``.
+            backwards: Whether to read from later to earlier events.
+            limit: The greatest number of events, at least 1. None means no limit.
+            timeout: The limit for the call in seconds.
+            resolve_links: Whether a link is replaced by the event that it points to.
+
+        Returns:
+            The events, in the order in which they were read.
+
+        Raises:
+            ESDBError: As for ``read_stream_events``.
+        """
         async with self.read_stream_events(
             stream_name, stream_position, backwards, limit, timeout, resolve_links=resolve_links
         ) as events:
@@ -100,13 +131,34 @@ class ReadingArea(Area):
     ) -> AbstractAsyncContextManager[EventChannel[RecordedEvent]]:
         """Read the events of all streams, in the order in which they were recorded.
 
-        ``commit_position`` must be the position of an event (from an event or an append), else receiving raises
-        InvalidPositionError. Forwards the event at that position is included, backwards it is not.
+        Without arguments it gives all events but those of the server itself, whose types begin with ``$``. The server
+        filters: if ``filter_include`` has patterns, it gives the events that match at least one of them, else the
+        events that match none of ``filter_exclude``. A pattern is a regular expression of .NET that must match the
+        whole type.
 
-        The server filters: only events whose type matches one of ``filter_include``, or if that is empty, none of
-        ``filter_exclude``. Each is a regular expression for the whole type; with ``filter_by_stream_name`` for the name
-        of the stream; with ``filter_by_prefix`` a mere beginning. System events are excluded unless you say otherwise;
-        give ``filter_exclude=()`` to see all. ``limit`` counts the events that pass.
+        Args:
+            commit_position: The position to read from: an int or a ``Checkpoint``. It must be the position of an event
+                or checkpoint, or the result of an append. Forwards, the event at this position is included; backwards,
+                it is not. None means the first event, or the last one if ``backwards`` is true. From a position beyond
+                the end of the log, reading forwards gives no events.
+            backwards: Whether to read from later to earlier events.
+            filter_exclude: Patterns of the events to leave out. ``()`` leaves out none.
+            filter_include: Patterns of the events to give. If it is not empty, ``filter_exclude`` is ignored.
+            limit: The greatest number of events that pass the filter, at least 1. None means no limit.
+            timeout: The limit for the whole read in seconds, including the time that the consumer takes.
+            resolve_links: Whether a link is replaced by the event that it points to.
+            filter_by_stream_name: Whether the patterns are for stream names instead of event types.
+            filter_by_prefix: Whether the patterns are plain prefixes instead of regular expressions.
+
+        Returns:
+            An async context manager that gives an ``EventChannel``, as for ``read_stream_events``.
+
+        Raises:
+            InvalidArgumentError: An argument is not valid.
+            InvalidPositionError: ``commit_position`` is not the position of an event, or it lies beyond the end of the
+                log and the read is backwards (raised by the channel).
+            InvalidRequestError: The server cannot parse a regular expression (raised by the channel).
+            ESDBError: As for ``read_stream_events``.
         """
         position = check_commit_position(commit_position)
         request = read_all_request(
@@ -134,9 +186,18 @@ class ReadingArea(Area):
         )
 
     async def get_stream_position(self, stream_name: str, timeout: float | None = None) -> int | None:
-        """The stream position of a stream's last event; None if there is no stream or it was deleted.
+        """Return the stream position of the last event of a stream: the ``expected_position`` of the next append.
 
-        It is what ``expected_position`` must be to append next. Raises StreamDeletedError if it was tombstoned.
+        Args:
+            stream_name: The name of the stream.
+            timeout: The limit for the call in seconds.
+
+        Returns:
+            The position, or None if the stream has no events.
+
+        Raises:
+            StreamDeletedError: The stream was tombstoned.
+            ESDBError: As for ``read_stream_events``.
         """
         check_stream_name(stream_name)
         request = read_stream_request(stream_name, position=None, backwards=True, limit=1, tell_last_position=True)
@@ -166,10 +227,23 @@ class ReadingArea(Area):
         *,
         filter_by_prefix: bool = False,
     ) -> int:
-        """The commit position of the last event that the filter lets pass; 0 if there is none.
+        """Return the commit position of the last event that passes a filter.
 
-        The filter is that of ``read_all_events``: a subscription with the same filter has caught up when it has come to
-        this position.
+        A subscription with the same filter has caught up when it has come to this position. The filter works as in
+        ``read_all_events``.
+
+        Args:
+            timeout: The limit for the call in seconds.
+            filter_exclude: Patterns of the events to leave out. ``()`` leaves out none.
+            filter_include: Patterns of the events to give. If it is not empty, ``filter_exclude`` is ignored.
+            filter_by_stream_name: Whether the patterns are for stream names instead of event types.
+            filter_by_prefix: Whether the patterns are plain prefixes instead of regular expressions.
+
+        Returns:
+            The position, or 0 if no event passes the filter.
+
+        Raises:
+            ESDBError: As for ``read_all_events``.
         """
         async with self.read_all_events(
             backwards=True,

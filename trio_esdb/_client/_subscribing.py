@@ -91,19 +91,45 @@ class SubscribingArea(Area):
     ) -> AbstractAsyncContextManager[EventChannel[Any]]:
         """Subscribe to the events of all streams: ``async with client.subscribe_all_events() as events``.
 
-        Gives every event after ``commit_position`` (the event at it is *not* included; a Checkpoint may be given as
-        well), from the first one if it is None, or only what is recorded from now on with ``from_end``. The filter is
-        that of ``read_all_events``.
+        The channel gives every event after the start position that passes the filter, first those that are recorded and
+        then new ones as they are written. The filter works as in ``read_all_events``.
 
-        What else can come, each only if it is asked for: ``include_checkpoints`` a ``Checkpoint`` now and then in a
-        filtered subscription, roughly after each ``window_size`` times ``checkpoint_interval_multiplier`` records that
-        the server looked at; ``include_caught_up`` a ``CaughtUp`` when what was recorded has been given (servers from
-        23.10 on); ``include_fell_behind`` a ``FellBehind`` from servers that say so. ``timeout`` is a limit in seconds
-        for the whole subscription.
+        Args:
+            commit_position: The position to start after: an int or a ``Checkpoint``. It must be the position of an
+                event or checkpoint, or the result of an append. The event at this position is not included. None means
+                the start of the log. Beyond the end of the log there is no error: no events come until the log has
+                grown past the position.
+            filter_exclude: Patterns of the events to leave out. ``()`` leaves out none.
+            filter_include: Patterns of the events to give. If it is not empty, ``filter_exclude`` is ignored.
+            timeout: The limit for the whole subscription in seconds. A cancel scope around the ``async with`` statement
+                limits only how long it takes to enter the block.
+            from_end: Whether to give only events that are written from now on.
+            resolve_links: Whether a link is replaced by the event that it points to.
+            filter_by_stream_name: Whether the patterns are for stream names instead of event types.
+            filter_by_prefix: Whether the patterns are plain prefixes instead of regular expressions.
+            include_checkpoints: Whether the channel also gives ``Checkpoint`` messages, if there is a filter.
+            window_size: How many records the server reads before it considers a checkpoint.
+            checkpoint_interval_multiplier: After how many windows the server sends a checkpoint.
+            include_caught_up: Whether the channel also gives ``CaughtUp`` messages. Servers before 23.10 never send
+                them.
+            include_fell_behind: Whether the channel also gives ``FellBehind`` messages, which only some servers send.
 
-        Entering the block waits for the server's confirmation; it raises InvalidPositionError for a position that is
-        not the place of an event, AccessDeniedError and the other ServerErrors. Receiving raises them, too, and
-        ConsumerTooSlowError from servers up to 23.10.
+        Returns:
+            An async context manager that gives an ``EventChannel``. Entering it waits until the server has confirmed
+            the subscription: every event that is written after that will be delivered. Leaving it ends the subscription
+            at once.
+
+        Raises:
+            InvalidArgumentError: An argument is not valid.
+            InvalidPositionError: ``commit_position`` is not the position of an event (when the block is entered or
+                raised by the channel, depending on the version of the server).
+            InvalidRequestError: The server cannot parse a regular expression (likewise).
+            DeadlineExceededError: The timeout expired (likewise).
+            UnavailableError: The node cannot be reached (when the block is entered), or the connection was lost (raised
+                by the channel).
+            ConsumerTooSlowError: The server ended the subscription because its consumer was too slow (raised by the
+                channel; only servers before 24.2).
+            ServerError: The subscription failed for another reason.
         """
         check_start("commit_position", commit_position, from_end)
         position = check_commit_position(commit_position)
@@ -172,12 +198,29 @@ class SubscribingArea(Area):
     ) -> AbstractAsyncContextManager[EventChannel[Any]]:
         """Subscribe to the events of one stream, which need not exist yet.
 
-        Gives every event after ``stream_position`` (the event at it is *not* included), from the first one if it is
-        None, or only what is recorded from now on with ``from_end``. The other arguments are those of
-        ``subscribe_all_events``.
+        The channel gives every event after the start position, first those that are recorded and then new ones as they
+        are written. If the stream is tombstoned, the channel gives the event that records this and then raises
+        ``StreamDeletedError``.
 
-        A stream that is tombstoned ends its subscriptions with StreamDeletedError, after the event that says so; a
-        subscription to it is refused with the same error.
+        Args:
+            stream_name: The name of the stream.
+            stream_position: The position to start after; the event at this position is not included. None means the
+                start of the stream. Beyond the end of the stream there is no error: no events come until the stream has
+                grown past the position.
+            timeout: The limit for the whole subscription in seconds, as for ``subscribe_all_events``.
+            from_end: Whether to give only events that are written from now on.
+            resolve_links: Whether a link is replaced by the event that it points to.
+            include_caught_up: Whether the channel also gives ``CaughtUp`` messages. Servers before 23.10 never send
+                them.
+            include_fell_behind: Whether the channel also gives ``FellBehind`` messages, which only some servers send.
+
+        Returns:
+            An async context manager that gives an ``EventChannel``, as for ``subscribe_all_events``.
+
+        Raises:
+            InvalidArgumentError: An argument is not valid.
+            StreamDeletedError: The stream was tombstoned.
+            ESDBError: As for ``subscribe_all_events``.
         """
         check_stream_name(stream_name)
         check_start("stream_position", stream_position, from_end)

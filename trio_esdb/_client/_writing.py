@@ -40,18 +40,35 @@ class WritingArea(Area):
         events: Iterable[NewEvent],
         timeout: float | None = None,
     ) -> AppendResult:
-        """Append events to a stream, all or none of them.
+        """Append events to a stream: all of them or none.
 
-        ``expected_position`` is the stream position of the last event that you know of: None for a new stream, an int,
-        ``StreamState.EXISTS``, or ``StreamState.ANY`` (also any negative int) for no check. ``timeout`` is in seconds.
+        If the call is cancelled, the events may or may not have been written. To repeat an append, call it again with
+        the same ``NewEvent`` objects and the same expected position. The server recognises the ids of the events,
+        writes nothing and returns the same result. This is certain if the expected position is None or an int; for
+        ``StreamState.ANY`` and ``StreamState.EXISTS`` a server recognises only ids of recent appends.
 
-        Repeating an append with the same events (same ids) and the same expected position changes nothing and gives the
-        same result, as long as the server recognises the ids.
+        Args:
+            stream_name: The name of the stream.
+            expected_position: The stream position of the last event, as the caller knows it. None means that the stream
+                has no events. ``StreamState.EXISTS`` means that it has some. ``StreamState.ANY``, or any negative int,
+                makes no check.
+            events: The events in the order in which they are written. They are taken from the iterable before anything
+                is sent.
+            timeout: The limit for the call in seconds. None means no limit but that of the cancel scope.
 
-        Raises ExpectedPositionError if the stream is elsewhere, StreamDeletedError if it was tombstoned, TooLargeError
-        for what cannot fit a message (before anything is sent) or goes beyond the server's limit, and
-        InvalidArgumentError, DeadlineExceededError, UnavailableError and the other ServerErrors. If the call is
-        cancelled or the connection breaks, the events may or may not have been written.
+        Returns:
+            The commit position of the last event, an int that also has the attribute ``stream_position``.
+
+        Raises:
+            ExpectedPositionError: The last event of the stream is at another position. Nothing was written.
+            StreamDeletedError: The stream was tombstoned.
+            TooLargeError: An event is larger than a message can be, or the append exceeds the limit of the server.
+                Nothing was written.
+            InvalidArgumentError: An argument is not valid. Nothing was sent.
+            DeadlineExceededError: The timeout expired. The events may have been written.
+            UnavailableError: The node cannot be reached or the connection was lost. ``applied`` is False if the events
+                were certainly not written.
+            ServerError: The call failed for another reason.
         """
         check_stream_name(stream_name)
         seconds = check_timeout(timeout)
@@ -72,7 +89,20 @@ class WritingArea(Area):
     async def append_event(
         self, stream_name: str, expected_position: ExpectedPosition, event: NewEvent, timeout: float | None = None
     ) -> AppendResult:
-        """Append one event to a stream; see ``append_events``."""
+        """Append one event to a stream.
+
+        Args:
+            stream_name: The name of the stream.
+            expected_position: As for ``append_events``.
+            event: The event.
+            timeout: The limit for the call in seconds.
+
+        Returns:
+            The commit position of the event, an int that also has the attribute ``stream_position``.
+
+        Raises:
+            ESDBError: As for ``append_events``.
+        """
         if not isinstance(event, NewEvent):
             raise InvalidTypeError(f"event must be a NewEvent, not {type(event).__name__}")
         return await self.append_events(stream_name, expected_position, (event,), timeout)
@@ -80,20 +110,47 @@ class WritingArea(Area):
     async def delete_stream(
         self, stream_name: str, expected_position: ExpectedPosition, timeout: float | None = None
     ) -> int:
-        """Delete a stream softly: its events are hidden, and its next append goes on with the next number.
+        """Delete a stream so that it can be written again.
 
-        Gives the commit position of the deletion. Raises StreamNotFoundError if there is no stream (and no position of
-        one was expected), ExpectedPositionError if it is elsewhere, StreamDeletedError if it was tombstoned.
+        Its events become hidden. If the stream is written again, the next event gets the next stream position.
+
+        Args:
+            stream_name: The name of the stream.
+            expected_position: As for ``append_events``.
+            timeout: The limit for the call in seconds.
+
+        Returns:
+            The commit position of the deletion, or -1 if the server does not tell it.
+
+        Raises:
+            StreamNotFoundError: The stream has no events, and ``expected_position`` is not a position.
+            ExpectedPositionError: The last event of the stream is at another position. Nothing was deleted.
+            StreamDeletedError: The stream was tombstoned.
+            ESDBError: As for ``append_events``.
         """
         return await self._delete(Method.DELETE, "deleting", stream_name, expected_position, timeout)
 
     async def tombstone_stream(
         self, stream_name: str, expected_position: ExpectedPosition, timeout: float | None = None
     ) -> int:
-        """Delete a stream for ever: it can never be read or written again.
+        """Delete a stream for ever. It can never be read or written again.
 
-        Gives the commit position of the tombstone; raises as ``delete_stream`` does. With ``StreamState.ANY`` or None a
-        stream that does not exist can be tombstoned too.
+        A stream that does not exist can be tombstoned too, with ``StreamState.ANY`` or None.
+
+        Args:
+            stream_name: The name of the stream. It must not begin with ``$$``: a server that is asked to delete a
+                stream whose metadata stream was tombstoned shuts itself down.
+            expected_position: As for ``append_events``.
+            timeout: The limit for the call in seconds.
+
+        Returns:
+            The commit position of the tombstone, or -1 if the server does not tell it.
+
+        Raises:
+            StreamNotFoundError: The stream has no events, and ``expected_position`` is ``StreamState.EXISTS``.
+            ExpectedPositionError: The last event of the stream is at another position. Nothing was deleted.
+            StreamDeletedError: The stream was tombstoned before.
+            ESDBError: As for ``append_events``.
         """
         if isinstance(stream_name, str) and stream_name.startswith("$$"):
             raise InvalidArgumentError(

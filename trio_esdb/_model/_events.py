@@ -1,7 +1,7 @@
 """Events to append, recorded events, and the other messages of a subscription."""
 
-# Without `from __future__ import annotations`: the public classes carry the name of the public module, where
-# typing.get_type_hints() would look up annotations that are strings.
+# Without `from __future__ import annotations`: annotations are objects here, because tools look up strings in the public
+# module.
 
 import uuid
 from dataclasses import dataclass, field
