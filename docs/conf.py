@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
+import typing
 from importlib import metadata
 from pathlib import Path
 
@@ -71,8 +73,17 @@ def find_attribute_docstrings(module: object) -> None:
                 public.tagorder[attribute] = order
 
 
+def resolve_annotations(module: object) -> None:
+    """Make objects of the annotations of constructors, which autodoc would show as they are written."""
+    for value in (getattr(module, name) for name in module.__all__):
+        constructor = getattr(value, "__init__", None)
+        if inspect.isclass(value) and inspect.isfunction(constructor):
+            constructor.__annotations__ = typing.get_type_hints(constructor)
+
+
 for module in (trio_esdb, trio_esdb.embedded):
     find_attribute_docstrings(module)
+    resolve_annotations(module)
 
 
 def setup(app: Sphinx) -> None:

@@ -1,7 +1,6 @@
 """Events to append, recorded events, and the other messages of a subscription."""
 
-# Without `from __future__ import annotations`: annotations are objects here, because tools look up strings in the public
-# module.
+from __future__ import annotations
 
 import uuid
 from dataclasses import dataclass, field
@@ -120,7 +119,7 @@ class EventDraft:
     stream_position: int
     commit_position: int | None
     prepare_position: int | None
-    link: "RecordedEvent | None"
+    link: RecordedEvent | None
 
 
 @final
@@ -162,7 +161,7 @@ class RecordedEvent(EventDraft):
         commit_position: int | None,
         prepare_position: int | None = None,
         recorded_at: datetime | None = None,
-        link: "RecordedEvent | None" = None,
+        link: RecordedEvent | None = None,
     ) -> None:
         """Make a recorded event, for example in the tests of an application.
 
@@ -239,7 +238,7 @@ class RecordedEvent(EventDraft):
         return self.stream_position
 
     @property
-    def original(self) -> "RecordedEvent":
+    def original(self) -> RecordedEvent:
         """The event that was read from the stream, which is the link if there is one, else the event itself.
 
         Its positions are those to continue reading or to subscribe again: ``resume_stream_position`` and
@@ -290,7 +289,7 @@ class RecordedEvent(EventDraft):
             fields["link"] = self.link.asdict()
         return fields
 
-    def replace(self, **changes: Any) -> "RecordedEvent":
+    def replace(self, **changes: Any) -> RecordedEvent:
         """Return a copy of the event with some fields changed; ``copy.replace()`` of Python 3.13 does the same.
 
         Args:
@@ -405,7 +404,7 @@ class AppendResult(int):
     stream_position: int | None
     """The position of the last event in its stream. None if no events were appended and the stream does not exist."""
 
-    def __new__(cls, commit_position: int | None, stream_position: int | None) -> "AppendResult":
+    def __new__(cls, commit_position: int | None, stream_position: int | None) -> AppendResult:
         """Make a result, for example in the tests of an application.
 
         Args:
@@ -453,7 +452,7 @@ def ticks_of(moment: datetime) -> int:
     return (moment - _EPOCH) // _MICROSECOND * _TICKS_PER_MICROSECOND
 
 
-def _rebuild(*values: Any) -> "RecordedEvent":
+def _rebuild(*values: Any) -> RecordedEvent:
     event = RecordedEvent.__new__(RecordedEvent)
     for name, value in zip(EventDraft.__slots__, values, strict=True):
         object.__setattr__(event, name, value)
