@@ -240,7 +240,7 @@ class Looks:
         self._bits: dict[tuple[int, bool], int] = {}
 
     def bit(self, node: Look) -> int:
-        """The bit in the masks that says where the part matches. A negated look-around has the same bit as its opposite."""
+        """The bit in the masks that says where the part matches, for a look-around and for its opposite alike."""
         key = id(node.part), node.behind
         bit = self._bits.get(key)
         if bit is None:
