@@ -35,10 +35,12 @@ class BackgroundTasks:
         """The scope of the block; to cancel it makes the block end, and with it the tasks."""
         return self._nursery.cancel_scope
 
+    @trio.lowlevel.enable_ki_protection
     def start_soon(self, function: Callable[..., Awaitable[object]], *args: Any) -> None:
         """Start a task, as ``trio.Nursery.start_soon`` does."""
         self._nursery.start_soon(self._run, function, args, name=function)
 
+    @trio.lowlevel.enable_ki_protection
     async def start(self, function: Callable[..., Awaitable[object]], *args: Any) -> Any:
         """Start a task and wait until it says that it has started, as ``trio.Nursery.start`` does.
 
@@ -46,12 +48,14 @@ class BackgroundTasks:
         """
         return await self._nursery.start(self._run_from_start, function, args, name=function)
 
+    @trio.lowlevel.enable_ki_protection
     def cancel(self) -> None:
         """Cancel all tasks, and those that are started from now on."""
         self._cancelled = True
         for scope in self._scopes:
             scope.cancel()
 
+    @trio.lowlevel.enable_ki_protection
     async def _run(self, function: Callable[..., Awaitable[object]], args: tuple[Any, ...]) -> None:
         with self._scope() as scope:
             scope.shield = True
@@ -60,6 +64,7 @@ class BackgroundTasks:
             finally:
                 del self._scopes[scope]
 
+    @trio.lowlevel.enable_ki_protection
     async def _run_from_start(
         self, function: Callable[..., Awaitable[object]], args: tuple[Any, ...], *, task_status: trio.TaskStatus[Any]
     ) -> None:
@@ -69,6 +74,7 @@ class BackgroundTasks:
             finally:
                 del self._scopes[scope]
 
+    @trio.lowlevel.enable_ki_protection
     def _scope(self) -> trio.CancelScope:
         scope = trio.CancelScope()
         self._scopes[scope] = None
@@ -97,6 +103,7 @@ class _ShieldWhenStarted:
 
 
 @asynccontextmanager
+@trio.lowlevel.enable_ki_protection
 async def background_tasks() -> AsyncIterator[BackgroundTasks]:
     """A block with tasks beside it, which are cancelled when the block is left.
 

@@ -1,6 +1,7 @@
-"""Ctrl-C at any line of the transport: always KeyboardInterrupt, never an error of trio or a program that hangs.
+"""Ctrl-C at any line that trio does not protect: always KeyboardInterrupt, never an error of trio or a hang.
 
-A trace function raises the signal when a line is reached for the first time, as the kernel may do at any line.
+A trace function raises the signal when a line is reached for the first time, as the kernel may do at any line. Where
+code is protected the signal has no effect on it, so those lines are tried in the transport only.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ import trio_esdb
 from trio_esdb import ESDBClient, NewEvent, StreamState
 
 _PACKAGE = Path(trio_esdb.__file__).parent
-_TRACED = (str(_PACKAGE / "_transport"), str(_PACKAGE / "embedded" / "_memory.py"))
+_TRANSPORT = (str(_PACKAGE / "_transport"), str(_PACKAGE / "embedded" / "_memory.py"))
+_WAITING = tuple(str(_PACKAGE / name) for name in ("_client", "_cluster", "_nursery.py", "embedded/_node.py"))
 
 
 async def program() -> None:
@@ -42,19 +44,22 @@ async def program() -> None:
 class Tracer:
     """Sees each line of the traced files; at one of them it raises SIGINT."""
 
-    def __init__(self, target: tuple[CodeType, int] | None = None) -> None:
-        self.seen: dict[tuple[CodeType, int], None] = {}
+    def __init__(self, traced: tuple[str, ...], target: tuple[CodeType, int] | None = None) -> None:
+        self.lines: dict[tuple[CodeType, int], bool] = {}
+        """The lines that were seen, and whether they were protected."""
         self.fired = False
+        self._traced = traced
         self._target = target
 
     def __call__(self, frame: FrameType, event: str, argument: object) -> Any:
-        return self._line if frame.f_code.co_filename.startswith(_TRACED) else None
+        return self._line if frame.f_code.co_filename.startswith(self._traced) else None
 
     def _line(self, frame: FrameType, event: str, argument: object) -> Any:
         if event == "line":
             at = (frame.f_code, frame.f_lineno)
-            self.seen[at] = None
-            if at == self._target and not self.fired:
+            if self._target is None:
+                self.lines[at] = self.lines.get(at, True) and trio.lowlevel.currently_ki_protected()
+            elif at == self._target and not self.fired:
                 self.fired = True
                 sys.settrace(None)
                 signal.raise_signal(signal.SIGINT)
@@ -88,13 +93,16 @@ def leaves(exc: BaseException | None) -> list[type[BaseException]]:
     return [type(exc)]
 
 
-def test_ctrl_c_at_every_line() -> None:
-    survey = Tracer()
+@pytest.mark.parametrize("traced", [_TRANSPORT, _WAITING], ids=["transport", "what waits on it"])
+def test_ctrl_c_at_every_line(traced: tuple[str, ...]) -> None:
+    survey = Tracer(traced)
     assert run(survey) is None
-    assert len(survey.seen) > 150, "the lines are not seen any more"
+    assert len(survey.lines) > 150, "the lines are not seen any more"
     wrong = {}
-    for code, line in survey.seen:
-        tracer = Tracer((code, line))
+    for (code, line), protected in survey.lines.items():
+        if protected and traced is _WAITING:
+            continue
+        tracer = Tracer(traced, (code, line))
         raised = run(tracer)
         if tracer.fired and leaves(raised) != [KeyboardInterrupt]:  # trio's order of tasks decides about some lines
             wrong[f"{code.co_qualname}:{line}"] = raised

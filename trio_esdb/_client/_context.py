@@ -37,6 +37,7 @@ class ReadOrSubscription(AbstractAsyncContextManager[EventChannel[T]], Generic[T
         state = "not opened yet: use it with `async with`" if self._feed is None else "opened"
         return f"<trio_esdb: {self._operation.doing}, {state}>"
 
+    @trio.lowlevel.enable_ki_protection
     async def __aenter__(self) -> EventChannel[T]:
         if self._feed is not None:
             raise ESDBError("this read or subscription was opened before; make a new one")
@@ -51,6 +52,7 @@ class ReadOrSubscription(AbstractAsyncContextManager[EventChannel[T]], Generic[T
         self._channel = EventChannel(feed, feed.batches.clone())
         return self._channel
 
+    @trio.lowlevel.enable_ki_protection
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
     ) -> None:
@@ -64,6 +66,7 @@ class ReadOrSubscription(AbstractAsyncContextManager[EventChannel[T]], Generic[T
         )
 
 
+@trio.lowlevel.enable_ki_protection
 async def _confirmation(feed: Feed) -> None:
     """Wait for the server's confirmation, which is the first message of a subscription."""
     with trio.CancelScope(deadline=feed.deadline) as scope:

@@ -100,6 +100,7 @@ class ESDBClient(WritingArea, ReadingArea, SubscribingArea, MetadataArea):
             state = "not open" if self._open_session is None else "open"
         return f"<trio_esdb.ESDBClient: {self._settings.address}, {state}>"
 
+    @trio.lowlevel.enable_ki_protection
     async def __aenter__(self) -> Self:
         if self._lifetime is not None:
             raise ESDBError("a client is opened once; make a new one to connect again")
@@ -108,12 +109,14 @@ class ESDBClient(WritingArea, ReadingArea, SubscribingArea, MetadataArea):
         await self._lifetime.__aenter__()
         return self
 
+    @trio.lowlevel.enable_ki_protection
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
     ) -> bool | None:
         assert self._lifetime is not None
         return await self._lifetime.__aexit__(exc_type, exc, tb)
 
+    @trio.lowlevel.enable_ki_protection
     async def run(self, *, task_status: trio.TaskStatus[Self] = trio.TASK_STATUS_IGNORED) -> None:
         """Keep the client open until this is cancelled or ``aclose`` is called.
 
@@ -129,6 +132,7 @@ class ESDBClient(WritingArea, ReadingArea, SubscribingArea, MetadataArea):
             task_status.started(self)
             await self._closing.wait()
 
+    @trio.lowlevel.enable_ki_protection
     async def aclose(self) -> None:
         """Close the client. Open calls fail with trio.ClosedResourceError. The client's block may be left later."""
         self._closing.set()
@@ -150,6 +154,7 @@ class ESDBClient(WritingArea, ReadingArea, SubscribingArea, MetadataArea):
             raise trio.ClosedResourceError("the client was closed before it was open")
 
     @asynccontextmanager
+    @trio.lowlevel.enable_ki_protection
     async def _connected(self) -> AsyncIterator[None]:
         async with background_tasks() as tasks:
             settings = self._settings

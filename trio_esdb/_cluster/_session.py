@@ -48,6 +48,7 @@ class Session:
 
     # -- calls -------------------------------------------------------------------------------------------------------
 
+    @trio.lowlevel.enable_ki_protection
     async def run(self, operation: Operation) -> Reply:
         """The reply to a call that has one.
 
@@ -76,6 +77,7 @@ class Session:
         await wait_for_own_deadline(outcome)
         raise error_from(operation, outcome, link.address)
 
+    @trio.lowlevel.enable_ki_protection
     async def open(self, operation: Operation, sink: Sink, deadline: float) -> StreamingCall:
         """Open a call with many responses, which go to the sink.
 
@@ -104,12 +106,14 @@ class Session:
 
     # -- connections -------------------------------------------------------------------------------------------------
 
+    @trio.lowlevel.enable_ki_protection
     async def _link_before(self, deadline: float, operation: Operation) -> NodeLink:
         with trio.CancelScope(deadline=deadline):
             await trio.lowlevel.checkpoint_if_cancelled()
             return await self.link()
         raise operation.overdue(self._node.address, applied=False)
 
+    @trio.lowlevel.enable_ki_protection
     async def link(self) -> NodeLink:
         """A connection with room for a call. The call must be started before anything is awaited.
 
@@ -138,6 +142,7 @@ class Session:
                 return link
         return None
 
+    @trio.lowlevel.enable_ki_protection
     async def _open(self) -> None:
         reason = f"no answer within {_PATIENCE:g} seconds"
         with trio.move_on_after(_PATIENCE) as self._attempt:
@@ -171,6 +176,7 @@ class Session:
         if self._attempt is not None:
             self._attempt.cancel()
 
+    @trio.lowlevel.enable_ki_protection
     async def aclose(self) -> None:
         """Close all connections and wait until they are; calls that are open end."""
         self.close()
@@ -185,6 +191,7 @@ class Session:
         """The state of the open connections."""
         return ClientStatistics(tuple(link.statistics() for link in self._links))
 
+    @trio.lowlevel.enable_ki_protection
     async def _run(self, link: NodeLink) -> None:
         try:
             await link.run()
