@@ -21,6 +21,8 @@ from ._node_link import NodeLink
 Connect = Callable[[str, int], Awaitable[trio.abc.Stream]]
 """Makes a byte stream to a host and port."""
 
+_LARGEST_REPLY = 64 * 1024
+"""Bytes of a reply. Those of the calls that have one are far smaller, and are read in one go."""
 _PATIENCE = 10.0
 """Seconds in which a new connection must be made and the server must have sent its first frame on it."""
 
@@ -40,6 +42,7 @@ class Session:
         self._connect = connect
         self._node = node
         self._limits = limits
+        self._largest_reply = min(limits.receive_message, _LARGEST_REPLY)
         self._links: list[NodeLink] = []
         self._connecting = trio.Lock()
         self._attempt: trio.CancelScope | None = None
@@ -67,7 +70,9 @@ class Session:
 
     async def _run_on(self, link: NodeLink, operation: Operation) -> Reply:
         try:
-            message, outcome = await unary_call(link, link.headers.of(operation.method), operation.requests)
+            message, outcome = await unary_call(
+                link, link.headers.of(operation.method), operation.requests, largest_reply=self._largest_reply
+            )
         except HeadersTooLarge as exc:
             raise operation.headers_refused(exc, link.address) from None
         if outcome.ok:

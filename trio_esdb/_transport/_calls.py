@@ -29,17 +29,32 @@ _HIGH_WATER = 64 * 1024
 
 
 @trio.lowlevel.enable_ki_protection
-async def unary_call(link: ClientLink, headers: Headers, messages: Sequence[bytes]) -> tuple[bytes, Outcome]:
-    """One call from beginning to end: its response, and how it ended.
+async def unary_call(
+    link: ClientLink, headers: Headers, messages: Sequence[bytes], *, largest_reply: int | None = None
+) -> tuple[bytes, Outcome]:
+    """One call from beginning to end.
 
     The caller's cancel scope is the deadline: it is sent to the server, and when it passes the call is reset.
+
+    Args:
+        link: The connection, which must have room for a call.
+        headers: The request headers, without a deadline.
+        messages: The request messages.
+        largest_reply: The size in bytes of the largest response that is taken; None is the connection's limit.
+
+    Returns:
+        The response, and how the call ended.
+
+    Raises:
+        HeadersTooLarge: The server would not take the headers; nothing was sent.
     """
     await trio.lowlevel.checkpoint_if_cancelled()  # what is cancelled already must not reach the server
     call = UnaryCall(link)
     deadline = trio.current_effective_deadline()
     if len(messages) <= _MESSAGES_PER_TURN:
-        return await call.run(link.start(headers, messages, call, deadline, end=True))
-    stream = link.start(headers, messages[:_MESSAGES_PER_TURN], call, deadline, end=False)
+        return await call.run(link.start(headers, messages, call, deadline, end=True, receive_message=largest_reply))
+    first = messages[:_MESSAGES_PER_TURN]
+    stream = link.start(headers, first, call, deadline, end=False, receive_message=largest_reply)
     try:
         for at in range(_MESSAGES_PER_TURN, len(messages), _MESSAGES_PER_TURN):
             await trio.lowlevel.checkpoint()

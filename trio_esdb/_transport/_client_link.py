@@ -82,7 +82,15 @@ class ClientLink(Link[ClientConnection]):
 
     @trio.lowlevel.enable_ki_protection
     def start(
-        self, headers: Headers, messages: Sequence[bytes], owner: CallOwner, deadline: float, *, end: bool
+        self,
+        headers: Headers,
+        messages: Sequence[bytes],
+        owner: CallOwner,
+        deadline: float,
+        *,
+        end: bool,
+        authorization: str | None = None,
+        receive_message: int | None = None,
     ) -> Stream:
         """Open a call and queue its first messages.
 
@@ -92,12 +100,16 @@ class ClientLink(Link[ClientConnection]):
             owner: Who is told of the responses.
             deadline: When the call's time is over, in seconds of trio's clock; it is sent to the server.
             end: Whether these are all messages (half-close).
+            authorization: The value of the header of that name, which is sent without being remembered.
+            receive_message: The size in bytes of the largest response that is taken; None is the connection's limit.
 
         Raises:
             HeadersTooLarge: The server would not take the headers; nothing was sent.
         """
         timeout = None if deadline == math.inf else encode_deadline(deadline - trio.current_time())
-        stream = self.core.start_call(headers, timeout, owner)
+        stream = self.core.start_call(
+            headers, timeout, owner, authorization=authorization, receive_message=receive_message
+        )
         self.send(stream, messages, end=end)
         return stream
 
