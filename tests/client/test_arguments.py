@@ -30,7 +30,7 @@ async def client(server: Scripted) -> AsyncIterator[ESDBClient]:
         yield client
         await trio.testing.wait_all_tasks_blocked()
         assert server.seen == []
-        assert client._session._links[0].core.streams == {}
+        assert client.statistics().open_calls == 0
 
 
 ADDRESSES: list[tuple[Any, str]] = [

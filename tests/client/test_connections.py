@@ -18,14 +18,9 @@ from trio_esdb import (
     ResourceExhaustedError,
     UnavailableError,
 )
-from trio_esdb._transport import ClientLink
 from trio_esdb._wire import Limits
 
 EVENT = NewEvent("Happened", b"{}")
-
-
-def links(client: ESDBClient) -> list[ClientLink]:
-    return client._session._links
 
 
 async def break_connections(server: Scripted) -> None:
@@ -54,7 +49,7 @@ async def test_a_connection_lost_during_an_append(client: ESDBClient, server: Sc
     server.append = says(appended(0, 9))
     assert await client.append_event("s", None, EVENT) == 9
     assert len(server.links) == 2
-    assert len(links(client)) == 1
+    assert len(client.statistics().connections) == 1
 
 
 async def test_nothing_is_sent_twice(client: ESDBClient, server: Scripted, nursery: trio.Nursery) -> None:
@@ -128,7 +123,7 @@ async def test_a_connection_lost_before_the_confirmation(
 
 async def test_an_idle_connection_that_was_lost_is_replaced(client: ESDBClient, server: Scripted) -> None:
     await break_connections(server)
-    assert links(client) == []
+    assert client.statistics().connections == ()
     server.append = says(appended(3, 12))
     assert (await client.append_event("s", 2, EVENT)).stream_position == 3
 
@@ -255,10 +250,10 @@ async def test_the_101st_subscription_works(client: ESDBClient, server: Scripted
         nursery.start_soon(consume)
     await trio.testing.wait_all_tasks_blocked()
     assert len(received) == 150
-    assert sorted(len(link.core.streams) for link in links(client)) == [50, 100]
+    assert sorted(connection.open_calls for connection in client.statistics().connections) == [50, 100]
     done.set()
     await trio.testing.wait_all_tasks_blocked()
-    assert sum(len(link.core.streams) for link in links(client)) == 0
+    assert client.statistics().open_calls == 0
     assert server.open_calls == 0
 
 
@@ -283,7 +278,7 @@ async def test_a_server_that_says_goodbye_finishes_what_it_began(client: ESDBCli
         assert (await events.receive()).stream_position == 0
     await trio.testing.wait_all_tasks_blocked()
     assert server.links[0].closed.is_set()
-    assert len(links(client)) == 1
+    assert len(client.statistics().connections) == 1
 
 
 @pytest.fixture

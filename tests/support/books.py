@@ -20,10 +20,9 @@ async def assert_nothing_is_left(client: ESDBClient, server_links: Iterable[Serv
     """No stream is open at either end, nothing waits to be sent, and the windows' books balance."""
     await trio.testing.wait_all_tasks_blocked()
     assert_books_balance(client)
-    for link in links_of(client):
-        assert link.core.streams == {}
-        assert not link.core.has_output
-        assert link.core.room > 0
+    statistics = client.statistics()
+    assert (statistics.open_calls, statistics.bytes_queued) == (0, 0)
+    assert all(connection.accepts_calls for connection in statistics.connections)
     for served in server_links:
         core = served.core
         assert core.streams == {}

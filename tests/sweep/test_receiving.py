@@ -9,7 +9,6 @@ import pytest
 import trio
 import trio.testing
 
-from tests.support.books import links_of
 from tests.support.world import Moment, World, every_moment, sweep
 from trio_esdb import ESDBClient, EventChannel, NewEvent
 
@@ -183,4 +182,4 @@ async def test_closing_a_channel_is_done_even_if_it_is_cancelled(world: World, m
                     events.receive_nowait()
 
     await world.sweep(close, moment)
-    assert len(links_of(world.client)) == 1
+    assert len(world.client.statistics().connections) == 1

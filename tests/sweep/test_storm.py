@@ -9,7 +9,7 @@ import pytest
 import trio
 import trio.testing
 
-from tests.support.books import assert_nothing_is_left, links_of
+from tests.support.books import assert_nothing_is_left
 from tests.support.world import World
 from trio_esdb import ExpectedPositionError, NewEvent, StreamNotFoundError, UnavailableError
 
@@ -88,7 +88,7 @@ async def test_a_storm(world: World, seed: int) -> None:
 
     await assert_nothing_is_left(client, world.served)
     assert trio.lowlevel.current_statistics().tasks_living == living
-    assert len(links_of(client)) == 1
+    assert len(client.statistics().connections) == 1
     for stream in "abc":
         count = len(await client.get_stream_events(stream)) - 1
         assert acknowledged[stream] <= count <= given[stream]
@@ -150,4 +150,4 @@ async def test_a_bad_network(world: World, seed: int) -> None:
     await trio.testing.wait_all_tasks_blocked()
     assert len(await client.get_stream_events("s")) == 30
     await assert_nothing_is_left(client, world.served)
-    assert len(links_of(client)) == 1
+    assert len(client.statistics().connections) == 1
