@@ -40,9 +40,10 @@ SubscriptionMessage = RecordedEvent | Checkpoint | CaughtUp | FellBehind
 """The messages of a subscription: events, and the other messages that were asked for."""
 
 _BATCH_SIZE = 64
-"""Messages in a batch, at most: so many are handed over in one go."""
+"""The largest number of messages in a batch."""
 _NOWHERE = 2**64 - 1
-"""Servers of 24.2 to 24.10 may send a checkpoint here when nothing was seen; resuming from it would lose events."""
+"""Servers of 24.2 to 24.10 may send a checkpoint with this position when they have looked at no event. A subscription
+that went on from there would lose events."""
 
 
 class Source:
@@ -136,7 +137,7 @@ class Feed:
                 self.waiting -= len(batch)
 
     def receive(self, source: Source, messages: list[bytes]) -> None:
-        """Messages came. A task that waits gets a single one, so that several who wait share what comes."""
+        """Messages came. Each waiting task gets a single one, so that several waiting tasks share what comes."""
         put, number = self._incoming.send_nowait, self._received
         hungry = 0
         if len(messages) > 1:
@@ -151,7 +152,7 @@ class Feed:
         self.waiting += len(messages)
 
     def call_ended(self, outcome: Outcome) -> None:
-        """The call is over: after what came, the feed ends."""
+        """The call is over. The feed ends after the messages that have come."""
         self._outcome = outcome
         self._incoming.close()
 
@@ -235,7 +236,7 @@ class Feed:
         return error
 
     def ended(self) -> Exception:
-        """What a receiver is told after the last message."""
+        """The exception that a receiver gets after the last message."""
         outcome = self._outcome
         if not self.over and outcome is not None and outcome.ok:
             return trio.EndOfChannel()
@@ -262,7 +263,7 @@ class Feed:
         return "" if call is None else call.address
 
     def _failed(self, kind: type[ServerError], text: str, status: str, **facts: Any) -> Exception:
-        """The error that this side found; every receiver is told of it from now on."""
+        """The error for a fault that was found here. Every receiver gets it from now on."""
 
         if not self.over:
             self._error = kind, text, status, facts

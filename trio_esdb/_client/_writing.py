@@ -25,9 +25,9 @@ MESSAGE_LIMIT = 16_767_216
 """The largest message that the Streams service of a server takes, in bytes; an event is one message."""
 
 _WORK_OF_AN_EVENT = 4096
-"""To encode an event takes about as long as to copy so many bytes."""
+"""Encoding an event takes about as long as copying this number of bytes."""
 _WORK_OF_A_TURN = 8 * 1024 * 1024
-"""Some milliseconds."""
+"""Bytes. Other tasks run after each turn; a turn takes some milliseconds."""
 
 
 class WritingArea(Area):
@@ -199,7 +199,7 @@ class WritingArea(Area):
 
 
 async def _encoded(events: Iterable[NewEvent]) -> list[bytes]:
-    """The message of each event. Other tasks have their turns in between; nothing is sent before the last is there."""
+    """The message of each event. Other tasks run in between. Nothing is sent before all messages are encoded."""
     if isinstance(events, NewEvent):
         raise InvalidTypeError("events must be an iterable of NewEvent; for a single one there is append_event()")
     if not isinstance(events, Iterable) or isinstance(events, str | bytes):

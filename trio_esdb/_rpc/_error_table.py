@@ -1,7 +1,7 @@
-"""From the way a call ended to the error that a user catches. One table, nothing else decides.
+"""The error that a user gets for the end of a call. It is chosen here and nowhere else.
 
-In this order: the ``exception`` trailer, which a server sets on purpose; then the gRPC status; and within two statuses
-the text, where a server gives nothing better.
+The choice depends on, in this order: the ``exception`` trailer of the server; whether the call was cut off; the gRPC
+status; and for three statuses the server's text, because a server gives nothing better.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ _BY_TEXT: tuple[tuple[str, type[errors.ServerError]], ...] = (
     ("Unexpected ReadStreamResult: ", errors.InvalidRequestError),
     ("No leader info available in response", errors.NotLeaderError),
 )
-"""English texts of servers from 21.10 to 26.1, for what they tell in no other way."""
+"""English texts of servers from 21.10 to 26.1, for errors that they report in no other way."""
 
 _REFUSALS: frozenset[type[errors.ServerError]] = frozenset(
     {
@@ -62,14 +62,20 @@ _REFUSALS: frozenset[type[errors.ServerError]] = frozenset(
         errors.UnimplementedError,
     }
 )
-"""A server that answers so has changed nothing."""
+"""Errors of a server that has changed nothing."""
 
 _NOT_READY = ("Server Is Not Ready", "Server not ready", "Server Is Busy", "Server Is Too Busy")
 """UNAVAILABLE with one of these texts comes before a server does anything."""
 
 
 def error_from(operation: Operation, outcome: Outcome, address: str) -> errors.ServerError:
-    """The error that the end of this call stands for; ``address`` is the node's."""
+    """The error for the end of a call.
+
+    Args:
+        operation: The call.
+        outcome: How it ended.
+        address: The address of the node.
+    """
     text = outcome.message or f"status {outcome.status.name}, without a text"
     trailers = outcome.trailers
     kind = _kind(operation, outcome)
@@ -134,7 +140,7 @@ def _kind(operation: Operation, outcome: Outcome) -> type[errors.ServerError]:
 
 
 def _hint(operation: Operation) -> str:
-    """What a server may mean that says only that its handler failed."""
+    """Possible causes, for a server that says only that its handler failed."""
     causes = []
     if operation.from_position:
         causes.append("a position that is not the position of an event (up to 23.10)")
