@@ -101,8 +101,8 @@ class SubscribingArea(Area):
                 grown past the position.
             filter_exclude: Patterns of the events to leave out. ``()`` leaves out none.
             filter_include: Patterns of the events to give. If it is not empty, ``filter_exclude`` is ignored.
-            timeout: The limit for the whole subscription in seconds. A cancel scope around the ``async with`` statement
-                limits only how long it takes to enter the block.
+            timeout: The limit for the whole subscription in seconds. The deadline of a cancel
+                scope is not sent to the server: a scope around the opening limits only how long that takes.
             from_end: Whether to give only events that are written from now on.
             resolve_links: Whether a link is replaced by the event that it points to.
             filter_by_stream_name: Whether the patterns are for stream names instead of event types.
