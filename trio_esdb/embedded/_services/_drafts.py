@@ -20,7 +20,7 @@ _ID_AS_TEXT = b"\x12\x24"
 """The beginning of an id that is a text of 36 characters."""
 _USUAL_FIELDS = 16
 """More than a client writes: an id, two entries of the map, metadata and data."""
-_EVENT_FIELDS = 100
+_EVENT_FIELDS = 50
 """The number of fields that an event may have. A write may have very many events, so it is much lower than usual."""
 _LONGEST_KEPT = 128
 """The longest encoded text, in bytes, that is kept."""
