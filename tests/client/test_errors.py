@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 import trio_esdb as e
-from tests.support.scripted import STREAMS, URI, Scripted, Seen, appended, confirmed, event, fails, says
+from tests.support.scripted import URI, Scripted, Seen, appended, confirmed, event, fails, says
 from trio_esdb import ESDBClient, NewEvent, ServerError
 from trio_esdb._transport._handlers import Failure
 from trio_esdb._wire import Status
@@ -146,10 +146,11 @@ async def test_a_leader_that_nobody_knows(client: ESDBClient, server: Scripted) 
     assert caught.value.leader is None
 
 
-async def test_a_method_that_the_server_does_not_have(client: ESDBClient, server: Scripted) -> None:
-    del server._methods[STREAMS + "Append"]
-    with pytest.raises(e.UnimplementedError):
-        await client.append_event("s", None, EVENT)
+async def test_a_method_that_the_server_does_not_have(server: Scripted) -> None:
+    server.methods.remove("Append")
+    async with ESDBClient(URI, connect=server.connect) as client:
+        with pytest.raises(e.UnimplementedError):
+            await client.append_event("s", None, EVENT)
 
 
 async def test_an_answer_larger_than_this_client_takes(server: Scripted) -> None:
@@ -177,9 +178,8 @@ HTTP: list[tuple[int, type[ServerError]]] = [
 @pytest.mark.parametrize(("status", "kind"), HTTP)
 async def test_http_errors(client: ESDBClient, server: Scripted, status: int, kind: type[ServerError]) -> None:
     async def refuse(seen: Seen) -> None:
-        link = seen.call._link
-        link.core.refuse_http(seen.call._stream, status)
-        link.wake()
+        seen.link.core.refuse_http(seen.stream, status)
+        seen.link.wake()
 
     server.append = refuse
     with pytest.raises(kind, match=f"HTTP {status}"):
@@ -193,8 +193,8 @@ async def test_a_call_that_the_server_resets(client: ESDBClient, server: Scripte
         async def run(seen: Seen) -> None:
             if first:
                 await seen.send(*first)
-            seen.call._link.core.reset(seen.call._stream, 2)
-            seen.call._link.wake()
+            seen.link.core.reset(seen.stream, 2)
+            seen.link.wake()
 
         return run
 

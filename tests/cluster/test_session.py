@@ -34,6 +34,8 @@ class Node:
         self.attempts = 0
         self.streams: list[trio.StapledStream] = []
         """The node's ends of the connections."""
+        self.clients: list[trio.StapledStream] = []
+        """The clients' ends."""
         self.limits = Limits()
         self.answer: Callable[[trio.StapledStream], Awaitable[None]] = self.serve
         self.before: Callable[[], Awaitable[None]] = trio.lowlevel.checkpoint
@@ -45,6 +47,7 @@ class Node:
         self.attempts += 1
         await self.before()
         client, server = trio.testing.memory_stream_pair()
+        self.clients.append(client)
         self.streams.append(server)
         self._nursery.start_soon(self._run, server)
         return client
@@ -388,7 +391,7 @@ async def test_a_cancelled_call_leaves_nothing_behind(session: Session, node: No
     assert scope.cancelled_caught
     established = seconds > 6
     assert await node.is_rid_of_them() == (not established)
-    assert tasks(session) == len(session._links) == established
+    assert tasks(session) == len(session.statistics().connections) == established
     link = await session.link()
     assert link.room == 100
     assert node.attempts == (1 if established else 2)
@@ -458,10 +461,9 @@ async def test_closing_takes_a_bounded_time(session: Session, node: Node) -> Non
     async def stuck() -> None:
         await trio.sleep_forever()
 
-    sink = link._stream
-    assert isinstance(sink, trio.StapledStream)
-    assert isinstance(sink.send_stream, trio.testing.MemorySendStream)
-    sink.send_stream.send_all_hook = stuck
+    sending = node.clients[0].send_stream
+    assert isinstance(sending, trio.testing.MemorySendStream)
+    sending.send_all_hook = stuck
     began = trio.current_time()
     await session.aclose()
     assert trio.current_time() - began <= 2
@@ -489,7 +491,7 @@ async def test_closing_while_a_call_waits_for_a_connection(session: Session, nod
     assert node.attempts == 1
     assert await node.is_rid_of_them()
     assert tasks(session) == 0
-    assert session._links == []
+    assert session.statistics().connections == ()
 
 
 async def test_the_end_of_the_nursery_closes_connections(node: Node) -> None:
@@ -498,7 +500,7 @@ async def test_the_end_of_the_nursery_closes_connections(node: Node) -> None:
         link = await session.link()
         nursery.cancel_scope.cancel()
     assert link.closed.is_set()
-    assert session._links == []
+    assert session.statistics().connections == ()
 
 
 # Why there is no connection

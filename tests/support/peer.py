@@ -84,8 +84,13 @@ class Call:
             while True:
                 await self.raw()
         except trio.EndOfChannel:
-            assert self._call.outcome is not None
-            return self._call.outcome
+            assert self.outcome is not None
+            return self.outcome
+
+    @property
+    def outcome(self) -> Outcome | None:
+        """How the call ended, if it has."""
+        return self._call.outcome
 
     def cancel(self) -> None:
         """Give the call up."""
@@ -111,8 +116,8 @@ class Peer:
             while True:
                 messages.append(await call.receive())
         except trio.EndOfChannel:
-            assert call._call.outcome is not None
-            return messages, call._call.outcome
+            assert call.outcome is not None
+            return messages, call.outcome
 
     def event(self, data: bytes = b"{}", *, type: str = "T", id: str | None = None) -> dict[str, Any]:
         """A proposed event, with an id of its own unless it has one."""

@@ -9,6 +9,7 @@ import math
 import uuid
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import trio
@@ -16,7 +17,7 @@ import trio.testing
 
 from trio_esdb._transport._handlers import AsyncHandler, Failure, ServerCall
 from trio_esdb._transport._serving import ServerLink
-from trio_esdb._wire import Limits, Status
+from trio_esdb._wire import Limits, Status, Stream
 from trio_esdb_proto.event_store.client import Empty, StreamIdentifier, Uuid
 from trio_esdb_proto.event_store.client import streams as pb
 
@@ -31,11 +32,18 @@ class Seen:
     """A call that came in. ``over`` is set when its method ends, however it ends."""
 
     method: str
+    link: ServerLink
     call: ServerCall
     requests: list[bytes] = field(default_factory=list)
     over: trio.Event = field(default_factory=trio.Event)
     given_up: bool = False
     """Whether the client gave it up, or the connection or the time did."""
+
+    @property
+    def stream(self) -> Stream:
+        """The call's HTTP/2 stream, as long as it is open."""
+        (found,) = (stream for stream in self.link.core.streams.values() if stream.owner.call is self.call)
+        return found
 
     @property
     def timeout(self) -> float:
@@ -83,9 +91,10 @@ class Scripted:
         self.streams: list[trio.abc.Stream] = []
         """The server's ends of the connections."""
         self.script: dict[str, Script] = {}
+        self.methods = {"Read", "Append", "Delete", "Tombstone"}
+        """What new connections offer."""
         self._nursery = nursery
         self._limits = limits
-        self._methods = {STREAMS + name: AsyncHandler(self._run) for name in ("Read", "Append", "Delete", "Tombstone")}
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name in ("read", "append", "delete", "tombstone"):
@@ -97,7 +106,10 @@ class Scripted:
         """A client's end of a new connection."""
         await trio.lowlevel.checkpoint()
         client, server = trio.testing.memory_stream_pair()
-        link = ServerLink(server, self._methods, lambda path: Failure(Status.UNIMPLEMENTED, path), self._limits)
+        methods: dict[str, AsyncHandler] = {}
+        link = ServerLink(server, methods, lambda path: Failure(Status.UNIMPLEMENTED, path), self._limits)
+        for name in self.methods:
+            methods[STREAMS + name] = AsyncHandler(partial(self._run, link))
         self.links.append(link)
         self.streams.append(server)
         self._nursery.start_soon(link.run)
@@ -108,8 +120,8 @@ class Scripted:
         """Streams that the server has not forgotten."""
         return sum(len(link.core.streams) for link in self.links)
 
-    async def _run(self, call: ServerCall) -> None:
-        seen = Seen(call.path.removeprefix(STREAMS), call)
+    async def _run(self, link: ServerLink, call: ServerCall) -> None:
+        seen = Seen(call.path.removeprefix(STREAMS), link, call)
         self.seen.append(seen)
         try:
             while True:

@@ -93,7 +93,7 @@ async def test_many_pages_without_a_match_let_others_run(node: EmbeddedNode) -> 
             await fill(other, "s", 500)
         call = reader.read(filter=types("nothing"))
         assert await other.numbers("s", count=1) == [0]
-        assert call._call.outcome is None
+        assert call.outcome is None
         assert (await call.end()).ok
 
 
