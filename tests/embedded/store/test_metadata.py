@@ -5,16 +5,16 @@ from __future__ import annotations
 import pytest
 
 from tests.support.stores import NOW, SECOND, event, set_metadata, store_with, visible
-from trio_esdb.embedded._store import ANY, HarmfulMetadata, StreamMetadata, at_once
+from trio_esdb.embedded._store import ANY, HarmfulMetadata, Retention, at_once
 from trio_esdb.embedded._store._metadata import NO_METADATA, parse_metadata, undeleted
 
-ONE = StreamMetadata(max_count=1)
+ONE = Retention(max_count=1)
 
-READ: list[tuple[bytes, StreamMetadata]] = [
+READ: list[tuple[bytes, Retention]] = [
     (b'{"$maxCount":1}', ONE),
-    (b'{"$tb":5}', StreamMetadata(truncate_before=5)),
-    (b'{"$tb":0}', StreamMetadata(truncate_before=0)),
-    (b'{"$maxAge":60}', StreamMetadata(max_age=60 * SECOND)),
+    (b'{"$tb":5}', Retention(truncate_before=5)),
+    (b'{"$tb":0}', Retention(truncate_before=0)),
+    (b'{"$maxAge":60}', Retention(max_age=60 * SECOND)),
     (b'{"$cacheControl":60,"$tmp":true,"other":[1,{"a":null}]}', NO_METADATA),
     (b"{}", NO_METADATA),
     # what counts as absent
@@ -32,7 +32,7 @@ READ: list[tuple[bytes, StreamMetadata]] = [
     (b'{"$maxCount":1,"$tmp":1}', NO_METADATA),
     (b'{"$maxCount":1,"$cacheControl":"x"}', NO_METADATA),
     (b'{"$maxCount":1,"$maxAge":922337203686}', NO_METADATA),
-    (b'{"$maxCount":1,"$maxAge":922337203685}', StreamMetadata(max_count=1, max_age=922337203685 * SECOND)),
+    (b'{"$maxCount":1,"$maxAge":922337203685}', Retention(max_count=1, max_age=922337203685 * SECOND)),
     (b'{"$maxCount":1', NO_METADATA),
     (b'{"$maxCount":1,"a":', NO_METADATA),
     (b'{"$maxCount":1,"a":{', NO_METADATA),
@@ -98,7 +98,7 @@ READ: list[tuple[bytes, StreamMetadata]] = [
 
 
 @pytest.mark.parametrize(("text", "metadata"), READ)
-def test_reading(text: bytes, metadata: StreamMetadata) -> None:
+def test_reading(text: bytes, metadata: Retention) -> None:
     assert parse_metadata(text) == metadata
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from ._filters import BadPattern, Filter, Target, TooMuchWork, UnsupportedPattern, prefix_filter, regex_filter
 from ._first_events import write_first_events
-from ._metadata import StreamMetadata
+from ._metadata import Retention
 from ._names import (
     DELETED_TYPE,
     LINK_TYPE,
@@ -60,9 +60,9 @@ __all__ = [
     "NeverAnswered",
     "Proposal",
     "Record",
+    "Retention",
     "Store",
     "StreamDeleted",
-    "StreamMetadata",
     "StreamPage",
     "Target",
     "TooMuchWork",

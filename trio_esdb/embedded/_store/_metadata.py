@@ -30,7 +30,7 @@ _BYTE_ORDER_MARKS = (  # that of UTF-32 comes first, since it begins with that o
 
 
 @dataclass(frozen=True, slots=True)
-class StreamMetadata:
+class Retention:
     """What a node obeys of a stream's metadata."""
 
     max_age: int | None = None
@@ -44,12 +44,12 @@ class StreamMetadata:
         return self.truncate_before == LAST_NUMBER
 
 
-NO_METADATA = StreamMetadata()
-METASTREAM_METADATA = StreamMetadata(max_count=1)
+NO_METADATA = Retention()
+METASTREAM_METADATA = Retention(max_count=1)
 """Of every metastream: only its last event is visible."""
 
 
-def parse_metadata(data: bytes) -> StreamMetadata:
+def parse_metadata(data: bytes) -> Retention:
     """What the last event of a metastream says. A mistake in one of the keys that a node knows spoils all of it."""
     numbers: dict[str, int] = {}
     try:
@@ -65,7 +65,7 @@ def parse_metadata(data: bytes) -> StreamMetadata:
     except BadJson:
         return NO_METADATA
     max_age, max_count, truncate_before = numbers.get("$maxAge", 0), numbers.get("$maxCount", 0), numbers.get("$tb", -1)
-    return StreamMetadata(
+    return Retention(
         max_age=max_age * TICKS if max_age > 0 else None,
         max_count=max_count if max_count > 0 else None,
         truncate_before=truncate_before if truncate_before >= 0 else None,

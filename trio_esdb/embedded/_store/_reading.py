@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from operator import attrgetter
 
-from ._streams import Stream, Streams
+from ._streams import EventStream, Streams
 from ._values import LAST_NUMBER, Record, StreamDeleted, StreamPage
 
 _created = attrgetter("created")
@@ -72,11 +72,11 @@ def read_event(streams: Streams, name: str, number: int, now: int) -> Record | N
     return None if max_age is not None and record.created < now - max_age else record
 
 
-def _find(streams: Streams, name: str) -> Stream | None:
+def _find(streams: Streams, name: str) -> EventStream | None:
     if streams.is_gone(name):
         raise StreamDeleted(name)
     return streams.get(name)
 
 
-def _no_stream(stream: Stream | None) -> StreamPage:
+def _no_stream(stream: EventStream | None) -> StreamPage:
     return StreamPage("no_stream", [], -1, -1 if stream is None else stream.last, True)

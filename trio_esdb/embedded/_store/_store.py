@@ -10,11 +10,11 @@ from ._filters import Filter
 from ._ids import RecentIds
 from ._links import parse_link
 from ._log import Log, NewRecords, record_size, string_size
-from ._metadata import DELETING, StreamMetadata, check_max_age, undeleted
+from ._metadata import DELETING, Retention, check_max_age, undeleted
 from ._names import DELETED_TYPE, METADATA_TYPE, is_metastream, metastream_of, original_of
 from ._reading import read_event, read_stream, read_stream_backwards
 from ._reading_all import read_all, read_all_backwards
-from ._streams import Stream, Streams
+from ._streams import EventStream, Streams
 from ._turns import TURN, Turns
 from ._values import (
     LAST_NUMBER,
@@ -68,10 +68,10 @@ class Store:
         """The number of the stream's last event: -1 if it has none, LAST_NUMBER if it is tombstoned."""
         return self._streams.last_for_reader(stream)
 
-    def metadata(self, stream: str) -> StreamMetadata:
+    def metadata(self, stream: str) -> Retention:
         """The metadata in force of this stream."""
         found = self._streams.get(stream)
-        return StreamMetadata() if found is None else found.metadata
+        return Retention() if found is None else found.metadata
 
     # -- writing
 
@@ -252,7 +252,9 @@ class Store:
 
     # -- inside
 
-    def _make_records(self, target: Stream, events: Sequence[Proposal], number: int, now: int, new: NewRecords) -> None:
+    def _make_records(
+        self, target: EventStream, events: Sequence[Proposal], number: int, now: int, new: NewRecords
+    ) -> None:
         """Make the records of these events, from this number on, and remember their ids."""
         name, size, id_size, remember = target.name, target.size, target.id_size, self._ids.add
         records, positions, position = new.records, new.positions, new.end
@@ -277,7 +279,7 @@ class Store:
         return new.records[0]
 
     def _add(
-        self, target: Stream, last: int, new: NewRecords, restored: Sequence[tuple[str, int]], now: int
+        self, target: EventStream, last: int, new: NewRecords, restored: Sequence[tuple[str, int]], now: int
     ) -> Written:
         """Add new records to the log and to their stream, whose last number was `last`, and restore these streams.
 

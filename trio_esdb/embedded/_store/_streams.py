@@ -18,12 +18,12 @@ from collections.abc import Sequence
 
 from ._ids import id_size
 from ._log import string_size
-from ._metadata import METASTREAM_METADATA, NO_METADATA, StreamMetadata, parse_metadata
+from ._metadata import METASTREAM_METADATA, NO_METADATA, Retention, parse_metadata
 from ._names import is_metastream, original_of
 from ._values import LAST_NUMBER, Record
 
 
-class Stream:
+class EventStream:
     """One stream. Event n is at index n of its records; a tombstone is not among them."""
 
     __slots__ = ("_metadata", "id_size", "last", "meta_record", "name", "original", "records", "size")
@@ -34,17 +34,17 @@ class Stream:
         """The bytes that the name takes in a record."""
         self.id_size = id_size(name)
         """The bytes that the id of an event takes in the memory of ids."""
-        self.original: Stream | None = None
+        self.original: EventStream | None = None
         """Of a metastream with events: the stream that it describes."""
         self.records: list[Record] = []
         self.last = -1
         """The number of the last event: -1 if there is none, LAST_NUMBER after a tombstone."""
         self.meta_record: Record | None = None
         """The metadata in force: the last event of this stream's metastream."""
-        self._metadata: StreamMetadata | None = None
+        self._metadata: Retention | None = None
 
     @property
-    def metadata(self) -> StreamMetadata:
+    def metadata(self) -> Retention:
         """The metadata in force, as readers see it."""
         if is_metastream(self.name):
             return METASTREAM_METADATA
@@ -81,25 +81,25 @@ class Streams:
     __slots__ = ("_by_name", "_fresh_metadata", "_tombstones")
 
     def __init__(self) -> None:
-        self._by_name: dict[str, Stream] = {}
+        self._by_name: dict[str, EventStream] = {}
         self._fresh_metadata: dict[str, bytes] = {}
         self._tombstones: dict[str, int] = {}
 
-    def get(self, name: str) -> Stream | None:
+    def get(self, name: str) -> EventStream | None:
         """The stream of this name, if it is here."""
         return self._by_name.get(name)
 
-    def make(self, name: str) -> Stream:
+    def make(self, name: str) -> EventStream:
         """The stream of this name, to be written to: new if need be, and of a metastream with its original."""
         stream = self._make(name)
         if stream.original is None and is_metastream(name):
             stream.original = self._make(original_of(name))
         return stream
 
-    def _make(self, name: str) -> Stream:
+    def _make(self, name: str) -> EventStream:
         stream = self._by_name.get(name)
         if stream is None:
-            stream = self._by_name[name] = Stream(name)
+            stream = self._by_name[name] = EventStream(name)
         return stream
 
     def add_tombstone(self, name: str) -> None:
