@@ -33,3 +33,9 @@ def test_recipes_that_the_documentation_names_exist() -> None:
     named = {name for page in PAGES for name in re.findall(r"(?:`|&& )just\s+([a-z-]+)", page.read_text())}
     assert named
     assert named <= recipes
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_files_that_a_page_names_exist(page: Path) -> None:
+    named = re.findall(r"`((?:\w+/)+\w+\.\w+)`", page.read_text())
+    assert [name for name in named if not any((folder / name).exists() for folder in (ROOT, ROOT / "trio_esdb"))] == []
