@@ -48,6 +48,8 @@ class ClientConnection(Connection):
     CallEnded (exactly once for a call, unless it is reset here), Drained, RoomChanged and ConnectionEnded.
     """
 
+    __slots__ = ("_greeted", "_next_id", "draining", "goaway")
+
     _client_side = True
     _usual_header_list = 1024 * 1024
 

@@ -2,17 +2,8 @@
 
 h2 keeps the SETTINGS of both sides and the encoder's HPACK table. Everything else is done here, in one loop over the
 bytes without an object for each frame: h2's machinery for a short-lived stream costs more than all the rest of a small
-call, and so does its machinery for a frame that a hostile peer sends by the thousand.
-
-Receive windows. A stream's window is opened as the consumer takes messages (the accounting is in ``_stream``), so a
-consumer that stops also stops the peer. The connection's window is opened as bytes arrive, so one stopped consumer
-does not stop the others. What a connection holds is bounded by the windows of its streams.
-
-The window of a stream grows. A window is used once in each round trip, so one that is smaller than bandwidth times
-round-trip time is what limits the speed. There is no clock here; a PING and its ACK mark one round trip. The PING is
-sent when credit is given back. If the consumer has taken a third of the window or more until the ACK is there, the
-window is doubled, up to ``Limits.largest_stream_window``. What counts is what was taken, not what arrived: the window
-of a consumer that is slower than the network does not grow, and small calls never send a PING.
+call, and so does its machinery for a frame that a hostile peer sends by the thousand. What is sent is the subject of
+``_sending``, and ``_flow_control`` that of the receive windows.
 
 Frames of streams that are over. A peer may send frames for a stream until it has seen our reset, however long that
 takes. Every stream number that was used and is not open counts as closed, and frames for it are ignored: their bytes
@@ -35,6 +26,7 @@ from h2.utilities import HeaderValidationFlags
 
 from . import _frames as frames
 from ._events import ConnectionEnded, Event, MessagesReceived, RoomChanged
+from ._flow_control import PROBE, FlowControl
 from ._frames import Code
 from ._grpc import Status
 from ._headers import MalformedHeaders
@@ -42,7 +34,7 @@ from ._hpack import BlockDecoder, BlockError, LargeBlock, OversizedHeaders
 from ._limits import Limits
 from ._messages import MessageError
 from ._outcome import Outcome
-from ._sending import PeerError, Sender
+from ._sending import PeerError
 from ._stream import Stream
 
 _TEXT_LIMIT = 1024
@@ -50,53 +42,23 @@ _TEXT_LIMIT = 1024
 _IDLE_FRAMES = 10_000
 _SETTINGS_WEIGHT = 50
 """For how many idle frames SETTINGS count: h2 takes long for them."""
-_PROBE = b"window 1"
-"""What our PING says: no other PING is sent."""
-_PROBE_PAUSE = 64
-"""Half windows that pass between two probes, at most, if the window does not grow."""
 _unpack_head = frames.HEAD.unpack_from
 
 
-class Connection(Sender):
+class Connection(FlowControl):
     """One HTTP/2 connection; ``ClientConnection`` and ``ServerConnection`` are its two roles."""
+
+    __slots__ = ("_batched", "_block", "_decoder", "_rest", "ended")
 
     def __init__(self, limits: Limits) -> None:
         super().__init__(limits)
         self.ended = False
-        self.window = limits.connection_window
-        """What the peer may still send on the connection. Together with ``credit`` it is always the limit."""
-        self.credit = 0
-        """Bytes that arrived and were not given back yet."""
+        """Whether the connection is over; nothing can be sent or received any more."""
         self._decoder = BlockDecoder(self.header_list)
         self._rest = b""
         self._batched: list[Stream] = []
         self._block: tuple[int, int, LargeBlock] | None = None
         """The header block that is not whole yet: its stream, the flags of HEADERS, what came of it."""
-        self._probe: tuple[int, int] | None = None
-        """The stream that the PING on its way was sent for, and what its consumer had taken then."""
-        self._probe_pause = 0
-        self._probe_wait = 0
-
-    def take(self, stream: Stream, size: int) -> None:
-        """Tell that the consumer took messages; the peer may send as much again.
-
-        Args:
-            stream: The stream of the messages; it may be over.
-            size: Bytes of the messages and their prefixes.
-        """
-        stream.untaken -= size
-        stream.taken += size
-        kept = min(size, stream.advance)
-        stream.advance -= kept
-        stream.credit += size - kept
-        if stream.remote_closed or stream.id not in self.streams:
-            return
-        if stream.credit * 2 >= self.limits.stream_window:
-            self._open_window(stream, 0)
-            if stream.allowance < self.limits.largest_stream_window:
-                self._maybe_probe(stream)
-        elif not stream.untaken:
-            self._advance(stream)
 
     def connection_lost(self, reason: str) -> list[Event]:
         """The connection is gone; the ends of all its calls."""
@@ -201,8 +163,8 @@ class Connection(Sender):
             raise PeerError(Code.FRAME_SIZE_ERROR, "a PING of another size than 8 came")
         if not flags & frames.FLAG_ACK:
             self._queue_answer(frames.ping(payload, frames.FLAG_ACK))
-        elif payload == _PROBE and self._probe is not None:
-            self._on_probe(*self._probe)
+        elif payload == PROBE:
+            self._on_probe()
 
     def _on_priority(self, stream_id: int, payload: bytes) -> None:
         self._idle(1)
@@ -223,7 +185,7 @@ class Connection(Sender):
             raise PeerError(Code.FRAME_SIZE_ERROR, "a short GOAWAY came")
         self._idle(1)
 
-    # -- receive windows ---------------------------------------------------------------------------------------------
+    # -- DATA --------------------------------------------------------------------------------------------------------
 
     def _on_data(self, stream_id: int, flags: int, data: bytes, start: int, stop: int) -> None:
         size = stop - start
@@ -285,51 +247,6 @@ class Connection(Sender):
             self._advance(stream)
         elif stream.credit * 2 >= self.limits.stream_window:
             self._open_window(stream, 0)
-
-    def _advance(self, stream: Stream) -> None:
-        """No whole message waits for the consumer: admit all of a message that is larger than the window."""
-        missing = stream.deframer.missing
-        room = stream.window + stream.credit
-        lacking = min(missing, frames.MAX_WINDOW) - room
-        if lacking > 0:
-            stream.advance += lacking
-            self._open_window(stream, lacking)
-        elif stream.credit * 2 >= self.limits.stream_window or (missing > stream.window and stream.credit):
-            self._open_window(stream, 0)
-
-    def _open_window(self, stream: Stream, extra: int) -> None:
-        increment = stream.credit + extra
-        stream.window += increment
-        stream.credit = 0
-        self._queue(frames.window_update(stream.id, increment))
-
-    def _maybe_probe(self, stream: Stream) -> None:
-        """Begin to measure how much is taken in a round trip, unless that is being done or was of no use lately."""
-        if self._probe_wait:
-            self._probe_wait -= 1
-        elif self._probe is None:
-            self._send_probe(stream)
-
-    def _send_probe(self, stream: Stream) -> None:
-        self._probe = stream.id, stream.taken
-        self._queue(frames.ping(_PROBE))
-
-    def _on_probe(self, stream_id: int, taken_before: int) -> None:
-        """A round trip is over."""
-        self._probe = None
-        stream = self.streams.get(stream_id)
-        if stream is None or stream.remote_closed:
-            return
-        extra = min(stream.allowance, self.limits.largest_stream_window - stream.allowance)
-        extra = min(extra, frames.MAX_WINDOW - stream.window - stream.credit)
-        if (stream.taken - taken_before) * 3 < stream.allowance or extra <= 0:
-            self._probe_pause = self._probe_wait = min(2 * self._probe_pause + 1, _PROBE_PAUSE)
-            return
-        self._probe_pause = 0
-        stream.allowance += extra
-        self._open_window(stream, extra)
-        if stream.allowance < self.limits.largest_stream_window:
-            self._send_probe(stream)
 
     # -- header blocks -----------------------------------------------------------------------------------------------
 

@@ -24,6 +24,7 @@ from abc import ABC, abstractmethod
 from bisect import bisect
 from collections import deque
 from collections.abc import Iterable, Sequence
+from typing import ClassVar
 
 from h2.config import H2Configuration
 from h2.connection import H2Connection
@@ -60,8 +61,30 @@ class PeerError(Exception):
 class Sender(ABC):
     """The sending half of a connection. It also keeps the open streams."""
 
-    _client_side: bool
-    _usual_header_list: int
+    # Slots, since an object of so many attributes would otherwise get a dictionary of its own, which is slower.
+    __slots__ = (
+        "_answers",
+        "_encoder",
+        "_h2",
+        "_idle_frames",
+        "_leaving",
+        "_left",
+        "_peer_header_list",
+        "_peer_streams",
+        "_peer_window",
+        "_queued",
+        "_resets",
+        "_resets_end",
+        "_waiting",
+        "events",
+        "header_list",
+        "limits",
+        "output_size",
+        "streams",
+    )
+
+    _client_side: ClassVar[bool]
+    _usual_header_list: ClassVar[int]
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits

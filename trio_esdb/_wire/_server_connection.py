@@ -42,6 +42,8 @@ class ServerConnection(Connection):
     Response headers leave with the first message, not before, as a real node's do.
     """
 
+    __slots__ = ("_before_read", "_closing", "_first_output", "_highest", "_may_abandon", "_responding", "greeted")
+
     _client_side = False
     _usual_header_list = 64 * 1024
 
