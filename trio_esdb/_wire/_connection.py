@@ -245,8 +245,6 @@ class Connection(FlowControl):
             self._on_end_stream(stream)
         elif not stream.untaken:
             self._advance(stream)
-        elif stream.credit * 2 >= self.limits.stream_window:
-            self._open_window(stream, 0)
 
     # -- header blocks -----------------------------------------------------------------------------------------------
 

@@ -1,8 +1,11 @@
 """Receive windows: what the peer may send, and when it may send more.
 
-A stream's window is opened as the consumer takes messages (the accounting is in ``_stream``), so a
-consumer that stops also stops the peer. The connection's window is opened as bytes arrive, so one stopped consumer
-does not stop the others. What a connection holds is bounded by the windows of its streams.
+A stream's window is opened as the consumer takes messages (the accounting is in ``_stream``), so a consumer that stops
+also stops the peer. The connection's window is opened as bytes arrive, so one stopped consumer does not stop the
+others. What a connection holds is bounded by the windows of its streams.
+
+Credit is given back by halves of the window that a stream began with, also after it has grown: by halves of a large
+window, the peer would stand still for half of the time.
 
 The window of a stream grows. A window is used once in each round trip, so one that is smaller than bandwidth times
 round-trip time is what limits the speed. There is no clock here; a PING and its ACK mark one round trip. The PING is
