@@ -202,7 +202,7 @@ class ClientConnection(Connection):
                 Status.INTERNAL, "the answer ended inside a message", outcome.trailers, local=True, lost=True
             )
         if not stream.local_closed:
-            # Otherwise the stream stays open and counts against the server's limit of concurrent streams.
+            # Without a reset, the stream would stay open and count against the server's limit of concurrent streams.
             self._queue_reset(stream.id, Code.CANCEL)
         self._forget(stream)
         self.events.append(CallEnded(stream, outcome))

@@ -1,4 +1,4 @@
-"""What comes out of a connection's core when bytes go in."""
+"""The events of a connection: what the bytes from the peer mean."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ._stream import Stream
 
 @dataclass(slots=True)
 class MessagesReceived:
-    """Messages of one call, all that one portion of bytes completed. Whoever takes them says so with ``take``."""
+    """All messages of one call that the bytes completed. Tell ``take`` when the consumer has taken them."""
 
     stream: Stream
     messages: list[bytes]
@@ -19,7 +19,7 @@ class MessagesReceived:
 
 @dataclass(slots=True)
 class CallEnded:
-    """Client: the call is over; nothing more comes of this stream."""
+    """Client: the call is over; no further event has this stream."""
 
     stream: Stream
     outcome: Outcome
@@ -27,7 +27,7 @@ class CallEnded:
 
 @dataclass(slots=True)
 class CallReceived:
-    """Server: a new call. ``timeout`` is in seconds, infinite where the client gave none."""
+    """Server: a new call. ``timeout`` is in seconds; it is infinite if the client gave none."""
 
     stream: Stream
     path: str
@@ -44,7 +44,7 @@ class RequestsEnded:
 
 @dataclass(slots=True)
 class CallReset:
-    """Server: the client gave the call up, or what it sent cannot be understood. Nothing more can be sent."""
+    """Server: the client gave the call up, or broke a rule. Nothing more can be sent."""
 
     stream: Stream
     reason: str
@@ -52,19 +52,19 @@ class CallReset:
 
 @dataclass(slots=True)
 class Drained:
-    """All that was queued for this stream has left the core; there is room for more."""
+    """Nothing of this stream is unsent any more: there is room for more messages."""
 
     stream: Stream
 
 
 @dataclass(slots=True)
 class RoomChanged:
-    """Client: the server allows another number of concurrent calls, or none any more (it said goodbye)."""
+    """Client: the server's limit of concurrent calls has changed, or it takes none any more (GOAWAY)."""
 
 
 @dataclass(slots=True)
 class ConnectionEnded:
-    """The core gave the connection up or the peer broke the rules; send what is queued, then close."""
+    """The peer broke a rule of the connection. Send what is queued, then close."""
 
     reason: str
 

@@ -18,7 +18,7 @@ FLAG_PADDED = 0x8
 FLAG_PRIORITY = 0x20
 
 HEAD = struct.Struct(">HBBBI")
-"""A frame's nine bytes: upper two bytes of the length, its last byte, type, flags, stream number."""
+"""The first nine bytes of a frame: length (two bytes and one), type, flags, stream number."""
 
 HEAD_SIZE = 9
 MAX_WINDOW = 2**31 - 1

@@ -1,4 +1,4 @@
-"""The server's end of a connection: takes calls, answers them."""
+"""The server's end of a connection: it takes calls and answers them."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ _ABANDONED_SIZE = 40
 class ServerConnection(Connection):
     """HTTP/2 and gRPC as a server speaks them.
 
-    ``receive_data`` gives CallReceived, MessagesReceived, RequestsEnded, CallReset (the call is over, whatever was
-    still to be sent), Drained and ConnectionEnded; ``respond``, ``finish``, ``refuse_http`` and ``reset`` answer.
+    ``receive_data`` returns CallReceived, MessagesReceived, RequestsEnded, CallReset (the call is over, and what was
+    unsent is dropped), Drained and ConnectionEnded; ``respond``, ``finish``, ``refuse_http`` and ``reset`` answer.
     Response headers leave with the first message, not before, as a real node's do.
     """
 
@@ -115,7 +115,14 @@ class ServerConnection(Connection):
         return stream.id in self._responding
 
     def refuse_http(self, stream: Stream, status: int, grpc_status: Status | None = None, message: str = "") -> None:
-        """End the call with an HTTP status, as a server does that fails below gRPC; one failure has a gRPC status."""
+        """End the call with an HTTP status, as a server does that fails below gRPC.
+
+        Args:
+            stream: The call; one that is over is left alone.
+            status: The HTTP status.
+            grpc_status: A status of gRPC that is sent as well.
+            message: The text of that status.
+        """
         if stream.id in self.streams:
             headers: tuple[Header, ...] = ((":status", str(status)), ("content-length", "0"))
             if grpc_status is not None:
@@ -147,7 +154,7 @@ class ServerConnection(Connection):
         super()._end_local(stream, trailers)
         self._leaving[stream.id] = self._left + self.output_size
         if not stream.remote_closed:
-            self.reset(stream, Code.NO_ERROR)  # all is said; the client need not send the rest
+            self.reset(stream, Code.NO_ERROR)  # the answer is complete; the client need not send the rest
 
     def _forget(self, stream: Stream) -> None:
         super()._forget(stream)
@@ -266,7 +273,7 @@ class ServerConnection(Connection):
         return CallReset(stream, outcome.message)
 
     def _refuse_message(self, stream: Stream, error: MessageError) -> None:
-        # Responses that the client has no room for, and a better end behind them, must not hold up the bad news.
+        # Unsent responses, and a good status behind them, must not keep the client from learning of the error.
         stream.drop_unsent()
         stream.ending = None
         if error.too_large:

@@ -23,7 +23,7 @@ from ._headers import Header
 from ._messages import Deframer
 
 _NOTHING: Final[deque[memoryview]] = deque(maxlen=0)
-"""What waits on most streams, all their lives."""
+"""The unsent bytes of most streams, at all times."""
 
 
 class Stream:
