@@ -225,19 +225,11 @@ def _proposed(data: bytes) -> pb.AppendReqProposedMessage:
 
 async def test_an_answer_while_events_are_still_being_sent(client: ESDBClient, server: Scripted) -> None:
     """A server refuses in the middle of a large append; the connection goes on."""
-    refuse = fails(Status.INVALID_ARGUMENT, "too much", exception="maximum-append-size-exceeded")
-
-    async def early(call: Any) -> None:
-        await call.receive()
-        await refuse(call)
-
-    from trio_esdb._transport._handlers import AsyncHandler
-
-    path = "/event_store.client.streams.Streams/Append"
-    usual, server._methods[path] = server._methods[path], AsyncHandler(early)
+    server.early.add("Append")
+    server.append = fails(Status.INVALID_ARGUMENT, "too much", exception="maximum-append-size-exceeded")
     with pytest.raises(ServerTooLargeError, match="too much"):
         await client.append_events("s", None, [NewEvent("Happened", bytes(3_000_000)) for _ in range(5)])
-    server._methods[path] = usual
+    server.early.clear()
     server.append = says(appended(0, 8))
     assert await client.append_event("s", None, EVENT) == 8
     assert len(server.links) == 1

@@ -93,6 +93,8 @@ class Scripted:
         self.script: dict[str, Script] = {}
         self.methods = {"Read", "Append", "Delete", "Tombstone"}
         """What new connections offer."""
+        self.early: set[str] = set()
+        """Methods whose script runs after the first request, while others are still to come."""
         self._nursery = nursery
         self._limits = limits
 
@@ -124,7 +126,7 @@ class Scripted:
         seen = Seen(call.path.removeprefix(STREAMS), link, call)
         self.seen.append(seen)
         try:
-            while True:
+            while seen.method not in self.early or not seen.requests:
                 try:
                     seen.requests.append(await call.receive())
                 except trio.EndOfChannel:
