@@ -26,7 +26,7 @@ async def test_jumping_clock():
     await trio.sleep(clock.LONGEST / 2)
     await trio.sleep_forever()
 
-async def test_real_clock():
+async def test_real_clock(nursery):
     await trio.sleep_forever()
 
 async def test_shielded():

@@ -30,15 +30,22 @@ def run(
     limit = LONGEST if isinstance(clock, trio.testing.MockClock) else PATIENCE
 
     async def main() -> Any:
-        with trio.CancelScope() as whole:
+        whole = trio.CancelScope()
 
-            async def watch() -> None:
-                await trio.sleep(limit)
-                whole.cancel()
+        async def watch() -> None:
+            await trio.sleep(limit)
+            whole.cancel()
 
-            trio.lowlevel.spawn_system_task(watch)
-            return await fn()
-        raise trio.TooSlowError(f"the test has not ended after {limit} seconds")
+        trio.lowlevel.spawn_system_task(watch)
+        consequence: BaseException | None = None
+        try:
+            with whole:
+                return await fn()
+        except BaseException as exc:
+            if not whole.cancel_called:
+                raise
+            consequence = exc
+        raise trio.TooSlowError(f"the test has not ended after {limit} seconds") from consequence
 
     return trio.run(main, clock=clock, instruments=instruments)
 
