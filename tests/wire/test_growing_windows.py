@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support import http2 as rig
-from tests.support.http2 import BareServer, check_books, data, message
+from tests.support.http2 import BareClient, BareServer, check_books, data, message
 from trio_esdb._wire import CallReceived, ClientConnection, Limits, MessagesReceived, Status, Stream
 from trio_esdb._wire._server_connection import ServerConnection
 
@@ -157,7 +157,7 @@ def test_probes_become_rare_where_they_are_of_no_use() -> None:
     assert line.probes <= 8
 
 
-def half(server: BareServer, stream: Stream) -> None:
+def half(server: BareClient | BareServer, stream: Stream) -> None:
     """The consumer takes half of the first window, at once."""
     server.feed(data(1, message(b"x" * 9995)) * 26 + data(1, message(b"x" * 2139)))
     server.core.take(stream, stream.untaken)
@@ -198,6 +198,35 @@ def test_a_round_trip_of_a_call_that_is_over(over: str) -> None:
     server.feed(server.headers(3, rig.RESPONSE), data(3, message(b"x" * 9995)) * 27)
     server.core.take(other, other.untaken)
     assert rig.PING in [f.kind for f in server.sent()], "the next call may ask again"
+
+
+def test_a_round_trip_of_a_call_whose_requests_have_ended() -> None:
+    """The same on the server: nothing more can come, so there is nothing to grant."""
+    client = BareClient()
+    client.open(1)
+    stream = client.streams[1]
+    half(client, stream)
+    assert [f.kind for f in client.sent()] == [rig.WINDOW_UPDATE, rig.PING]
+    half(client, stream)
+    client.feed(data(1, b"", end=True))
+    client.sent()
+    assert client.feed(rig.frame(rig.PING, rig.ACK, 0, b"window 1")) == []
+    assert client.sent() == []
+    assert stream.allowance == 512 * 1024
+
+
+def test_a_window_that_is_full_of_an_advance_does_not_grow() -> None:
+    server = BareServer(Limits(receive_message=2**32 - 1))
+    stream = server.call(b"")
+    server.answer(stream)
+    half(server, stream)
+    half(server, stream)
+    server.feed(data(1, struct.pack(">BI", 0, 3 * 2**30)))
+    assert stream.window == MAX_WINDOW
+    server.sent()
+    server.feed(rig.frame(rig.PING, rig.ACK, 0, b"window 1"))
+    assert stream.window == MAX_WINDOW
+    assert server.sent() == []
 
 
 # -- limits ----------------------------------------------------------------------------------------------------------

@@ -219,6 +219,21 @@ def test_resets_after_the_writer_has_taken_some() -> None:
     assert ids == [11, 13, 15, 17, 19, 1, 3, 5, 7, 9], "these five came later"
 
 
+@pytest.mark.parametrize("about", [None, 300 * KIB])
+def test_a_reset_never_overtakes_its_own_call(about: int | None) -> None:
+    """However many frames are in the queue, compared with the resets that were in it before."""
+    server = BareServer()
+    first, second, third = (server.call(b"x", end=False) for _ in range(3))
+    server.sent()
+    server.core.reset(second)
+    server.core.reset(third)
+    server.core.data_to_send(about)
+    server.core.send_messages(first, [b"y"])
+    server.core.send_messages(first, [b"z"])
+    server.core.reset(first)
+    assert [f.kind for f in server.sent()] == [rig.DATA, rig.DATA, rig.RST_STREAM]
+
+
 # -- what a call may ask for -----------------------------------------------------------------------------------------
 
 
