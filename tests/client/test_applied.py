@@ -10,7 +10,7 @@ import pytest
 import trio
 import trio.testing
 
-from tests.support import http2 as rig
+from tests.support import http2
 from tests.support.links import Hand
 from tests.support.scripted import URI, Scripted, fails, silence, wrong_version
 from trio_esdb import (
@@ -39,7 +39,7 @@ writes = pytest.mark.parametrize("write", WRITES.values(), ids=WRITES)
 async def client_of_hand() -> AsyncIterator[tuple[ESDBClient, Hand]]:
     """A client of a server made by hand."""
     hand = Hand()
-    hand.put(rig.settings((3, 100)))
+    hand.put(http2.settings((3, 100)))
 
     async def connect(host: str, port: int) -> trio.abc.Stream:
         return hand.stream
@@ -59,14 +59,14 @@ async def failure(call: Awaitable[Any]) -> ESDBError:
 @pytest.mark.parametrize(
     ("frames", "applied"),
     [
-        (rig.rst_stream(1, 7), False),  # REFUSED_STREAM
-        (rig.goaway(0), False),  # above the last stream that the server takes
-        (rig.goaway(0, 13), False),
-        (rig.goaway(0, 11, b"too_many_pings"), False),
-        (rig.goaway(1) + rig.rst_stream(1, 8), None),
-        (rig.rst_stream(1, 8), None),
-        (rig.rst_stream(1, 2), None),
-        (rig.frame(6, 0, 0, b"short"), None),  # a PING that ends the connection
+        (http2.rst_stream(1, 7), False),  # REFUSED_STREAM
+        (http2.goaway(0), False),  # above the last stream that the server takes
+        (http2.goaway(0, 13), False),
+        (http2.goaway(0, 11, b"too_many_pings"), False),
+        (http2.goaway(1) + http2.rst_stream(1, 8), None),
+        (http2.rst_stream(1, 8), None),
+        (http2.rst_stream(1, 2), None),
+        (http2.frame(6, 0, 0, b"short"), None),  # a PING that ends the connection
     ],
 )
 async def test_calls_that_the_server_gives_up(

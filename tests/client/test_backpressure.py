@@ -10,7 +10,7 @@ import pytest
 import trio
 import trio.testing
 
-from tests.support.books import assert_nothing_is_left
+from tests.support.leaks import assert_nothing_is_left
 from tests.support.scripted import (
     URI,
     Scripted,

@@ -11,7 +11,7 @@ import pytest
 import trio
 import trio.testing
 
-from tests.support.books import assert_nothing_is_left
+from tests.support.leaks import assert_nothing_is_left
 from tests.support.scripted import (
     Scripted,
     Seen,

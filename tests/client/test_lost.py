@@ -7,7 +7,7 @@ import trio
 import trio.testing
 
 from tests.client.test_applied import client_of_hand
-from tests.support import http2 as rig
+from tests.support import http2
 from tests.support.links import Hand
 from tests.support.scripted import confirmed
 from trio_esdb import ESDBClient, ProtocolError, RecordedEvent, UnavailableError
@@ -42,12 +42,12 @@ async def subscribed(client: ESDBClient, hand: Hand, frames: bytes) -> type[Base
 @pytest.mark.parametrize("code", [0, 2, 5, 8, 10], ids=lambda code: f"RST_STREAM {code}")
 async def test_a_subscription_that_is_reset(code: int) -> None:
     async with client_of_hand() as (client, hand):
-        assert await subscribed(client, hand, rig.rst_stream(1, code)) is UnavailableError
+        assert await subscribed(client, hand, http2.rst_stream(1, code)) is UnavailableError
 
 
 @pytest.mark.parametrize(
     "frames",
-    [rig.data(1, b"", end=True), rig.data(1, b"\0\0\0", end=True), b"", rig.goaway(1) + rig.rst_stream(1, 8)],
+    [http2.data(1, b"", end=True), http2.data(1, b"\0\0\0", end=True), b"", http2.goaway(1) + http2.rst_stream(1, 8)],
     ids=["no trailers", "inside a message", "the connection", "a stop"],
 )
 async def test_a_subscription_that_is_cut(frames: bytes) -> None:
@@ -58,4 +58,4 @@ async def test_a_subscription_that_is_cut(frames: bytes) -> None:
 @pytest.mark.parametrize("code", [1, 3, 6, 9])
 async def test_resets_that_complain_of_us(code: int) -> None:
     async with client_of_hand() as (client, hand):
-        assert await subscribed(client, hand, rig.rst_stream(1, code)) is ProtocolError
+        assert await subscribed(client, hand, http2.rst_stream(1, code)) is ProtocolError

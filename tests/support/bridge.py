@@ -1,4 +1,4 @@
-"""kurrentdbclient's asyncio client as if it were the other one, so that each test is written once."""
+"""kurrentdbclient's asyncio client with the interface of its blocking client, so that each test is written once."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Run = Callable[[Awaitable[Any]], Any]
 
 
 class Bridged:
-    """A client, a read or a subscription: what it wants awaited is run to its end."""
+    """A client, a read or a subscription whose coroutines are run to their end when they are called."""
 
     def __init__(self, run: Run, inner: Any) -> None:
         self._run = run

@@ -1,4 +1,4 @@
-"""A server that costs nothing: answers made in advance, handed out as a socket would."""
+"""A server whose answers are made in advance, so that only the cost of the client is counted."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from tests.support import scripted
 from tests.support.http2 import frame, message, settings, window_update
 
 _GREETING = settings((3, 100), (4, 786_432), (6, 32_768)) + window_update(0, 983_041)
-"""What a real node says of its streams, windows and headers."""
+"""A real node's limits of streams, windows and headers."""
 
 
 def event(number: int, size: int = 200) -> bytes:
-    """A read response with an event as a real node tells it."""
+    """A read response with an event, as a real node sends it."""
     position = 1_000_000 + 378 * number
     return scripted.event(number, "guarded-stream", type="Guarded", data=b"x" * size, position=position)
 
 
 def packed(messages: Iterable[bytes], stream_id: int) -> bytes:
-    """Messages as a real node frames a read: whole ones, gathered until a frame has 4096 bytes."""
+    """The DATA frames of a read as a real node sends them: whole messages, at least 4096 bytes in a frame."""
     frames, waiting = [], b""
     for each in messages:
         waiting += message(each)
@@ -33,7 +33,7 @@ def packed(messages: Iterable[bytes], stream_id: int) -> bytes:
 
 
 def live(messages: Iterable[bytes], stream_id: int) -> bytes:
-    """Messages as a real node frames what is being written: one a frame."""
+    """The DATA frames of a live subscription as a real node sends them: one message in each."""
     return b"".join(frame(0, 0, stream_id, message(each)) for each in messages)
 
 

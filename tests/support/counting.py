@@ -1,4 +1,4 @@
-"""Counting what time is spent on, which unlike time itself is the same on every machine."""
+"""Counts of function calls and task steps. Unlike times they are the same on every machine."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def counted_calls() -> Iterator[Calls]:
 
 
 class Steps(trio.abc.Instrument):
-    """How often any task of this run was given a turn."""
+    """How many steps all tasks of this run have made."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -60,7 +60,7 @@ class Steps(trio.abc.Instrument):
 
 @contextmanager
 def counted_steps() -> Iterator[Steps]:
-    """Count the turns of all tasks."""
+    """Count the steps of all tasks."""
     steps = Steps()
     trio.lowlevel.add_instrument(steps)
     try:

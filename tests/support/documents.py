@@ -42,6 +42,6 @@ def links(page: str) -> Iterator[str]:
 
 
 def anchors(page: str) -> set[str]:
-    """The names by which a link can point at the page's headings."""
+    """The fragments (`#...`) of the page's headings."""
     texts = (found["text"].lower() for found in HEADING.finditer(prose(page)))
     return {re.sub(r"[^\w\- ]", "", text).replace(" ", "-") for text in texts}

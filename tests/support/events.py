@@ -28,7 +28,7 @@ def numbers(events: Iterable[RecordedEvent]) -> list[int]:
 
 
 async def written(client: ESDBClient, stream: str, count: int) -> list[AppendResult]:
-    """Append so many events, one by one; the results."""
+    """Append ``count`` events one by one, and return the results."""
     return [
         await client.append_event(stream, number - 1 if number else None, event)
         for number, event in enumerate(some(count))
@@ -36,18 +36,18 @@ async def written(client: ESDBClient, stream: str, count: int) -> list[AppendRes
 
 
 async def all_events(client: ESDBClient, **arguments: Any) -> list[RecordedEvent]:
-    """What a read of all events gives."""
+    """The events that a read of all events gives."""
     async with client.read_all_events(**arguments) as events:
         return [event async for event in events]
 
 
 def own(stream: str) -> dict[str, Any]:
-    """A filter on all events that lets pass what is in streams whose names begin like this."""
+    """Arguments that read only the streams whose names begin with this text."""
     return {"filter_include": [stream], "filter_by_stream_name": True, "filter_by_prefix": True}
 
 
 async def take_own(events: EventChannel[Any], stream: str, count: int) -> list[Any]:
-    """The next so many that belong to this stream, or to its metadata; others may come between them."""
+    """The next ``count`` events of this stream or its metadata; events of others are skipped."""
     found: list[Any] = []
     while len(found) < count:
         event = await events.receive()
@@ -57,7 +57,7 @@ async def take_own(events: EventChannel[Any], stream: str, count: int) -> list[A
 
 
 async def take_until_dropped(events: EventChannel[Any], count: int) -> list[Any]:
-    """The next so many, or fewer where the server ends the subscription of a slow consumer."""
+    """The next ``count`` messages, or fewer if the server ends the subscription of a slow consumer."""
     found: list[Any] = []
     try:
         while len(found) < count:
@@ -68,5 +68,5 @@ async def take_until_dropped(events: EventChannel[Any], count: int) -> list[Any]
 
 
 async def take(events: EventChannel[Any], count: int) -> list[Any]:
-    """The next so many."""
+    """The next ``count`` messages."""
     return [await events.receive() for _ in range(count)]

@@ -1,4 +1,4 @@
-"""A server that is not ours: grpcio's, in its own threads. It answers each call as the next reply says, else never."""
+"""grpcio's server in threads of its own. Each call gets the next reply; a call without one is never answered."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import trio
 
 @dataclass
 class Reply:
-    """What the server does with one call, and what it then knows of it. Without a code the call never ends."""
+    """The answer to one call, and what the server saw of the call. Without a code the call never ends."""
 
     messages: Sequence[bytes] = ()
     code: grpc.StatusCode | None = grpc.StatusCode.OK
@@ -31,11 +31,11 @@ class Reply:
     over: trio.Event = field(default_factory=trio.Event)
     """Set when the call has ended, however."""
     given_up: bool = False
-    """Whether it ended before the server had."""
+    """Whether the client ended the call before the server did."""
 
 
 class Foreign(grpc.GenericRpcHandler):
-    """The server's methods, whatever their names."""
+    """Serves all methods."""
 
     def __init__(self) -> None:
         self.port = 0

@@ -1,4 +1,4 @@
-"""What the tests of the wire share: frames built by hand, a core with a bare peer, and the books of its windows."""
+"""HTTP/2 frames built by hand, connections without I/O with a hand-made peer, and a check of their windows."""
 
 from __future__ import annotations
 
@@ -87,12 +87,12 @@ class Sent:
 
     @property
     def number(self) -> int:
-        """What a WINDOW_UPDATE or a RST_STREAM says."""
+        """The increment of a WINDOW_UPDATE or the code of a RST_STREAM."""
         return int.from_bytes(self.payload, "big")
 
 
 def cut(raw: bytes) -> list[Sent]:
-    """The frames in these bytes; there must be whole ones only."""
+    """The frames in these bytes, which must end with the end of a frame."""
     found = []
     at = 0
     while at < len(raw):
@@ -108,8 +108,8 @@ def held(stream: Stream) -> int:
     return stream.deframer.held
 
 
-def check_books(core: ClientConnection | ServerConnection, streams: Iterable[Stream]) -> None:
-    """Every byte that came, on any stream at any time, is in the books exactly once."""
+def check_windows(core: ClientConnection | ServerConnection, streams: Iterable[Stream]) -> None:
+    """Every received byte of each window is accounted for once: untaken, held, or credit."""
     for stream in streams:
         accounted = stream.window + held(stream) + stream.untaken + stream.credit
         assert accounted == stream.allowance + stream.advance, f"stream {stream.id}"
@@ -118,7 +118,7 @@ def check_books(core: ClientConnection | ServerConnection, streams: Iterable[Str
 
 
 def without_table() -> Encoder:
-    """An encoder whose blocks may be sent in any order."""
+    """An encoder without a dynamic table: its blocks may be sent in any order."""
     encoder = Encoder()
     encoder.header_table_size = 0
     return encoder
@@ -126,7 +126,7 @@ def without_table() -> Encoder:
 
 @dataclass
 class Bare:
-    """One core, and by hand the other end of its connection."""
+    """A connection without I/O, and the other end by hand."""
 
     core: ClientConnection | ServerConnection
     encoder: Encoder = field(default_factory=without_table)
@@ -139,7 +139,7 @@ class Bare:
         for event in events:
             if isinstance(event, CallReceived):
                 self.streams[event.stream.id] = event.stream
-        check_books(self.core, self.streams.values())
+        check_windows(self.core, self.streams.values())
         return events
 
     def sent(self) -> list[Sent]:
@@ -152,12 +152,12 @@ class Bare:
         return frame(HEADERS, flags | (END_STREAM if end else 0), stream_id, block)
 
     def told(self, block: bytes) -> dict[str, str]:
-        """What the header block that the core sent says."""
+        """The headers in a block that the connection sent."""
         return {name.decode(): value.decode() for name, value in self.decoder.decode(block, raw=True)}
 
 
 class BareServer(Bare):
-    """Our client core, and the server by hand."""
+    """Our client's connection, and the server by hand."""
 
     core: ClientConnection
 
@@ -187,7 +187,7 @@ class BareServer(Bare):
 
 
 class BareClient(Bare):
-    """Our server core, and the client by hand."""
+    """Our server's connection, and the client by hand."""
 
     core: ServerConnection
 
@@ -231,7 +231,7 @@ def messages(events: Iterable[Event], stream: Stream | None = None) -> list[byte
 
 
 def story(events: Iterable[Event]) -> dict[int, list[object]]:
-    """What happened to each stream, whatever the portions in which it became known."""
+    """What happened to each stream, independent of how the bytes were cut."""
     told: dict[int, list[object]] = {}
     for event in events:
         match event:

@@ -1,4 +1,4 @@
-"""An embedded node that answers as another version does: what differs is put into its responses on their way.
+"""An embedded node that answers as another server version: its responses are changed on their way to the client.
 
 This shows that the contract tests know the versions, without a server of each. The facts are in `versions`.
 """
@@ -24,13 +24,13 @@ from trio_esdb_proto.event_store.client.server_features import SupportedMethods
 
 _NO_POSITION = 2**64 - 1
 _EVENT = b"\x0a"
-"""What a response that holds an event begins with."""
+"""The first byte of a response that holds an event."""
 _LIVE_BUFFER = 32
 _TOO_SLOW = "Operation timed out: Consumer too slow to handle event while live. Client resubscription required."
 
 
 class Imitation:
-    """A node of another version, to be connected to."""
+    """A node that answers as another version."""
 
     def __init__(self, nursery: trio.Nursery, node: EmbeddedNode, version: str) -> None:
         self.version = version
@@ -98,7 +98,7 @@ class Imitation:
             inner.cancel()
 
     def _ended(self, outcome: Outcome) -> Outcome:
-        """How a read ends."""
+        """How a read ends in this version."""
         if "InvalidPosition" in outcome.message:
             return Outcome(outcome.status, self.server.invalid_position, outcome.trailers)
         if "invalid position" in outcome.message and self.server.invalid_position.endswith(": Error"):
@@ -134,7 +134,7 @@ class _Translation:
 
 @lru_cache(maxsize=4096)  # many subscribers are told the same
 def _event(raw: bytes, tells_position: bool) -> bytes:
-    """An event as 21.10 tells it."""
+    """An event as 21.10 sends it."""
     message = pb.ReadResp.parse(raw)
     assert message.event is not None
     event, link = message.event.event, message.event.link

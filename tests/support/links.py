@@ -1,4 +1,4 @@
-"""What the tests of the transport share: a link whose other end is made by hand, and a link to a link."""
+"""Links whose other end is frames by hand, and a client's link connected to a server's."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import trio
 from hpack import Decoder, Encoder
 from trio.testing import MemoryReceiveStream, MemorySendStream, memory_stream_pair, wait_all_tasks_blocked
 
-from tests.support import http2 as rig
+from tests.support import http2
 from tests.support.http2 import Sent
 from trio_esdb._transport import ClientLink, StreamingCall
 from trio_esdb._transport._handlers import Failure, Handler
@@ -22,7 +22,7 @@ Headers = tuple[tuple[str, str], ...]
 
 
 def headers(path: str, *more: tuple[str, str]) -> Headers:
-    return tuple((":path", path) if name == ":path" else (name, value) for name, value in rig.REQUEST) + more
+    return tuple((":path", path) if name == ":path" else (name, value) for name, value in http2.REQUEST) + more
 
 
 def unknown(path: str) -> Failure:
@@ -46,7 +46,7 @@ class Call(StreamingCall):
         super().__init__(link, headers, messages, _Inbox(self), deadline=deadline, end=end)
 
     def drawn(self, batch: list[bytes]) -> None:
-        """Say that these messages were taken."""
+        """Give the server credit for these messages."""
         self.waiting -= len(batch)
         self.take(sum(len(message) + PREFIX_SIZE for message in batch))
 
@@ -66,7 +66,7 @@ class _Inbox:
 
 
 class Consumer:
-    """Takes the messages of a call one by one, and says so as a careful consumer does."""
+    """Receives the messages of a call one by one, and gives credit for them."""
 
     def __init__(self, call: Call) -> None:
         self._call = call
@@ -91,13 +91,13 @@ class Consumer:
 
 
 class Hand:
-    """The other end of a connection: what the link sent is looked at, what it receives is put there."""
+    """The other end of a connection, by hand: the test reads what the link sent and puts what it receives."""
 
     def __init__(self) -> None:
         self._out = MemorySendStream()
         self._in = MemoryReceiveStream()
         self.stream = trio.StapledStream(self._out, self._in)
-        self.encoder: Encoder = rig.without_table()
+        self.encoder: Encoder = http2.without_table()
         self.decoder = Decoder()
         self.closed = False
         self.raw = b""
@@ -109,7 +109,7 @@ class Hand:
         self._in.put_eof()
 
     async def heard(self) -> list[Sent]:
-        """All frames sent since the last look, once nothing more happens by itself."""
+        """All frames sent since the last call, after all tasks are blocked."""
         await wait_all_tasks_blocked()
         raw = b""
         while not self.closed:
@@ -119,33 +119,33 @@ class Hand:
                 break
             self.closed = not portion
             raw += portion
-        return rig.cut(raw.removeprefix(rig.PREFACE))
+        return http2.cut(raw.removeprefix(http2.PREFACE))
 
     def headers(self, stream_id: int, headers: Headers, *, end: bool = False) -> bytes:
-        flags = rig.END_HEADERS | (rig.END_STREAM if end else 0)
-        return rig.frame(rig.HEADERS, flags, stream_id, self.encoder.encode(list(headers)))
+        flags = http2.END_HEADERS | (http2.END_STREAM if end else 0)
+        return http2.frame(http2.HEADERS, flags, stream_id, self.encoder.encode(list(headers)))
 
     def answer(self, stream_id: int, *messages: bytes, status: str | None = "0") -> None:
         """A whole answer to a call, or the beginning of one."""
         self.put(
-            self.headers(stream_id, rig.RESPONSE),
-            *(rig.data(stream_id, rig.message(m)) for m in messages),
+            self.headers(stream_id, http2.RESPONSE),
+            *(http2.data(stream_id, http2.message(m)) for m in messages),
             *([] if status is None else [self.headers(stream_id, (("grpc-status", status),), end=True)]),
         )
 
     def told(self, sent: Sent) -> dict[str, str]:
-        assert sent.kind == rig.HEADERS
+        assert sent.kind == http2.HEADERS
         return {name.decode(): value.decode() for name, value in self.decoder.decode(sent.payload, raw=True)}
 
 
 @asynccontextmanager
 async def client_by_hand(limits: Limits | None = None) -> AsyncIterator[tuple[ClientLink, Hand]]:
-    """A client's link to a server made by hand, after the greetings."""
+    """A client's link to a server by hand, after the exchange of SETTINGS."""
     hand = Hand()
     link = ClientLink(hand.stream, "node-1", limits)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(link.run)
-        hand.put(rig.settings((3, 100)))
+        hand.put(http2.settings((3, 100)))
         await hand.heard()
         yield link, hand
         nursery.cancel_scope.cancel()
@@ -155,11 +155,11 @@ async def client_by_hand(limits: Limits | None = None) -> AsyncIterator[tuple[Cl
 async def server_by_hand(
     methods: Mapping[str, Handler], limits: Limits | None = None, *settings: tuple[int, int]
 ) -> AsyncIterator[Hand]:
-    """A client made by hand of a server's link, after the greetings."""
+    """A server's link with a client by hand, after the exchange of SETTINGS."""
     hand = Hand()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(serve_stream, hand.stream, methods, unknown, limits)
-        hand.put(rig.PREFACE, rig.settings(*settings))
+        hand.put(http2.PREFACE, http2.settings(*settings))
         await hand.heard()
         yield hand
         nursery.cancel_scope.cancel()
@@ -169,7 +169,7 @@ async def server_by_hand(
 async def linked(
     methods: Mapping[str, Handler], limits: Limits | None = None, server_limits: Limits | None = None
 ) -> AsyncIterator[ClientLink]:
-    """A client's link to a server's."""
+    """A client's link, connected to a server's link."""
     ours, theirs = memory_stream_pair()
     link = ClientLink(ours, "node-1", limits)
     async with trio.open_nursery() as nursery:

@@ -1,4 +1,4 @@
-"""Bytes for the readers: messages as servers write them, and everything that could be put in their place."""
+"""Encoded messages for the decoders: as servers write them, in unusual forms, and malformed."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ BROKEN = st.sampled_from(
         b"\xff",
     ]
 )
-"""Bytes that make a message none."""
+"""Bytes that make a message malformed."""
 
 NAMES = st.sampled_from([b"s", b"order-1", b"", "ü€\U0001f600".encode(), b"$ce-order", b"n" * 200, b"n" * 20_000])
 BAD_NAMES = st.sampled_from([b"\xff", b"\xed\xa0\x80", b"a\xc3", b"\xc0\x80"])
@@ -173,14 +173,14 @@ ODD_CREATED = st.sampled_from(
 
 
 class Maker:
-    """Draws messages. The more hostile it is, the more often something is out of the ordinary."""
+    """Draws messages. The greater ``hostility``, the more often something is unusual or malformed."""
 
     def __init__(self, draw: st.DrawFn, hostility: int) -> None:
         self.draw = draw
         self.hostility = hostility
 
     def odd(self) -> bool:
-        """Whether to do here what no server does."""
+        """Whether to do something here that no server does."""
         return self.hostility > 0 and self.draw(_CHANCE) < self.hostility
 
     def number(self, field: int) -> bytes:
@@ -293,7 +293,7 @@ _HOSTILITY = st.sampled_from([0, 2, 5, 15, 40])
 
 @st.composite
 def responses(draw: st.DrawFn) -> bytes:
-    """Read responses, from what servers write to what none would."""
+    """Read responses: usual, unusual and malformed."""
     return Maker(draw, draw(_HOSTILITY)).response()
 
 
@@ -318,7 +318,7 @@ def delete_responses(draw: st.DrawFn) -> bytes:
 
 @st.composite
 def damaged(draw: st.DrawFn, whole: st.SearchStrategy[bytes]) -> bytes:
-    """Messages to which something happened on the way."""
+    """Messages with some bytes changed, removed or added."""
     raw = bytearray(draw(whole))
     for _ in range(draw(st.integers(1, 3))):
         at = draw(st.integers(0, max(0, len(raw) - 1)))

@@ -37,7 +37,7 @@ class Nodes:
     @classmethod
     @contextmanager
     def running(cls) -> Iterator[Nodes]:
-        """The thread, for as long as nodes are wanted."""
+        """Run the thread of the nodes while the block is open."""
         nodes = cls()
         thread = threading.Thread(target=trio.run, args=(nodes._run,))
         thread.start()

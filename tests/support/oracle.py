@@ -1,4 +1,4 @@
-"""What Google's protobuf says that bytes mean, and what our values should then be."""
+"""What Google's protobuf reads in the same bytes, as the values that our decoders should give."""
 
 from __future__ import annotations
 

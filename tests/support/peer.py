@@ -11,7 +11,7 @@ import trio
 
 from tests.conformance import driver
 from tests.conformance.records import schema
-from tests.support import links as rig
+from tests.support import links
 from trio_esdb._transport import ClientLink
 from trio_esdb._wire import Limits, Outcome
 from trio_esdb.embedded import EmbeddedNode
@@ -36,11 +36,11 @@ class Call:
             ("te", "trailers"),
             ("content-type", "application/grpc"),
         )
-        self._call = rig.Call(link, headers, [], deadline=trio.current_time() + timeout, end=False)
+        self._call = links.Call(link, headers, [], deadline=trio.current_time() + timeout, end=False)
         stream = self._call._stream
         assert stream is not None
         self._stream = stream
-        self._consumer = rig.Consumer(self._call)
+        self._consumer = links.Consumer(self._call)
 
     def send(self, *bodies: dict[str, Any]) -> Call:
         """Send these messages."""
@@ -68,11 +68,11 @@ class Call:
         return driver.plain(schema().cls(self._told).FromString(await self.raw()))
 
     async def some(self, number: int) -> list[dict[str, Any]]:
-        """So many messages."""
+        """The next ``number`` messages."""
         return [await self.receive() for _ in range(number)]
 
     async def silence(self, seconds: float = 60) -> bool:
-        """Whether nothing comes for so long."""
+        """True if no message comes within this time."""
         with trio.move_on_after(seconds):
             message = await self.receive()
             raise AssertionError(f"this came: {message}")
@@ -98,7 +98,7 @@ class Call:
 
 
 class Peer:
-    """A connection, and what most conversations say."""
+    """A connection, and the calls that most tests make."""
 
     def __init__(self, link: ClientLink) -> None:
         self.link = link

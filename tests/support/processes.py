@@ -1,4 +1,4 @@
-"""Programs in processes of their own, followed line by line: no test sleeps until something is probably there.
+"""Programs in processes of their own. Tests wait for a line of their output, and never sleep.
 
 And the addresses on which they can listen.
 """

@@ -69,7 +69,7 @@ def _record(version: str) -> dict[str, list[dict[str, Any]]]:
 
 
 def scenarios(version: str) -> list[str]:
-    """The conversations about streams; of 23.10.6 and 26.1.0 those that they answer otherwise than 24.10.4."""
+    """The conversations about streams; of 23.10.6 and 26.1.0 only those with answers that differ from 24.10.4."""
     return [
         name
         for name, steps in _record(version).items()
@@ -158,7 +158,7 @@ def _timed(body: dict[str, Any]) -> dict[str, Any]:
 
 
 def public(answer: dict[str, Any]) -> Any:
-    """What a user is to get for a response to a read or subscription; None if that is nothing."""
+    """The message that a user should get for a response to a read or subscription; None for none."""
     match answer:
         case {"event": {"event": event, "link": link}}:
             return _event(event, _event(link))

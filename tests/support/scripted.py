@@ -1,4 +1,4 @@
-"""A server that says what a test tells it to, and remembers what was asked of it.
+"""A server whose answers are scripts of the test. It remembers all requests.
 
 Answers are built with the generated messages, not with the client's converters.
 """
@@ -24,12 +24,12 @@ from trio_esdb_proto.event_store.client import streams as pb
 URI = "esdb://node-1:2113?Tls=false"
 STREAMS = "/event_store.client.streams.Streams/"
 UNKNOWN = 2**64 - 1
-"""What servers send for a position that they do not know."""
+"""The value that servers send for an unknown position."""
 
 
 @dataclass
 class Seen:
-    """A call that came in. ``over`` is set when its method ends, however it ends."""
+    """A call that the server received. ``over`` is set when its method ends for whatever reason."""
 
     method: str
     link: ServerLink
@@ -37,7 +37,7 @@ class Seen:
     requests: list[bytes] = field(default_factory=list)
     over: trio.Event = field(default_factory=trio.Event)
     given_up: bool = False
-    """Whether the client gave it up, or the connection or the time did."""
+    """Whether the call was cancelled: by the client, by its deadline, or with the connection."""
 
     @property
     def stream(self) -> Stream:
@@ -47,7 +47,7 @@ class Seen:
 
     @property
     def timeout(self) -> float:
-        """The seconds that the client gave it, seen from now."""
+        """The seconds from now to the call's deadline."""
         return self.call.deadline - trio.current_time()
 
     @property
@@ -67,11 +67,11 @@ class Seen:
         return options, events  # type: ignore[return-value]
 
     async def send(self, *messages: bytes) -> None:
-        """Answer; goes on when the client has room for more."""
+        """Send responses, and wait until the client's window has room for more."""
         await self.call.send(*messages)
 
     async def give(self, *messages: bytes) -> None:
-        """Answer and then stay open."""
+        """Send responses, and leave the call open."""
         await self.send(*messages)
         await trio.sleep_forever()
 
@@ -119,7 +119,7 @@ class Scripted:
 
     @property
     def open_calls(self) -> int:
-        """Streams that the server has not forgotten."""
+        """The number of open streams on all connections."""
         return sum(len(link.core.streams) for link in self.links)
 
     async def _run(self, link: ServerLink, call: ServerCall) -> None:

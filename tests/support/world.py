@@ -1,4 +1,4 @@
-"""A node, a client of it, and what must hold of them whenever nothing is under way."""
+"""A node and a client of it, cancelled at every step, and the checks that nothing is left after that."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 import trio
 import trio.testing
 
-from tests.support.books import assert_nothing_is_left, links_of
+from tests.support.leaks import assert_nothing_is_left, links_of
 from trio_esdb import ESDBClient, NewEvent
 from trio_esdb._transport import ClientLink
 from trio_esdb._transport._serving import ServerLink
@@ -22,7 +22,7 @@ URI = "esdb://node-1:2113?Tls=false"
 
 
 class Moment(Enum):
-    """When a scope is cancelled: at the n-th step of the task that calls, or of anybody."""
+    """When a scope is cancelled: at the n-th step of the calling task, or of any task."""
 
     WAITING = "while it waits"
     GOING_ON = "as it goes on"

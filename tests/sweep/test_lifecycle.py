@@ -8,7 +8,7 @@ import pytest
 import trio
 import trio.testing
 
-from tests.support.books import links_of
+from tests.support.leaks import links_of
 from tests.support.world import Moment, World, every_moment, sweep
 from trio_esdb import ESDBClient, NewEvent
 

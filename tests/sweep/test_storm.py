@@ -9,7 +9,7 @@ import pytest
 import trio
 import trio.testing
 
-from tests.support.books import assert_nothing_is_left
+from tests.support.leaks import assert_nothing_is_left
 from tests.support.world import World
 from trio_esdb import ExpectedPositionError, NewEvent, StreamNotFoundError, UnavailableError
 

@@ -9,7 +9,7 @@ import pytest
 import trio
 from trio.testing import lockstep_stream_pair, memory_stream_pair, wait_all_tasks_blocked
 
-from tests.support import http2 as rig
+from tests.support import http2
 from tests.support.links import Call, Consumer, Hand, client_by_hand
 from trio_esdb._transport import ClientLink, unary_call
 from trio_esdb._transport._calls import UnaryCall
@@ -23,7 +23,7 @@ async def start_unary(link: ClientLink, nursery: trio.Nursery, *messages: bytes)
     results: list[tuple[bytes, Outcome]] = []
 
     async def call() -> None:
-        results.append(await unary_call(link, rig.REQUEST, messages))
+        results.append(await unary_call(link, http2.REQUEST, messages))
 
     nursery.start_soon(call)
     await wait_all_tasks_blocked()
@@ -34,8 +34,8 @@ async def test_a_unary_call(nursery: trio.Nursery) -> None:
     async with client_by_hand() as (link, hand):
         results = await start_unary(link, nursery, b"a", b"b")
         head, body = await hand.heard()
-        assert hand.told(head) == dict(rig.REQUEST)
-        assert (body.flags, body.payload) == (rig.END_STREAM, rig.message(b"a") + rig.message(b"b"))
+        assert hand.told(head) == dict(http2.REQUEST)
+        assert (body.flags, body.payload) == (http2.END_STREAM, http2.message(b"a") + http2.message(b"b"))
         hand.answer(1, b"reply")
         assert await hand.heard() == []
         assert results == [(b"reply", OK)]
@@ -44,7 +44,7 @@ async def test_a_unary_call(nursery: trio.Nursery) -> None:
 async def test_a_unary_call_that_is_over_before_anybody_waits() -> None:
     async with client_by_hand() as (link, _):
         call = UnaryCall(link)
-        stream = link.start(rig.REQUEST, [], call, math.inf, end=True)
+        stream = link.start(http2.REQUEST, [], call, math.inf, end=True)
         call.on_messages(stream, [b"reply"])
         call.on_end(OK)
         assert await call.run(stream) == (b"reply", OK)
@@ -53,7 +53,7 @@ async def test_a_unary_call_that_is_over_before_anybody_waits() -> None:
 async def test_a_unary_call_that_fails(nursery: trio.Nursery) -> None:
     async with client_by_hand() as (link, hand):
         results = await start_unary(link, nursery, b"a")
-        trailers = (*rig.RESPONSE, ("grpc-status", "9"), ("grpc-message", "no"), ("reason", "x"))
+        trailers = (*http2.RESPONSE, ("grpc-status", "9"), ("grpc-message", "no"), ("reason", "x"))
         hand.put(hand.headers(1, trailers, end=True))
         await hand.heard()
         assert results == [(b"", Outcome(Status.FAILED_PRECONDITION, "no", {"reason": "x"}))]
@@ -73,15 +73,15 @@ async def test_a_large_response_opens_the_window(nursery: trio.Nursery) -> None:
     async with client_by_hand(Limits(stream_window=1000)) as (link, hand):
         results = await start_unary(link, nursery, b"a")
         await hand.heard()
-        raw = rig.message(b"x" * 50_000)
-        hand.put(hand.headers(1, rig.RESPONSE))
+        raw = http2.message(b"x" * 50_000)
+        hand.put(hand.headers(1, http2.RESPONSE))
         while raw:
             assert link.core.streams[1].window > 0
             size = min(link.core.streams[1].window, 10_000)
-            hand.put(rig.data(1, raw[:size]))
+            hand.put(http2.data(1, raw[:size]))
             raw = raw[size:]
             await hand.heard()
-        hand.put(hand.headers(1, rig.OK, end=True))
+        hand.put(hand.headers(1, http2.OK, end=True))
         await hand.heard()
         assert results == [(b"x" * 50_000, OK)]
 
@@ -90,10 +90,10 @@ async def test_a_cancelled_unary_call_is_reset_at_once_and_the_connection_goes_o
     async with client_by_hand() as (link, hand):
         with trio.CancelScope() as scope:
             nursery.start_soon(cancel_when_blocked, scope)
-            await unary_call(link, rig.REQUEST, [b"a"])
+            await unary_call(link, http2.REQUEST, [b"a"])
         assert scope.cancelled_caught
         _, _, reset = await hand.heard()
-        assert (reset.kind, reset.stream_id, reset.number) == (rig.RST_STREAM, 1, Code.CANCEL)
+        assert (reset.kind, reset.stream_id, reset.number) == (http2.RST_STREAM, 1, Code.CANCEL)
         hand.answer(1, b"late")
         results = await start_unary(link, nursery, b"b")
         hand.answer(3, b"reply")
@@ -111,7 +111,7 @@ async def test_what_is_cancelled_already_is_not_sent() -> None:
     async with client_by_hand() as (link, hand):
         with trio.CancelScope() as scope:
             scope.cancel()
-            await unary_call(link, rig.REQUEST, [b"a"])
+            await unary_call(link, http2.REQUEST, [b"a"])
         assert scope.cancelled_caught
         assert await hand.heard() == []
 
@@ -120,17 +120,17 @@ async def test_the_deadline_is_sent_and_kept(autojump_clock: trio.testing.MockCl
     async with client_by_hand() as (link, hand):
         start = trio.current_time()
         with trio.move_on_after(60), trio.move_on_after(5) as scope, trio.move_on_after(7):
-            await unary_call(link, rig.REQUEST, [b"a"])
+            await unary_call(link, http2.REQUEST, [b"a"])
         assert scope.cancelled_caught
         assert trio.current_time() - start == 5
         head, _, reset = await hand.heard()
         assert hand.told(head)["grpc-timeout"] == "5000m"
-        assert reset.kind == rig.RST_STREAM
+        assert reset.kind == http2.RST_STREAM
 
 
 async def test_no_deadline_is_no_header() -> None:
     async with client_by_hand() as (link, hand):
-        Call(link, rig.REQUEST, [b"a"])
+        Call(link, http2.REQUEST, [b"a"])
         head, *_ = await hand.heard()
         assert "grpc-timeout" not in hand.told(head)
 
@@ -138,7 +138,7 @@ async def test_no_deadline_is_no_header() -> None:
 @pytest.mark.parametrize("seconds", [-math.inf, -5, 0])
 async def test_a_deadline_that_has_passed_is_still_a_deadline(seconds: float) -> None:
     async with client_by_hand() as (link, hand):
-        Call(link, rig.REQUEST, [b"a"], deadline=trio.current_time() + seconds)
+        Call(link, http2.REQUEST, [b"a"], deadline=trio.current_time() + seconds)
         head, *_ = await hand.heard()
         assert hand.told(head)["grpc-timeout"] == "1m"
 
@@ -148,14 +148,14 @@ async def test_a_shielded_call_keeps_to_its_own_deadline(autojump_clock: trio.te
         with trio.CancelScope() as scope:
             scope.cancel()
             with trio.move_on_after(3, shield=True):
-                await unary_call(link, rig.REQUEST, [b"a"])
+                await unary_call(link, http2.REQUEST, [b"a"])
         head, *_ = await hand.heard()
         assert hand.told(head)["grpc-timeout"] == "3000m"
 
 
 async def test_a_call_with_many_responses() -> None:
     async with client_by_hand() as (link, hand):
-        call = Call(link, rig.REQUEST, [b"a"])
+        call = Call(link, http2.REQUEST, [b"a"])
         assert call.address == "node-1"
         assert call.outcome is None
         hand.answer(1, b"x", b"y", b"z")
@@ -163,18 +163,18 @@ async def test_a_call_with_many_responses() -> None:
         assert call.outcome == OK
         call.close()
         call.close()
-        assert [f.kind for f in await hand.heard()] == [rig.HEADERS, rig.DATA]
+        assert [f.kind for f in await hand.heard()] == [http2.HEADERS, http2.DATA]
 
 
 async def test_leaving_a_call_resets_it_at_once() -> None:
     async with client_by_hand() as (link, hand):
-        call = Call(link, rig.REQUEST, [b"a"])
+        call = Call(link, http2.REQUEST, [b"a"])
         hand.answer(1, b"x", b"y", status=None)
         consumer = Consumer(call)
         assert await consumer.receive() == b"x"
         call.close()
-        assert (await hand.heard())[-1].kind == rig.RST_STREAM
-        hand.put(rig.data(1, rig.message(b"late")))
+        assert (await hand.heard())[-1].kind == http2.RST_STREAM
+        hand.put(http2.data(1, http2.message(b"late")))
         assert await hand.heard() == []
         assert not link.core.streams
 
@@ -182,7 +182,7 @@ async def test_leaving_a_call_resets_it_at_once() -> None:
 async def test_a_thousand_calls_left_half_way_leave_nothing() -> None:
     async with client_by_hand() as (link, hand):
         for number in range(1000):
-            call = Call(link, rig.REQUEST, [b"a"])
+            call = Call(link, http2.REQUEST, [b"a"])
             hand.answer(2 * number + 1, b"x" * 100, b"y", status=None)
             await call.batches.receive()
             call.close()
@@ -195,15 +195,15 @@ async def test_a_thousand_calls_left_half_way_leave_nothing() -> None:
 async def test_credit_follows_the_consumer() -> None:
     """It is given back as messages are taken, half of the window at a time."""
     async with client_by_hand(Limits(stream_window=1000, largest_stream_window=1000)) as (link, hand):
-        call = Call(link, rig.REQUEST, [b"a"])
+        call = Call(link, http2.REQUEST, [b"a"])
         hand.answer(1, *[b"x" * 95] * 10, status=None)
-        assert not any(f.stream_id == 1 and f.kind == rig.WINDOW_UPDATE for f in await hand.heard())
+        assert not any(f.stream_id == 1 and f.kind == http2.WINDOW_UPDATE for f in await hand.heard())
         assert call.waiting == 10
         call.drawn(await call.batches.receive())
         assert call.waiting == 0
         (update,) = await hand.heard()
-        assert (update.kind, update.stream_id, update.number) == (rig.WINDOW_UPDATE, 1, 1000)
-        hand.put(rig.data(1, rig.message(b"x")))
+        assert (update.kind, update.stream_id, update.number) == (http2.WINDOW_UPDATE, 1, 1000)
+        hand.put(http2.data(1, http2.message(b"x")))
         await hand.heard()
         call.drawn(await call.batches.receive())
         assert await hand.heard() == [], "too little to speak of"
@@ -213,7 +213,7 @@ async def test_credit_follows_the_consumer() -> None:
 async def test_the_loss_of_the_connection_ends_every_call(nursery: trio.Nursery, how: str) -> None:
     async with client_by_hand() as (link, hand):
         results = await start_unary(link, nursery, b"a")
-        call = Call(link, rig.REQUEST, [b"a"])
+        call = Call(link, http2.REQUEST, [b"a"])
         hand.answer(3, b"x", status=None)
         await hand.heard()
         if how == "eof":
@@ -244,7 +244,7 @@ async def test_a_connection_that_breaks_while_we_send(nursery: trio.Nursery) -> 
     link = ClientLink(ours, "node-1")
     nursery.start_soon(link.run)
     await wait_all_tasks_blocked()
-    call = Call(link, rig.REQUEST, [b"a"])
+    call = Call(link, http2.REQUEST, [b"a"])
     await theirs.send_stream.aclose()
     await theirs.receive_stream.aclose()
     await link.closed.wait()
@@ -278,11 +278,11 @@ async def test_the_way_out_is_broken_and_the_peer_had_said_why(
 
 async def test_closing_says_goodbye() -> None:
     async with client_by_hand() as (link, hand):
-        call = Call(link, rig.REQUEST, [b"a"])
+        call = Call(link, http2.REQUEST, [b"a"])
         link.close()
         assert link.room == 0
         *_, farewell = await hand.heard()
-        assert farewell == rig.Sent(rig.GOAWAY, 0, 0, bytes(8))
+        assert farewell == http2.Sent(http2.GOAWAY, 0, 0, bytes(8))
         assert hand.closed
         assert link.closed.is_set()
         assert link.reason == "the connection was closed here"
@@ -291,11 +291,11 @@ async def test_closing_says_goodbye() -> None:
 
 async def test_closing_sends_what_was_queued() -> None:
     async with client_by_hand() as (link, hand):
-        call = Call(link, rig.REQUEST, [b"a"])
+        call = Call(link, http2.REQUEST, [b"a"])
         await hand.heard()
         call.close()
         link.close()
-        assert [f.kind for f in await hand.heard()] == [rig.RST_STREAM, rig.GOAWAY]
+        assert [f.kind for f in await hand.heard()] == [http2.RST_STREAM, http2.GOAWAY]
         assert hand.closed
 
 
@@ -321,7 +321,7 @@ async def test_closing_in_the_middle_of_a_frame_cuts_the_connection(
     ours, theirs = lockstep_stream_pair()
     link = ClientLink(ours, "node-1")
     nursery.start_soon(link.run)
-    assert await theirs.receive_some(10) == rig.PREFACE[:10]
+    assert await theirs.receive_some(10) == http2.PREFACE[:10]
     start = trio.current_time()
     link.close()
     await link.closed.wait()
@@ -329,15 +329,15 @@ async def test_closing_in_the_middle_of_a_frame_cuts_the_connection(
     rest = b""
     while portion := await theirs.receive_some():
         rest += portion
-    kinds = [frame.kind for frame in rig.cut((rig.PREFACE[:10] + rest).removeprefix(rig.PREFACE))]
-    assert kinds == [rig.SETTINGS, rig.WINDOW_UPDATE], "nothing may follow what was torn"
+    kinds = [frame.kind for frame in http2.cut((http2.PREFACE[:10] + rest).removeprefix(http2.PREFACE))]
+    assert kinds == [http2.SETTINGS, http2.WINDOW_UPDATE], "nothing may follow what was torn"
 
 
 async def test_a_broken_rule_is_answered_with_one_goaway(nursery: trio.Nursery) -> None:
     async with client_by_hand() as (link, hand):
         results = await start_unary(link, nursery, b"a")
         await hand.heard()
-        hand.put(rig.data(7, b"x"))
+        hand.put(http2.data(7, b"x"))
         (farewell,) = await hand.heard()
         assert farewell.payload[:8] == struct.pack(">II", 0, Code.PROTOCOL_ERROR)
         text = "a frame came for stream 7, which nobody opened"
@@ -347,13 +347,13 @@ async def test_a_broken_rule_is_answered_with_one_goaway(nursery: trio.Nursery) 
 
 async def test_pings_are_answered() -> None:
     async with client_by_hand() as (_, hand):
-        hand.put(rig.frame(rig.PING, 0, 0, b"12345678"))
-        assert await hand.heard() == [rig.Sent(rig.PING, rig.ACK, 0, b"12345678")]
+        hand.put(http2.frame(http2.PING, 0, 0, b"12345678"))
+        assert await hand.heard() == [http2.Sent(http2.PING, http2.ACK, 0, b"12345678")]
 
 
 async def test_goodbye_without_calls_closes_at_once() -> None:
     async with client_by_hand() as (link, hand):
-        hand.put(rig.goaway(2**31 - 1))
+        hand.put(http2.goaway(2**31 - 1))
         await hand.heard()
         assert hand.closed
         assert link.room == 0
@@ -363,9 +363,9 @@ async def test_goodbye_without_calls_closes_at_once() -> None:
 async def test_after_goodbye_open_calls_go_on_and_the_last_closes_the_link(nursery: trio.Nursery, ending: str) -> None:
     async with client_by_hand() as (link, hand):
         results = await start_unary(link, nursery, b"a")
-        call = Call(link, rig.REQUEST, [b"a"])
+        call = Call(link, http2.REQUEST, [b"a"])
         await hand.heard()
-        hand.put(rig.goaway(1 if ending == "refuse" else 2**31 - 1))
+        hand.put(http2.goaway(1 if ending == "refuse" else 2**31 - 1))
         assert await hand.heard() == []
         assert (link.room, link.closed.is_set()) == (0, False)
         hand.answer(1, b"reply")
@@ -396,7 +396,7 @@ async def test_ready_waits_for_settings(nursery: trio.Nursery) -> None:
     nursery.start_soon(ask)
     await hand.heard()
     assert not answers
-    hand.put(rig.settings((3, 7)))
+    hand.put(http2.settings((3, 7)))
     await hand.heard()
     assert answers == [True]
     assert link.room == 7
@@ -418,9 +418,9 @@ async def test_never_ready(nursery: trio.Nursery, raw: bytes) -> None:
 
 async def test_headers_larger_than_the_server_takes() -> None:
     async with client_by_hand() as (link, hand):
-        hand.put(rig.settings((6, 500)))
+        hand.put(http2.settings((6, 500)))
         await hand.heard()
-        large = (*rig.REQUEST, ("x", "y" * 500))
+        large = (*http2.REQUEST, ("x", "y" * 500))
         with pytest.raises(HeadersTooLarge):
             await unary_call(link, large, [b"a"])
         with pytest.raises(HeadersTooLarge):
@@ -434,10 +434,10 @@ async def test_requests_larger_than_the_window_go_as_it_opens(nursery: trio.Nurs
         results = await start_unary(link, nursery, b"x" * 100_000)
         sent = sum(len(f.payload) for f in (await hand.heard())[1:])
         assert sent == 65_535
-        hand.put(rig.window_update(0, 10**6), rig.window_update(1, 10**6))
+        hand.put(http2.window_update(0, 10**6), http2.window_update(1, 10**6))
         frames = await hand.heard()
         assert sum(len(f.payload) for f in frames) == 100_005 - 65_535
-        assert frames[-1].flags == rig.END_STREAM
+        assert frames[-1].flags == http2.END_STREAM
         hand.answer(1, b"reply")
         await hand.heard()
         assert results == [(b"reply", OK)]
@@ -448,18 +448,18 @@ async def test_requests_larger_than_the_window_go_as_it_opens(nursery: trio.Nurs
 
 async def test_requests_after_the_first_ones() -> None:
     async with client_by_hand() as (link, hand):
-        call = Call(link, rig.REQUEST, [b"a"], end=False)
+        call = Call(link, http2.REQUEST, [b"a"], end=False)
         _, first = await hand.heard()
-        assert (first.flags, first.payload) == (0, rig.message(b"a"))
+        assert (first.flags, first.payload) == (0, http2.message(b"a"))
         await call.send(b"b", b"c")
         (more,) = await hand.heard()
-        assert (more.flags, more.payload) == (0, rig.message(b"b") + rig.message(b"c"))
+        assert (more.flags, more.payload) == (0, http2.message(b"b") + http2.message(b"c"))
         hand.answer(1, b"x", status=None)
         assert await Consumer(call).receive() == b"x"
         call.half_close()
         call.half_close()
         (end,) = await hand.heard()
-        assert (end.kind, end.flags, end.payload) == (rig.DATA, rig.END_STREAM, b"")
+        assert (end.kind, end.flags, end.payload) == (http2.DATA, http2.END_STREAM, b"")
         with pytest.raises(trio.ClosedResourceError, match="half-closed"):
             await call.send(b"d")
         hand.put(hand.headers(1, (("grpc-status", "0"),), end=True))
@@ -469,7 +469,7 @@ async def test_requests_after_the_first_ones() -> None:
 
 async def test_sending_waits_for_the_servers_window(nursery: trio.Nursery) -> None:
     async with client_by_hand() as (link, hand):
-        call = Call(link, rig.REQUEST, [], end=False)
+        call = Call(link, http2.REQUEST, [], end=False)
         sent: list[int] = []
 
         async def send() -> None:
@@ -480,10 +480,10 @@ async def test_sending_waits_for_the_servers_window(nursery: trio.Nursery) -> No
         nursery.start_soon(send)
         await hand.heard()
         assert sent == [0, 1]  # the window is full, and a little more than 64 KiB wait
-        hand.put(rig.window_update(0, 10**6), rig.window_update(1, 60_000))
+        hand.put(http2.window_update(0, 10**6), http2.window_update(1, 60_000))
         await hand.heard()
         assert sent == [0, 1], "there is less than before, but what waited for room goes on when all of it has left"
-        hand.put(rig.window_update(1, 10**6))
+        hand.put(http2.window_update(1, 10**6))
         await hand.heard()
         assert sent == [0, 1, 2, 3, 4, 5]
         call.close()
@@ -492,7 +492,7 @@ async def test_sending_waits_for_the_servers_window(nursery: trio.Nursery) -> No
 @pytest.mark.parametrize("how", ["ended", "closed", "lost"])
 async def test_sending_stops_with_the_call(nursery: trio.Nursery, how: str) -> None:
     async with client_by_hand() as (link, hand):
-        call = Call(link, rig.REQUEST, [], end=False)
+        call = Call(link, http2.REQUEST, [], end=False)
         told: list[type[BaseException]] = []
 
         async def send() -> None:
@@ -523,15 +523,15 @@ async def test_sending_stops_with_the_call(nursery: trio.Nursery, how: str) -> N
 
 async def test_what_was_given_to_a_cancelled_send_is_sent(nursery: trio.Nursery) -> None:
     async with client_by_hand() as (link, hand):
-        call = Call(link, rig.REQUEST, [], end=False)
+        call = Call(link, http2.REQUEST, [], end=False)
         with trio.move_on_after(1) as scope:
             await call.send(b"x" * 200_000)
         assert scope.cancelled_caught
         call.half_close()
-        hand.put(rig.window_update(0, 10**6), rig.window_update(1, 10**6))
-        frames = [f for f in await hand.heard() if f.kind == rig.DATA]
-        assert b"".join(f.payload for f in frames) == rig.message(b"x" * 200_000)
-        assert frames[-1].flags == rig.END_STREAM
+        hand.put(http2.window_update(0, 10**6), http2.window_update(1, 10**6))
+        frames = [f for f in await hand.heard() if f.kind == http2.DATA]
+        assert b"".join(f.payload for f in frames) == http2.message(b"x" * 200_000)
+        assert frames[-1].flags == http2.END_STREAM
         with trio.CancelScope() as scope:
             scope.cancel()
             await call.send(b"")

@@ -8,7 +8,7 @@ import zlib
 
 import pytest
 
-from tests.support import http2 as rig
+from tests.support import http2
 from tests.support.links import Hand, headers, server_by_hand
 from trio_esdb._transport._compression import decompress
 from trio_esdb._transport._handlers import Failure
@@ -28,8 +28,8 @@ def ask(hand: Hand, path: str, encoding: str | None, *messages: bytes, flag: int
     pieces = [raw[at : at + size] for at in range(0, len(raw), size)]
     hand.put(
         hand.headers(1, headers(path, *more)),
-        *(rig.data(1, piece) for piece in pieces),
-        rig.data(1, b"", end=True),
+        *(http2.data(1, piece) for piece in pieces),
+        http2.data(1, b"", end=True),
     )
 
 
@@ -42,19 +42,19 @@ async def test_requests_that_are_compressed(path: str, encoding: str, cut: int) 
         first, *bodies, last = await heard(hand)
     expected = [b"a" * 1000 + b"++c"] if path == "/joined" else [b"a" * 1000, b"", b"c"]
     assert (first, last) == (BEGIN, OK)
-    assert b"".join(body for body in bodies if isinstance(body, bytes)) == b"".join(map(rig.message, expected))
+    assert b"".join(body for body in bodies if isinstance(body, bytes)) == b"".join(map(http2.message, expected))
 
 
 async def test_messages_without_the_flag_are_taken_as_they_are() -> None:
     async with server_by_hand(METHODS) as hand:
         ask(hand, "/joined", "br", b"plain", flag=0)
-        assert await heard(hand) == [BEGIN, rig.message(b"plain"), OK]
+        assert await heard(hand) == [BEGIN, http2.message(b"plain"), OK]
 
 
 async def test_an_empty_message_that_is_said_to_be_compressed() -> None:
     async with server_by_hand(METHODS) as hand:
         ask(hand, "/joined", "gzip", b"")
-        assert await heard(hand) == [BEGIN, rig.message(b""), OK]
+        assert await heard(hand) == [BEGIN, http2.message(b""), OK]
 
 
 UNSUPPORTED = "Unsupported grpc-encoding value 'br'. Supported encodings: identity, gzip, deflate"

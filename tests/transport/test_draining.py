@@ -10,7 +10,7 @@ import pytest
 import trio
 from trio.testing import MockClock, memory_stream_pair, wait_all_tasks_blocked
 
-from tests.support import http2 as rig
+from tests.support import http2
 from tests.support.links import Hand, headers, unknown
 from trio_esdb._transport._admission import Admission, usual_connections
 from trio_esdb._transport._handlers import AsyncHandler, Handler, ServerCall
@@ -37,14 +37,14 @@ async def serving(patience: Patience | None = None, *, greet: bool = True) -> As
     async with trio.open_nursery() as nursery:
         nursery.start_soon(link.run)
         if greet:
-            hand.put(rig.PREFACE, rig.settings())
+            hand.put(http2.PREFACE, http2.settings())
             await hand.heard()
         yield link, hand
         nursery.cancel_scope.cancel()
 
 
 def goaways(found: list[object]) -> list[bytes]:
-    return [sent.payload for sent in found if isinstance(sent, rig.Sent) and sent.kind == rig.GOAWAY]
+    return [sent.payload for sent in found if isinstance(sent, http2.Sent) and sent.kind == http2.GOAWAY]
 
 
 async def test_a_connection_without_calls_ends_at_once() -> None:
@@ -62,10 +62,10 @@ async def test_a_connection_ends_with_its_last_call() -> None:
         (goaway,) = await heard(hand)
         assert goaways([goaway]) == [INFINITE]
         ask(hand, 3, "/joined", b"new")
-        assert await heard(hand) == [BEGIN, rig.message(b"new"), OK], "a real node serves new calls for a while, too"
-        hand.put(rig.data(1, rig.message(b"b"), end=True))
+        assert await heard(hand) == [BEGIN, http2.message(b"new"), OK], "a real node serves new calls for a while, too"
+        hand.put(http2.data(1, http2.message(b"b"), end=True))
         *rest, farewell = await heard(hand)
-        assert rest == [rig.message(b"b"), OK]
+        assert rest == [http2.message(b"b"), OK]
         assert goaways([farewell]) == [struct.pack(">II", 3, 0)]
         assert hand.closed
 
@@ -77,7 +77,7 @@ async def test_a_connection_ends_when_its_last_call_is_reset() -> None:
         link.drain()
         await heard(hand)
         assert not hand.closed
-        hand.put(rig.rst_stream(1, 8))
+        hand.put(http2.rst_stream(1, 8))
         await heard(hand)
         assert hand.closed
 
@@ -91,7 +91,7 @@ async def test_a_client_that_has_not_spoken_yet_hears_nothing() -> None:
 
 async def test_a_client_that_does_not_begin_is_closed(autojump_clock: MockClock) -> None:
     async with serving(Patience(preface=10), greet=False) as (_, hand):
-        hand.put(rig.PREFACE[:-1])
+        hand.put(http2.PREFACE[:-1])
         await trio.sleep(9.9)
         await hand.heard()
         assert not hand.closed
@@ -125,7 +125,7 @@ async def test_an_open_call_keeps_a_connection(autojump_clock: MockClock) -> Non
         await trio.sleep(10_000)
         await hand.heard()
         assert not hand.closed
-        hand.put(rig.rst_stream(1, 8))
+        hand.put(http2.rst_stream(1, 8))
         await trio.sleep(100)
         await hand.heard()
         await trio.sleep(101)
@@ -145,7 +145,7 @@ async def test_a_client_that_takes_nothing_is_given_up(autojump_clock: MockClock
     link = ServerLink(server, HANDLERS, unknown, None, Patience(write=30))
     async with trio.open_nursery() as nursery:
         nursery.start_soon(link.run)
-        await client.send_all(rig.PREFACE + rig.settings())
+        await client.send_all(http2.PREFACE + http2.settings())
         await link.closed.wait()
     assert 30 <= trio.current_time() <= 32
     assert link.reason == "the connection broke: the peer took nothing for 30 s"
@@ -184,14 +184,16 @@ async def test_what_waits_for_a_client_that_asks_and_does_not_read(what: str, au
 
     def request(stream_id: int) -> bytes:
         if what == "answers":
-            return hand.headers(stream_id, headers("/joined")) + rig.data(stream_id, rig.message(b"x" * 400), end=True)
+            return hand.headers(stream_id, headers("/joined")) + http2.data(
+                stream_id, http2.message(b"x" * 400), end=True
+            )
         if what == "refusals":
             return hand.headers(stream_id, (*headers("/joined")[:-1], ("content-type", "text/plain")), end=True)
         return hand.headers(stream_id, headers("/nothing"), end=True)
 
     portion = 500
     stream = Stuck(
-        rig.PREFACE + rig.settings((4, 2**31 - 1)) + rig.window_update(0, 2**31 - 1 - 65_535),
+        http2.PREFACE + http2.settings((4, 2**31 - 1)) + http2.window_update(0, 2**31 - 1 - 65_535),
         *(b"".join(request(2 * n + 1) for n in range(at, at + portion)) for at in range(0, 6 * portion, portion)),
     )
     link = stream.link = ServerLink(stream, HANDLERS, unknown)
@@ -261,15 +263,15 @@ async def test_a_client_that_breaks_a_rule_learns_which_though_output_is_on_its_
     send_stream.send_all_hook = taken.wait
     async with trio.open_nursery() as nursery:
         nursery.start_soon(ServerLink(theirs, HANDLERS, unknown).run)
-        await ours.send_all(rig.PREFACE + rig.settings())
+        await ours.send_all(http2.PREFACE + http2.settings())
         await wait_all_tasks_blocked()
-        await ours.send_all(rig.data(0, b"", end=True))
+        await ours.send_all(http2.data(0, b"", end=True))
         await wait_all_tasks_blocked()
         taken.set()
         received = b""
         while portion := await ours.receive_some():
             received += portion
-    *_, farewell = rig.cut(received)
+    *_, farewell = http2.cut(received)
     assert farewell.payload == struct.pack(">II", 0, 1) + b"a frame came for stream 0, which nobody opened"
 
 
@@ -281,6 +283,6 @@ async def test_a_client_that_breaks_a_rule_and_takes_nothing_is_closed(autojump_
     link = ServerLink(theirs, HANDLERS, unknown)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(link.run)
-        await ours.send_all(rig.PREFACE + rig.settings() + rig.data(0, b"", end=True))
+        await ours.send_all(http2.PREFACE + http2.settings() + http2.data(0, b"", end=True))
     assert link.closed.is_set()
     assert trio.current_time() <= 3

@@ -12,7 +12,7 @@ from h2.config import H2Configuration
 from h2.connection import H2Connection
 from trio.testing import MockClock, lockstep_stream_pair, memory_stream_pair
 
-from tests.support import http2 as rig
+from tests.support import http2
 from tests.support.links import Call, Consumer, headers, unknown
 from trio_esdb._transport import ClientLink, unary_call
 from trio_esdb._transport._serving import serve_stream
@@ -91,20 +91,20 @@ async def test_an_h2_server(pair: type, autojump_clock: MockClock) -> None:
     results: list[tuple[bytes, Outcome]] = []
 
     async def ask(request: bytes) -> None:
-        results.append(await unary_call(link, rig.REQUEST, [request]))
+        results.append(await unary_call(link, http2.REQUEST, [request]))
 
     async with beside(link, peer), trio.open_nursery() as nursery:
         nursery.start_soon(ask, b"x" * 200_000)
-        assert await peer.body(1) == rig.message(b"x" * 200_000)
-        peer.h2.send_headers(1, list(rig.RESPONSE))
-        peer.h2.send_data(1, rig.message(b"reply"), pad_length=5)
-        peer.h2.send_headers(1, [*rig.OK, ("x", "y")], end_stream=True)
+        assert await peer.body(1) == http2.message(b"x" * 200_000)
+        peer.h2.send_headers(1, list(http2.RESPONSE))
+        peer.h2.send_data(1, http2.message(b"reply"), pad_length=5)
+        peer.h2.send_headers(1, [*http2.OK, ("x", "y")], end_stream=True)
         await peer.flush()
-        call = Call(link, rig.REQUEST, [b"a"])
+        call = Call(link, http2.REQUEST, [b"a"])
         await peer.until(h2.events.RequestReceived)
-        peer.h2.send_headers(3, list(rig.RESPONSE))
-        peer.h2.send_data(3, rig.message(b"one") + rig.message(b"two")[:6])
-        peer.h2.send_data(3, rig.message(b"two")[6:])
+        peer.h2.send_headers(3, list(http2.RESPONSE))
+        peer.h2.send_data(3, http2.message(b"one") + http2.message(b"two")[:6])
+        peer.h2.send_data(3, http2.message(b"two")[6:])
         peer.h2.ping(b"12345678")
         await peer.flush()
         consumer = Consumer(call)
@@ -115,7 +115,7 @@ async def test_an_h2_server(pair: type, autojump_clock: MockClock) -> None:
         assert getattr(reset, "error_code", None) == 8
         nursery.start_soon(ask, b"a")
         await peer.body(5)
-        peer.h2.send_headers(5, [*rig.RESPONSE, ("grpc-status", "5")], end_stream=True)
+        peer.h2.send_headers(5, [*http2.RESPONSE, ("grpc-status", "5")], end_stream=True)
         await peer.flush()
     assert results == [(b"reply", Outcome(Status.OK, "", {"x": "y"})), (b"", Outcome(Status.NOT_FOUND))]
 
@@ -127,21 +127,21 @@ async def test_an_h2_client(pair: type, autojump_clock: MockClock) -> None:
     async with beside(None, peer, theirs):
         await peer.until(h2.events.RemoteSettingsChanged)
         peer.h2.send_headers(1, list(headers("/joined")))
-        peer.h2.send_data(1, rig.message(b"a" * 10_000), pad_length=100)
-        peer.h2.send_data(1, rig.message(b"b"), end_stream=True)
+        peer.h2.send_data(1, http2.message(b"a" * 10_000), pad_length=100)
+        peer.h2.send_data(1, http2.message(b"b"), end_stream=True)
         await peer.flush()
-        assert await peer.body(1) == rig.message(b"a" * 10_000 + b"+b")
+        assert await peer.body(1) == http2.message(b"a" * 10_000 + b"+b")
         peer.h2.send_headers(3, list(headers("/echo")))
-        peer.h2.send_data(3, rig.message(b"there and back"))
+        peer.h2.send_data(3, http2.message(b"there and back"))
         await peer.flush()
         event = await peer.until(h2.events.DataReceived)
-        assert getattr(event, "data", None) == rig.message(b"there and back")
+        assert getattr(event, "data", None) == http2.message(b"there and back")
         peer.h2.reset_stream(3, 8)
         peer.h2.send_headers(5, list(headers("/nowhere")), end_stream=True)
         await peer.flush()
         answer = await peer.until(h2.events.ResponseReceived)
         assert dict(getattr(answer, "headers", []))["grpc-status"] == "12"
         peer.h2.send_headers(7, list(headers("/echo")))
-        peer.h2.send_data(7, rig.message(b"x" * 40_000)[:16_000])
+        peer.h2.send_data(7, http2.message(b"x" * 40_000)[:16_000])
         peer.h2.close_connection()
         await peer.flush()

@@ -11,7 +11,7 @@ import pytest
 import trio
 from trio.testing import MockClock, lockstep_stream_pair, memory_stream_pair, wait_all_tasks_blocked
 
-from tests.support import http2 as rig
+from tests.support import http2
 from tests.support.links import Call, Consumer, headers, linked, unknown
 from trio_esdb._transport import ClientLink, dial_tcp, listen_tcp, port_of, unary_call
 from trio_esdb._transport._handlers import AsyncHandler, Handler, ServerCall
@@ -82,7 +82,7 @@ async def test_a_slow_consumer_gets_everything(autojump_clock: MockClock) -> Non
 
 
 async def test_messages_larger_than_every_window() -> None:
-    small = Limits(stream_window=rig.DEFAULT_WINDOW, connection_window=rig.DEFAULT_WINDOW)
+    small = Limits(stream_window=http2.DEFAULT_WINDOW, connection_window=http2.DEFAULT_WINDOW)
     async with linked(METHODS | COUNT, small, small) as link:
         assert await read(link, 3, 400_000) == numbers(3)
         reply, outcome = await unary_call(link, headers("/joined"), [b"x" * 500_000, b"y" * 300_000])

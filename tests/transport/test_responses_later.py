@@ -8,7 +8,7 @@ import pytest
 import trio
 import trio.testing
 
-from tests.support import http2 as rig
+from tests.support import http2
 from tests.support.links import Hand, headers, server_by_hand
 from trio_esdb._transport._handlers import Failure, Later, ServerCall, SyncHandler
 from trio_esdb._wire import Code, Status
@@ -35,8 +35,8 @@ def ask(hand: Hand, stream_id: int, path: str, timeout: str | None = None) -> No
     more = () if timeout is None else (("grpc-timeout", timeout),)
     hand.put(
         hand.headers(stream_id, headers(path, *more)),
-        rig.data(stream_id, rig.message(b"a")),
-        rig.data(stream_id, b"", end=True),
+        http2.data(stream_id, http2.message(b"a")),
+        http2.data(stream_id, b"", end=True),
     )
 
 
@@ -44,9 +44,9 @@ async def statuses(hand: Hand) -> list[tuple[int, str | Code]]:
     """Streams and how they ended, in the order of their ends."""
     found: list[tuple[int, str | Code]] = []
     for sent in await hand.heard():
-        if sent.kind == rig.HEADERS and "grpc-status" in (told := hand.told(sent)):
+        if sent.kind == http2.HEADERS and "grpc-status" in (told := hand.told(sent)):
             found.append((sent.stream_id, told["grpc-status"]))
-        elif sent.kind == rig.RST_STREAM:
+        elif sent.kind == http2.RST_STREAM:
             found.append((sent.stream_id, Code(sent.number)))
     return found
 
@@ -103,7 +103,7 @@ async def test_the_call_ends_before_it_is_done(
         ask(hand, 1, "/later", "1S" if end == "deadline" else None)
         assert await statuses(hand) == []
         if end == "reset":
-            hand.put(rig.rst_stream(1, Code.CANCEL))
+            hand.put(http2.rst_stream(1, Code.CANCEL))
         await trio.sleep(1.5)
         assert await statuses(hand) == ([(1, "4")] if end == "deadline" else [])
         await trio.sleep(1)

@@ -11,7 +11,7 @@ import pytest
 import trio
 from trio.testing import MockClock, lockstep_stream_pair, memory_stream_pair, wait_all_tasks_blocked
 
-from tests.support import http2 as rig
+from tests.support import http2
 from tests.support.links import Hand, headers, server_by_hand, unknown
 from trio_esdb._transport._handlers import AsyncHandler, Failure, Handler, ServerCall, SyncHandler
 from trio_esdb._transport._serving import serve_stream
@@ -46,8 +46,8 @@ def ask(hand: Hand, stream_id: int, path: str, *messages: bytes, end: bool = Tru
     more = () if timeout is None else (("grpc-timeout", timeout),)
     hand.put(
         hand.headers(stream_id, headers(path, *more)),
-        *(rig.data(stream_id, rig.message(m)) for m in messages),
-        *([rig.data(stream_id, b"", end=True)] if end else []),
+        *(http2.data(stream_id, http2.message(m)) for m in messages),
+        *([http2.data(stream_id, b"", end=True)] if end else []),
     )
 
 
@@ -56,11 +56,11 @@ async def heard(hand: Hand) -> list[object]:
     found: list[object] = []
     for sent in await hand.heard():
         match sent.kind:
-            case rig.HEADERS:
+            case http2.HEADERS:
                 found.append({k: v for k, v in hand.told(sent).items() if k != "content-type"})
-            case rig.DATA:
+            case http2.DATA:
                 found.append(sent.payload)
-            case rig.RST_STREAM:
+            case http2.RST_STREAM:
                 found.append(Code(sent.number))
             case _:
                 found.append(sent)
@@ -80,16 +80,16 @@ async def test_an_answer() -> None:
     async with server_by_hand(METHODS) as hand:
         ask(hand, 1, "/joined", b"a", b"b", end=False)
         assert await heard(hand) == []
-        hand.put(rig.data(1, rig.message(b"c"), end=True))
-        assert await heard(hand) == [BEGIN, rig.message(b"a+b+c"), OK]
+        hand.put(http2.data(1, http2.message(b"c"), end=True))
+        assert await heard(hand) == [BEGIN, http2.message(b"a+b+c"), OK]
 
 
 async def test_a_conversation() -> None:
     async with server_by_hand(METHODS) as hand:
         ask(hand, 1, "/echo", b"a", b"b", end=False)
-        assert await heard(hand) == [BEGIN, rig.message(b"a"), rig.message(b"b")]
-        hand.put(rig.data(1, rig.message(b"c"), end=True))
-        assert await heard(hand) == [rig.message(b"c"), OK]
+        assert await heard(hand) == [BEGIN, http2.message(b"a"), http2.message(b"b")]
+        hand.put(http2.data(1, http2.message(b"c"), end=True))
+        assert await heard(hand) == [http2.message(b"c"), OK]
 
 
 async def test_an_unknown_path() -> None:
@@ -127,11 +127,11 @@ async def test_an_answer_may_come_before_the_requests_end() -> None:
 
     async with server_by_hand({"/first": SyncHandler(first), "/at-once": SyncHandler(at_once)}) as hand:
         ask(hand, 1, "/first", b"a", b"b", end=False)
-        assert await heard(hand) == [BEGIN, rig.message(b"a"), OK, Code.NO_ERROR]
-        hand.put(rig.data(1, rig.message(b"late"), end=True))
+        assert await heard(hand) == [BEGIN, http2.message(b"a"), OK, Code.NO_ERROR]
+        hand.put(http2.data(1, http2.message(b"late"), end=True))
         assert await heard(hand) == []
         ask(hand, 3, "/at-once", b"x", end=False, timeout="5S")
-        assert await heard(hand) == [BEGIN, rig.message(b"now"), OK, Code.NO_ERROR]
+        assert await heard(hand) == [BEGIN, http2.message(b"now"), OK, Code.NO_ERROR]
 
 
 async def test_a_conversation_may_end_before_the_requests() -> None:
@@ -140,7 +140,7 @@ async def test_a_conversation_may_end_before_the_requests() -> None:
 
     async with server_by_hand({"/one": AsyncHandler(one)}) as hand:
         ask(hand, 1, "/one", b"a", b"b", end=False)
-        assert await heard(hand) == [BEGIN, rig.message(b"a"), OK, Code.NO_ERROR]
+        assert await heard(hand) == [BEGIN, http2.message(b"a"), OK, Code.NO_ERROR]
 
 
 @pytest.mark.parametrize("moment", ["first", "request", "end"])
@@ -174,7 +174,7 @@ async def test_a_conversation_fails(begun: bool) -> None:
         ask(hand, 1, "/failing")
         if begun:
             told = {"grpc-status": "10", "grpc-message": "too slow"}
-            assert await heard(hand) == [BEGIN, rig.message(b"a"), told]
+            assert await heard(hand) == [BEGIN, http2.message(b"a"), told]
         else:
             assert await heard(hand) == [status(Status.ABORTED, "too slow")]
 
@@ -193,11 +193,11 @@ async def test_trailers_that_are_no_headers(message: str, trailers: dict[str, st
     async with server_by_hand({"/failing": AsyncHandler(failing)} | METHODS) as hand:
         ask(hand, 1, "/failing")
         if begun:
-            assert await heard(hand) == [BEGIN, rig.message(b"a"), Code.INTERNAL_ERROR]
+            assert await heard(hand) == [BEGIN, http2.message(b"a"), Code.INTERNAL_ERROR]
         else:
             assert await heard(hand) == [{":status": "500", "content-length": "0"}]
         ask(hand, 3, "/joined", b"on")
-        assert await heard(hand) == [BEGIN, rig.message(b"on"), OK]
+        assert await heard(hand) == [BEGIN, http2.message(b"on"), OK]
 
 
 async def test_a_reset_cancels_the_method() -> None:
@@ -222,7 +222,7 @@ async def test_a_reset_cancels_the_method() -> None:
         ask(hand, 1, "/waiting", b"a", end=False)
         ask(hand, 3, "/generator", b"a", end=False, timeout="9S")
         await hand.heard()
-        hand.put(rig.rst_stream(1, 8), rig.rst_stream(3, 8))
+        hand.put(http2.rst_stream(1, 8), http2.rst_stream(3, 8))
         assert await heard(hand) == []
         assert sorted(stopped) == ["answer", "conversation"]
 
@@ -232,7 +232,7 @@ async def test_requests_that_cannot_be_understood_cancel_the_method() -> None:
         ask(hand, 1, "/echo", end=False)
         ask(hand, 3, "/joined", end=False)
         await hand.heard()
-        hand.put(rig.data(1, rig.message(b"x", flag=1)), rig.data(3, b"\0", end=True))
+        hand.put(http2.data(1, http2.message(b"x", flag=1)), http2.data(3, b"\0", end=True))
         compressed = "Request did not include grpc-encoding value with compressed message."
         assert await heard(hand) == [
             status(Status.INTERNAL, "Incomplete message."),
@@ -282,8 +282,8 @@ async def test_a_bug_of_a_method_ends_its_call_alone(
         ask(hand, 3, "/bug", b"a")
         (told,) = (told for told in await heard(hand) if isinstance(told, dict) and "grpc-status" in told)
         assert (told["grpc-status"], told["grpc-message"]) == ("2", "Exception was thrown by handler.")
-        hand.put(rig.data(1, rig.message(b"b"), end=True))
-        assert await heard(hand) == [rig.message(b"b"), OK]
+        hand.put(http2.data(1, http2.message(b"b"), end=True))
+        assert await heard(hand) == [http2.message(b"b"), OK]
     (record,) = caplog.records
     assert (record.name, record.levelno, record.getMessage()) == ("trio_esdb.server", logging.ERROR, "/bug failed")
     assert record.exc_info is not None
@@ -300,9 +300,9 @@ async def test_a_bug_in_the_clean_up_of_an_answer(caplog: pytest.LogCaptureFixtu
 
     async with server_by_hand({"/stubborn": SyncHandler(stubborn)} | METHODS) as hand:
         ask(hand, 1, "/stubborn", end=False)
-        hand.put(rig.rst_stream(1, 8))
+        hand.put(http2.rst_stream(1, 8))
         ask(hand, 3, "/joined", b"on")
-        assert await heard(hand) == [BEGIN, rig.message(b"on"), OK]
+        assert await heard(hand) == [BEGIN, http2.message(b"on"), OK]
     assert [record.getMessage() for record in caplog.records] == ["/stubborn failed when it was stopped"]
 
 
@@ -329,14 +329,14 @@ async def test_a_deadline_in_the_middle_of_an_answer(autojump_clock: MockClock) 
         ask(hand, 1, "/ticking", timeout="1500m")
         await trio.sleep(5)
         late = {"grpc-status": "4", "grpc-message": "Deadline Exceeded"}
-        assert await heard(hand) == [BEGIN, rig.message(b"tick"), rig.message(b"tick"), late]
+        assert await heard(hand) == [BEGIN, http2.message(b"tick"), http2.message(b"tick"), late]
 
 
 async def test_a_deadline_kept_leaves_nothing_behind(autojump_clock: MockClock) -> None:
     async with server_by_hand(METHODS) as hand:
         before = trio.lowlevel.current_statistics().tasks_living
         ask(hand, 1, "/joined", b"a", timeout="60S")
-        assert await heard(hand) == [BEGIN, rig.message(b"a"), OK]
+        assert await heard(hand) == [BEGIN, http2.message(b"a"), OK]
         assert trio.lowlevel.current_statistics().tasks_living == before
         await trio.sleep(100)
         assert await heard(hand) == []
@@ -371,13 +371,13 @@ async def test_a_client_that_does_not_take_stops_the_method() -> None:
         await hand.heard()
         assert 10 + 64 <= sent <= 10 + 67, "the client's window, and a little more"
         before = sent
-        hand.put(rig.window_update(1, 20_000))
+        hand.put(http2.window_update(1, 20_000))
         await hand.heard()
         assert sent == before, "the method goes on once all is out"
-        hand.put(rig.window_update(0, 100_000), rig.window_update(1, 80_000))
+        hand.put(http2.window_update(0, 100_000), http2.window_update(1, 80_000))
         await hand.heard()
         assert 110 <= sent - 64 <= 113
-        hand.put(rig.rst_stream(1, 8))
+        hand.put(http2.rst_stream(1, 8))
         await hand.heard()
 
 
@@ -395,9 +395,9 @@ async def test_posting_needs_no_task() -> None:
         (call,) = calls
         call.post(b"abc", b"d")
         assert call.behind
-        assert await heard(hand) == [BEGIN, (rig.message(b"abc") + rig.message(b"d"))[:10]]
-        hand.put(rig.window_update(1, 100))
-        assert await heard(hand) == [rig.message(b"d")[2:]]
+        assert await heard(hand) == [BEGIN, (http2.message(b"abc") + http2.message(b"d"))[:10]]
+        hand.put(http2.window_update(1, 100))
+        assert await heard(hand) == [http2.message(b"d")[2:]]
         assert not call.behind
         done.set()
         assert await heard(hand) == [OK]
@@ -421,7 +421,7 @@ async def test_two_tasks_of_a_method_wait_for_the_same_room() -> None:
         ask(hand, 1, "/both")
         await hand.heard()
         assert not done
-        hand.put(rig.window_update(1, 10**6), rig.window_update(0, 10**6))
+        hand.put(http2.window_update(1, 10**6), http2.window_update(0, 10**6))
         *_, last = await heard(hand)
         assert sorted(done) == [1, 2]
         assert last == OK
@@ -434,10 +434,10 @@ async def test_a_method_that_does_not_take_stops_the_client() -> None:
         await go_on.wait()
         await echo(call)
 
-    def windows(frames: list[rig.Sent]) -> int:
-        return sum(f.number for f in frames if f.kind == rig.WINDOW_UPDATE and f.stream_id == 1)
+    def windows(frames: list[http2.Sent]) -> int:
+        return sum(f.number for f in frames if f.kind == http2.WINDOW_UPDATE and f.stream_id == 1)
 
-    async with server_by_hand({"/slow": AsyncHandler(slow)}, rig.SMALL) as hand:
+    async with server_by_hand({"/slow": AsyncHandler(slow)}, http2.SMALL) as hand:
         ask(hand, 1, "/slow", *[b"x" * 995] * 65, end=False)
         assert windows(await hand.heard()) == 0
         go_on.set()
@@ -464,13 +464,13 @@ async def test_the_end_of_the_connection_cancels_all_methods() -> None:
     methods: dict[str, Handler] = {"/waiting": AsyncHandler(waiting), "/generator": SyncHandler(generator)}
     async with trio.open_nursery() as nursery:
         nursery.start_soon(serve_stream, hand.stream, methods, unknown)
-        hand.put(rig.PREFACE, rig.settings())
+        hand.put(http2.PREFACE, http2.settings())
         ask(hand, 1, "/waiting", end=False)
         ask(hand, 3, "/generator", end=False, timeout="9S")
         await hand.heard()
         hand.hang_up()
     assert sorted(ended) == ["answer", "conversation"]
-    assert [f.kind for f in await hand.heard()] == [rig.GOAWAY]
+    assert [f.kind for f in await hand.heard()] == [http2.GOAWAY]
     assert hand.closed
 
 
@@ -478,12 +478,12 @@ async def test_cancelling_the_server_says_goodbye() -> None:
     hand = Hand()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(serve_stream, hand.stream, METHODS, unknown)
-        hand.put(rig.PREFACE, rig.settings())
+        hand.put(http2.PREFACE, http2.settings())
         ask(hand, 1, "/echo", b"a", end=False)
         await hand.heard()
         nursery.cancel_scope.cancel()
     (farewell,) = await hand.heard()
-    assert (farewell.kind, farewell.payload) == (rig.GOAWAY, struct.pack(">II", 1, 0))
+    assert (farewell.kind, farewell.payload) == (http2.GOAWAY, struct.pack(">II", 1, 0))
     assert hand.closed
 
 
@@ -491,7 +491,7 @@ async def test_a_client_that_breaks_the_rules() -> None:
     hand = Hand()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(serve_stream, hand.stream, METHODS, unknown)
-        hand.put(rig.PREFACE, rig.settings(), rig.data(0, b"", end=True))
+        hand.put(http2.PREFACE, http2.settings(), http2.data(0, b"", end=True))
     *_, farewell = await hand.heard()
     assert farewell.payload == struct.pack(">II", 0, 1) + b"a frame came for stream 0, which nobody opened"
 
@@ -501,7 +501,7 @@ async def test_a_client_that_neither_reads_nor_leaves(autojump_clock: MockClock)
     start = trio.current_time()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(serve_stream, theirs, METHODS, unknown)
-        await ours.send_all(rig.PREFACE)
+        await ours.send_all(http2.PREFACE)
         await wait_all_tasks_blocked()
         nursery.cancel_scope.cancel()
     assert trio.current_time() == start, "it was in the middle of its greeting"
@@ -519,12 +519,12 @@ async def test_a_method_that_refuses_to_be_cancelled_may_finish() -> None:
 
     async with server_by_hand({"/stubborn": AsyncHandler(stubborn)} | METHODS) as hand:
         ask(hand, 1, "/stubborn", b"a", end=False)
-        hand.put(rig.data(1, rig.message(b"b")), rig.rst_stream(1, 8))
+        hand.put(http2.data(1, http2.message(b"b")), http2.rst_stream(1, 8))
         await hand.heard()
         finished.set()
         assert await heard(hand) == []
         ask(hand, 3, "/joined", b"on")
-        assert await heard(hand) == [BEGIN, rig.message(b"on"), OK]
+        assert await heard(hand) == [BEGIN, http2.message(b"on"), OK]
 
 
 async def burst(call: ServerCall) -> None:
@@ -537,18 +537,18 @@ async def test_a_reset_after_the_end_of_a_method_that_still_sends() -> None:
     async with server_by_hand({"/burst": AsyncHandler(burst)} | METHODS, None, (4, 10)) as hand:
         ask(hand, 1, "/burst", end=False)
         assert await heard(hand) == [BEGIN, b"\0" + struct.pack(">I", 100_000) + b"xxxxx"]
-        hand.put(rig.rst_stream(1, 8))
+        hand.put(http2.rst_stream(1, 8))
         ask(hand, 3, "/joined", b"on")
-        assert await heard(hand) == [BEGIN, rig.message(b"on"), OK]
+        assert await heard(hand) == [BEGIN, http2.message(b"on"), OK]
 
 
 async def test_requests_after_the_end_of_a_method_that_still_sends() -> None:
     async with server_by_hand({"/burst": AsyncHandler(burst)}, None, (4, 10)) as hand:
         ask(hand, 1, "/burst", end=False)
         await hand.heard()
-        hand.put(rig.data(1, rig.message(b"late")), rig.data(1, b"", end=True))
+        hand.put(http2.data(1, http2.message(b"late")), http2.data(1, b"", end=True))
         assert await heard(hand) == []
-        hand.put(rig.window_update(1, 10**6), rig.window_update(0, 10**6))
+        hand.put(http2.window_update(1, 10**6), http2.window_update(0, 10**6))
         *body, last = await heard(hand)
         assert sum(len(piece) for piece in body if isinstance(piece, bytes)) == 100_005 - 10
         assert last == OK
@@ -558,5 +558,5 @@ async def test_memory_streams_end_to_end() -> None:
     ours, theirs = memory_stream_pair()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(serve_stream, theirs, METHODS, unknown)
-        await ours.send_all(rig.PREFACE + rig.settings())
+        await ours.send_all(http2.PREFACE + http2.settings())
         await ours.aclose()

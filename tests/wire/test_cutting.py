@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.support import http2 as rig
-from tests.support.http2 import check_books, story
+from tests.support import http2
+from tests.support.http2 import check_windows, story
 from trio_esdb._wire import (
     CallEnded,
     CallReceived,
@@ -26,7 +26,7 @@ from trio_esdb._wire import (
 )
 from trio_esdb._wire._server_connection import ServerConnection
 
-NARROW = Limits(receive_message=200_000, stream_window=3000, connection_window=rig.DEFAULT_WINDOW)
+NARROW = Limits(receive_message=200_000, stream_window=3000, connection_window=http2.DEFAULT_WINDOW)
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Plan:
     give_up_after: int | None
 
     def headers(self, number: int) -> tuple[tuple[str, str], ...]:
-        return (*rig.REQUEST, ("number", str(number)))
+        return (*http2.REQUEST, ("number", str(number)))
 
 
 sizes = st.one_of(st.integers(0, 50), st.integers(0, 6000))
@@ -81,7 +81,7 @@ class Conversation:
     def __post_init__(self) -> None:
         self.client = ClientConnection(self.limits)
         self.server = ServerConnection(
-            Limits(self.limits.receive_message, rig.DEFAULT_WINDOW, rig.DEFAULT_WINDOW, concurrent_streams=50)
+            Limits(self.limits.receive_message, http2.DEFAULT_WINDOW, http2.DEFAULT_WINDOW, concurrent_streams=50)
         )
         self.streams: list[Stream] = []
         self.served: dict[int, Stream] = {}
@@ -103,8 +103,8 @@ class Conversation:
                 self.to_server += raw
             else:
                 self.to_client += raw
-        check_books(self.client, self.streams)
-        check_books(self.server, self.served.values())
+        check_windows(self.client, self.streams)
+        check_windows(self.server, self.served.values())
 
     def deliver(self, *, forth: bool, size: int) -> None:
         if forth:

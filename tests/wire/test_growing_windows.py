@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.support import http2 as rig
-from tests.support.http2 import BareClient, BareServer, check_books, data, message
+from tests.support import http2
+from tests.support.http2 import BareClient, BareServer, check_windows, data, message
 from trio_esdb._wire import CallReceived, ClientConnection, Limits, MessagesReceived, Status, Stream
 from trio_esdb._wire._server_connection import ServerConnection
 
@@ -41,7 +41,7 @@ class Line:
         self.may_take = 0
         self.numbers = itertools.count()
         self.flight: list[tuple[float, int, str, bytes]] = []
-        self.stream = self.client.start_call(rig.REQUEST, None, None)
+        self.stream = self.client.start_call(http2.REQUEST, None, None)
         self.client.send_messages(self.stream, [b"read"], end=True)
 
     def later(self, delay: float, what: str, raw: bytes = b"") -> None:
@@ -49,7 +49,7 @@ class Line:
 
     def exchange(self) -> None:
         while raw := self.client.data_to_send(64 * 1024):
-            self.probes += raw.count(rig.frame(rig.PING, 0, 0, b"window 1"))
+            self.probes += raw.count(http2.frame(http2.PING, 0, 0, b"window 1"))
             self.later(0.5, "to server", raw)
         while True:
             stream = self.responding
@@ -91,7 +91,7 @@ class Line:
                 self.may_take -= whole
                 self.take(whole)
                 self.later(0.01, "take")
-            check_books(self.client, [self.stream])
+            check_windows(self.client, [self.stream])
             self.exchange()
         return self.now
 
@@ -168,17 +168,17 @@ def test_the_answer_to_another_ping_is_no_round_trip() -> None:
     stream = server.call(b"")
     server.answer(stream)
     server.sent()
-    pong = rig.frame(rig.PING, rig.ACK, 0, b"window 1")
+    pong = http2.frame(http2.PING, http2.ACK, 0, b"window 1")
     assert server.feed(pong) == [], "nobody asked"
     half(server, stream)
-    assert [f.kind for f in server.sent()] == [rig.WINDOW_UPDATE, rig.PING]
+    assert [f.kind for f in server.sent()] == [http2.WINDOW_UPDATE, http2.PING]
     half(server, stream)
-    server.feed(rig.frame(rig.PING, rig.ACK, 0, b"another!"))
+    server.feed(http2.frame(http2.PING, http2.ACK, 0, b"another!"))
     assert stream.allowance == 512 * 1024
-    assert [f.kind for f in server.sent()] == [rig.WINDOW_UPDATE], "one at a time"
+    assert [f.kind for f in server.sent()] == [http2.WINDOW_UPDATE], "one at a time"
     server.feed(pong)
     assert stream.allowance == 1024 * 1024
-    assert [f.kind for f in server.sent()] == [rig.WINDOW_UPDATE, rig.PING]
+    assert [f.kind for f in server.sent()] == [http2.WINDOW_UPDATE, http2.PING]
 
 
 @pytest.mark.parametrize("over", ["reset", "ended", "closed by the server"])
@@ -190,14 +190,14 @@ def test_a_round_trip_of_a_call_that_is_over(over: str) -> None:
     if over == "reset":
         server.core.reset(stream)
     else:
-        server.feed(server.headers(1, rig.OK, end=True))
+        server.feed(server.headers(1, http2.OK, end=True))
     server.sent()
-    assert server.feed(rig.frame(rig.PING, rig.ACK, 0, b"window 1")) == []
+    assert server.feed(http2.frame(http2.PING, http2.ACK, 0, b"window 1")) == []
     assert server.sent() == []
     other = server.call(b"")
-    server.feed(server.headers(3, rig.RESPONSE), data(3, message(b"x" * 9995)) * 27)
+    server.feed(server.headers(3, http2.RESPONSE), data(3, message(b"x" * 9995)) * 27)
     server.core.take(other, other.untaken)
-    assert rig.PING in [f.kind for f in server.sent()], "the next call may ask again"
+    assert http2.PING in [f.kind for f in server.sent()], "the next call may ask again"
 
 
 def test_a_round_trip_of_a_call_whose_requests_have_ended() -> None:
@@ -206,11 +206,11 @@ def test_a_round_trip_of_a_call_whose_requests_have_ended() -> None:
     client.open(1)
     stream = client.streams[1]
     half(client, stream)
-    assert [f.kind for f in client.sent()] == [rig.WINDOW_UPDATE, rig.PING]
+    assert [f.kind for f in client.sent()] == [http2.WINDOW_UPDATE, http2.PING]
     half(client, stream)
     client.feed(data(1, b"", end=True))
     client.sent()
-    assert client.feed(rig.frame(rig.PING, rig.ACK, 0, b"window 1")) == []
+    assert client.feed(http2.frame(http2.PING, http2.ACK, 0, b"window 1")) == []
     assert client.sent() == []
     assert stream.allowance == 512 * 1024
 
@@ -224,7 +224,7 @@ def test_a_window_that_is_full_of_an_advance_does_not_grow() -> None:
     server.feed(data(1, struct.pack(">BI", 0, 3 * 2**30)))
     assert stream.window == MAX_WINDOW
     server.sent()
-    server.feed(rig.frame(rig.PING, rig.ACK, 0, b"window 1"))
+    server.feed(http2.frame(http2.PING, http2.ACK, 0, b"window 1"))
     assert stream.window == MAX_WINDOW
     assert server.sent() == []
 
@@ -277,11 +277,11 @@ def test_no_window_ever_goes_beyond_its_limit(window: int, largest: int, script:
         server.feed(data(1, body))
         if take:
             server.core.take(stream, stream.untaken)
-        server.feed(rig.frame(rig.PING, rig.ACK, 0, b"window 1"))
+        server.feed(http2.frame(http2.PING, http2.ACK, 0, b"window 1"))
         if stream.id not in server.core.streams:
             return  # what came as a prefix was none
         for frame in server.sent():
-            if frame.kind == rig.WINDOW_UPDATE and frame.stream_id == 1:
+            if frame.kind == http2.WINDOW_UPDATE and frame.stream_id == 1:
                 assert 0 < frame.number < 2**31
                 granted += frame.number
                 assert granted - received <= MAX_WINDOW

@@ -12,8 +12,8 @@ from h2.settings import SettingCodes
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.support import http2 as rig
-from tests.support.http2 import check_books, message
+from tests.support import http2
+from tests.support.http2 import check_windows, message
 from trio_esdb._wire import (
     CallEnded,
     CallReceived,
@@ -30,8 +30,8 @@ from trio_esdb._wire import (
 )
 from trio_esdb._wire._server_connection import ServerConnection
 
-CLIENT_LIMITS = Limits(receive_message=10**6, stream_window=2000, connection_window=rig.DEFAULT_WINDOW)
-SERVER_LIMITS = Limits(10**6, rig.DEFAULT_WINDOW, rig.DEFAULT_WINDOW, concurrent_streams=30)
+CLIENT_LIMITS = Limits(receive_message=10**6, stream_window=2000, connection_window=http2.DEFAULT_WINDOW)
+SERVER_LIMITS = Limits(10**6, http2.DEFAULT_WINDOW, http2.DEFAULT_WINDOW, concurrent_streams=30)
 
 sizes = st.one_of(st.integers(0, 30), st.integers(0, 3000), st.integers(0, 20_000))
 extra = st.lists(
@@ -108,14 +108,14 @@ class Pair:
                 for event in self.h2.receive_data(frame):
                     self.their_event(event)
         self.collect()
-        check_books(self.core, self.ours.values())
+        check_windows(self.core, self.ours.values())
 
     def frames(self, raw: bytes) -> Iterator[bytes]:
         """One frame at a time: h2 lets SETTINGS that were acknowledged hold only from its next portion on."""
         self.rest += raw
-        if self.rest.startswith(b"PRI") and len(self.rest) >= len(rig.PREFACE):
-            self.rest = self.rest.removeprefix(rig.PREFACE)
-            yield rig.PREFACE
+        if self.rest.startswith(b"PRI") and len(self.rest) >= len(http2.PREFACE):
+            self.rest = self.rest.removeprefix(http2.PREFACE)
+            yield http2.PREFACE
         while len(self.rest) >= 9 and len(self.rest) >= (size := 9 + int.from_bytes(self.rest[:3], "big")):
             frame, self.rest = self.rest[:size], self.rest[size:]
             yield frame
@@ -263,7 +263,7 @@ def test_an_h2_client_and_our_server(source: st.DataObject) -> None:
 
     def open_() -> None:
         stream_id = pair.h2.get_next_available_stream_id()
-        headers = (*rig.REQUEST, *some_headers(source))
+        headers = (*http2.REQUEST, *some_headers(source))
         sent[stream_id] = headers
         weight = source.draw(st.sampled_from([None, 7]))
         if any(len(value) > 16_000 for _, value in headers):
@@ -324,7 +324,7 @@ def test_an_h2_client_and_our_server(source: st.DataObject) -> None:
     for stream_id, headers in sent.items():
         theirs = pair.theirs[stream_id]
         heard = pair.heard[stream_id]
-        metadata = {k: v for k, v in headers[len(rig.REQUEST) :] if k != "date"}
+        metadata = {k: v for k, v in headers[len(http2.REQUEST) :] if k != "date"}
         assert heard[0] == ("/shop.Orders/Place", metadata, float("inf"))
         received = [item for item in heard[1:] if isinstance(item, bytes)]
         assert received == theirs.said[: len(received)]
@@ -358,7 +358,7 @@ def test_our_client_and_an_h2_server(source: st.DataObject) -> None:
 
     def open_() -> None:
         if client.room > 0:
-            headers = (*rig.REQUEST, *some_headers(source))
+            headers = (*http2.REQUEST, *some_headers(source))
             stream = client.start_call(headers, source.draw(st.sampled_from([None, "1500m"])), None)
             sent[stream.id] = headers
             pair.ours[stream.id] = stream
@@ -393,7 +393,7 @@ def test_our_client_and_an_h2_server(source: st.DataObject) -> None:
             begun.add(stream_id)
             if source.draw(st.booleans()):
                 pair.h2.send_headers(stream_id, [(":status", "100")])
-            pair.h2.send_headers(stream_id, [*rig.RESPONSE, *some_headers(source)])
+            pair.h2.send_headers(stream_id, [*http2.RESPONSE, *some_headers(source)])
             answers = [b"r" * n for n in source.draw(st.lists(sizes, max_size=3))]
             pair.theirs[stream_id].pending = b"".join(map(message, answers))
             pair.theirs[stream_id].said = answers
@@ -404,7 +404,7 @@ def test_our_client_and_an_h2_server(source: st.DataObject) -> None:
             end(source.draw(st.sampled_from(ready)), source.draw(st.sampled_from(list(Status))), some_headers(source))
 
     def end(stream_id: int, status: Status, more: tuple[tuple[str, str], ...]) -> None:
-        start = () if stream_id in begun else rig.RESPONSE
+        start = () if stream_id in begun else http2.RESPONSE
         wanted[stream_id] = (status, {k: v for k, v in more if k != "date"})
         headers = [*start, ("grpc-status", "77"), *more, ("grpc-status", str(status.value))]
         pair.h2.send_headers(stream_id, headers, end_stream=True)
@@ -457,7 +457,7 @@ def test_goodbyes(calls: int, ours: bool) -> None:
     server = ServerConnection()
     pair = Pair(server)
     for _ in range(calls):
-        pair.h2.send_headers(pair.h2.get_next_available_stream_id(), list(rig.REQUEST))
+        pair.h2.send_headers(pair.h2.get_next_available_stream_id(), list(http2.REQUEST))
         pair.theirs[2 * len(pair.theirs) + 1] = Theirs()
     pair.settle()
     if ours:

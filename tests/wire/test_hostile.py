@@ -8,7 +8,7 @@ from hpack import Encoder
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from tests.support import http2 as rig
+from tests.support import http2
 from trio_esdb._wire import (
     CallEnded,
     CallReceived,
@@ -26,7 +26,7 @@ from trio_esdb._wire import (
 )
 from trio_esdb._wire._server_connection import ServerConnection
 
-LIMITS = Limits(receive_message=1000, stream_window=rig.DEFAULT_WINDOW, connection_window=rig.DEFAULT_WINDOW)
+LIMITS = Limits(receive_message=1000, stream_window=http2.DEFAULT_WINDOW, connection_window=http2.DEFAULT_WINDOW)
 
 stream_ids = st.sampled_from([0, 1, 1, 1, 2, 3, 3, 5, 7, 2**31 - 1, 2**31 + 1])
 codes = st.one_of(st.integers(0, 20), st.integers(0, 2**32 - 1))
@@ -39,20 +39,20 @@ def block(*headers: tuple[str, str]) -> bytes:
 
 
 BLOCKS = [
-    block(*rig.REQUEST),
-    block(*rig.REQUEST, ("content-length", "7")),
-    block(*rig.REQUEST, ("grpc-timeout", "9" * 400 + "H")),
-    block(*rig.REQUEST, ("grpc-timeout", "-1n"), ("x-bin", "?"), ("x-bin", ",")),
-    block(*rig.REQUEST, ("content-length", "9" * 4500)),
+    block(*http2.REQUEST),
+    block(*http2.REQUEST, ("content-length", "7")),
+    block(*http2.REQUEST, ("grpc-timeout", "9" * 400 + "H")),
+    block(*http2.REQUEST, ("grpc-timeout", "-1n"), ("x-bin", "?"), ("x-bin", ",")),
+    block(*http2.REQUEST, ("content-length", "9" * 4500)),
     block((":method", "CONNECT"), (":authority", "x")),
-    block((":method", "GET"), *rig.REQUEST[1:]),
-    block(*rig.RESPONSE),
-    block(*rig.RESPONSE, ("grpc-status", "9" * 4500)),
+    block((":method", "GET"), *http2.REQUEST[1:]),
+    block(*http2.RESPONSE),
+    block(*http2.RESPONSE, ("grpc-status", "9" * 4500)),
     block((":status", "9" * 4500)),
     block((":status", "")),
     block((":status", "100")),
     block((":status", "500"), ("content-type", "text/html")),
-    block(*rig.OK),
+    block(*http2.OK),
     block(("grpc-status", "-0"), ("grpc-message", "%f0%28%8c%28")),
     block(("x", "y"), ("", "z")),
     block(("x", "y" * 70_000)),
@@ -63,7 +63,15 @@ BLOCKS = [
     b"\x00\xff\xff\xff\xff\xff\x07",
     b"\x40\x82\xff\xff\x82\xff\xff",
 ]
-BODIES = [rig.message(b"x"), rig.message(b"x")[:5], b"", b"\x01\0\0\0\0", b"\x07\0\0\0\0", b"\0\xff\xff\xff\xff", b"\0"]
+BODIES = [
+    http2.message(b"x"),
+    http2.message(b"x")[:5],
+    b"",
+    b"\x01\0\0\0\0",
+    b"\x07\0\0\0\0",
+    b"\0\xff\xff\xff\xff",
+    b"\0",
+]
 
 
 @st.composite
@@ -72,33 +80,33 @@ def frames(draw: st.DrawFn) -> bytes:
     flags = draw(st.one_of(st.sampled_from([0, 1, 4, 4, 5, 5, 8, 0xC, 0x2C]), st.integers(0, 255)))
     number = draw(numbers)
     match kind:
-        case rig.DATA:
+        case http2.DATA:
             payload = draw(st.one_of(st.sampled_from(BODIES), st.binary(max_size=20)))
-        case rig.HEADERS | rig.CONTINUATION | rig.PUSH_PROMISE:
+        case http2.HEADERS | http2.CONTINUATION | http2.PUSH_PROMISE:
             payload = draw(st.one_of(st.sampled_from(BLOCKS), st.binary(max_size=40)))
-        case rig.PRIORITY:
+        case http2.PRIORITY:
             payload = struct.pack(">IB", number, 7)
-        case rig.RST_STREAM | rig.WINDOW_UPDATE:
+        case http2.RST_STREAM | http2.WINDOW_UPDATE:
             payload = struct.pack(">I", number)
-        case rig.SETTINGS:
+        case http2.SETTINGS:
             payload = b"".join(struct.pack(">HI", draw(st.integers(0, 9)), draw(numbers)) for _ in range(2))
-            payload = b"" if flags & rig.ACK else payload
-        case rig.PING:
+            payload = b"" if flags & http2.ACK else payload
+        case http2.PING:
             payload = b"8 bytes!"
-        case rig.GOAWAY:
+        case http2.GOAWAY:
             payload = struct.pack(">II", number, draw(codes)) + draw(st.binary(max_size=9))
         case _:
             payload = draw(st.binary(max_size=9))
-    if kind in (rig.DATA, rig.HEADERS) and flags & rig.PADDED:
+    if kind in (http2.DATA, http2.HEADERS) and flags & http2.PADDED:
         padding = draw(st.integers(0, 30))
-        priority = struct.pack(">IB", number, 7) if kind == rig.HEADERS and flags & rig.PRIO else b""
+        priority = struct.pack(">IB", number, 7) if kind == http2.HEADERS and flags & http2.PRIO else b""
         payload = bytes([padding]) + priority + payload + bytes(draw(st.sampled_from([padding, padding, 0])))
     if draw(st.integers(0, 15)) == 0:
         payload = payload[: draw(st.integers(0, len(payload)))]
     stream_id = draw(stream_ids)
     if draw(st.integers(0, 3)):
-        stream_id = 0 if kind in (rig.SETTINGS, rig.PING, rig.GOAWAY) else stream_id
-    return rig.frame(kind, flags, stream_id, payload[:16_384])
+        stream_id = 0 if kind in (http2.SETTINGS, http2.PING, http2.GOAWAY) else stream_id
+    return http2.frame(kind, flags, stream_id, payload[:16_384])
 
 
 class Owner:
@@ -129,11 +137,11 @@ class Owner:
                     assert event.stream is self.open[event.stream.id]
                 if isinstance(event, MessagesReceived):
                     self.core.take(event.stream, sum(len(m) + 5 for m in event.messages))
-        rig.check_books(self.core, [*self.open.values(), *self.ended.values()])
+        http2.check_windows(self.core, [*self.open.values(), *self.ended.values()])
         assert self.core.ended == self.connection_ended
-        sent = rig.cut(self.core.data_to_send().removeprefix(rig.PREFACE))
-        assert all(frame.kind != rig.GOAWAY for frame in sent[:-1])
-        assert (bool(sent) and sent[-1].kind == rig.GOAWAY) <= self.connection_ended
+        sent = http2.cut(self.core.data_to_send().removeprefix(http2.PREFACE))
+        assert all(frame.kind != http2.GOAWAY for frame in sent[:-1])
+        assert (bool(sent) and sent[-1].kind == http2.GOAWAY) <= self.connection_ended
 
     def lost(self) -> None:
         for event in self.core.connection_lost("over"):
@@ -152,29 +160,29 @@ cuttings = st.lists(st.integers(0, 400), max_size=6)
 
 @given(st.lists(frames(), max_size=25), cuttings, st.booleans())
 @settings(max_examples=250)
-@example([rig.frame(rig.HEADERS, 5, 1, block((":status", "9" * 4500)))], [], True)
+@example([http2.frame(http2.HEADERS, 5, 1, block((":status", "9" * 4500)))], [], True)
 def test_random_frames_to_a_client(script: list[bytes], places: list[int], half_close: bool) -> None:
     core = ClientConnection(LIMITS)
     owner = Owner(core)
     for _ in range(3):
-        stream = core.start_call(rig.REQUEST, None, None)
+        stream = core.start_call(http2.REQUEST, None, None)
         core.send_messages(stream, [b"x" * 70_000], end=half_close)
         stream.drain_wanted = True
         owner.open[stream.id] = stream
     owner.hear([])
-    for portion in portions(rig.settings() + b"".join(script), places):
+    for portion in portions(http2.settings() + b"".join(script), places):
         owner.hear(core.receive_data(portion))
     owner.lost()
 
 
 @given(st.lists(frames(), max_size=25), cuttings, st.integers(0, 5))
 @settings(max_examples=250)
-@example([rig.frame(rig.HEADERS, 4, 1, block(*rig.REQUEST, ("grpc-timeout", "9" * 400 + "H")))], [], 0)
-@example([rig.frame(rig.HEADERS, 4, 1, block(*rig.REQUEST, ("content-length", "9" * 4500)))], [], 0)
+@example([http2.frame(http2.HEADERS, 4, 1, block(*http2.REQUEST, ("grpc-timeout", "9" * 400 + "H")))], [], 0)
+@example([http2.frame(http2.HEADERS, 4, 1, block(*http2.REQUEST, ("content-length", "9" * 4500)))], [], 0)
 def test_random_frames_to_a_server(script: list[bytes], places: list[int], answer: int) -> None:
     core = ServerConnection(LIMITS)
     owner = Owner(core)
-    for portion in portions(rig.PREFACE + rig.settings() + b"".join(script), places):
+    for portion in portions(http2.PREFACE + http2.settings() + b"".join(script), places):
         events = core.receive_data(portion)
         for event in events:
             if isinstance(event, RequestsEnded):
@@ -190,16 +198,16 @@ def test_random_frames_to_a_server(script: list[bytes], places: list[int], answe
     owner.lost()
 
 
-@given(st.binary(max_size=300), st.sampled_from([b"", rig.settings(), rig.settings() + b"\0\0\x05\0\0\0\0\0\x01"]))
+@given(st.binary(max_size=300), st.sampled_from([b"", http2.settings(), http2.settings() + b"\0\0\x05\0\0\0\0\0\x01"]))
 @settings(max_examples=150)
 def test_random_bytes(raw: bytes, before: bytes) -> None:
     for core in (ClientConnection(LIMITS), ServerConnection(LIMITS)):
         owner = Owner(core)
         owner.hear([])
         if isinstance(core, ClientConnection):
-            stream = core.start_call(rig.REQUEST, None, None)
+            stream = core.start_call(http2.REQUEST, None, None)
             owner.open[stream.id] = stream
-        owner.hear(core.receive_data((rig.PREFACE if isinstance(core, ServerConnection) else b"") + before + raw))
+        owner.hear(core.receive_data((http2.PREFACE if isinstance(core, ServerConnection) else b"") + before + raw))
         owner.lost()
 
 
@@ -210,10 +218,10 @@ def test_hostile_header_blocks(blocks: list[bytes], client: bool) -> None:
     core: ClientConnection | ServerConnection = ClientConnection(LIMITS) if client else ServerConnection(LIMITS)
     owner = Owner(core)
     owner.hear([])
-    owner.hear(core.receive_data((b"" if client else rig.PREFACE) + rig.settings()))
+    owner.hear(core.receive_data((b"" if client else http2.PREFACE) + http2.settings()))
     for number, raw in enumerate(blocks):
         if isinstance(core, ClientConnection) and core.room:
-            stream = core.start_call(rig.REQUEST, None, None)
+            stream = core.start_call(http2.REQUEST, None, None)
             owner.open[stream.id] = stream
-        owner.hear(core.receive_data(rig.frame(rig.HEADERS, 5, 2 * number + 1, raw)))
+        owner.hear(core.receive_data(http2.frame(http2.HEADERS, 5, 2 * number + 1, raw)))
     owner.lost()

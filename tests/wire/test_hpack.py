@@ -12,7 +12,7 @@ from hpack import Decoder, Encoder
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.support import http2 as rig
+from tests.support import http2
 from trio_esdb._wire import Code
 from trio_esdb._wire._headers import (
     REQUEST,
@@ -86,8 +86,8 @@ def test_we_always_understand_a_foreign_encoder(script: list[tuple[Header, ...] 
 
 def test_what_is_said_again_costs_one_byte_a_header() -> None:
     ours = BlockEncoder(Encoder())
-    first, second, third = (ours.encode(rig.REQUEST) for _ in range(3))
-    assert len(first) > len(second) == len(rig.REQUEST)
+    first, second, third = (ours.encode(http2.REQUEST) for _ in range(3))
+    assert len(first) > len(second) == len(http2.REQUEST)
     assert third is second
 
 
@@ -96,7 +96,7 @@ def test_a_date_that_changes_each_second() -> None:
     ours = BlockDecoder(LIMIT)
     for second in range(200):
         for _ in range(3):
-            headers = (*rig.RESPONSE, ("date", f"Mon, 23 Nov 2026 13:{second // 60:02}:{second % 60:02} GMT"))
+            headers = (*http2.RESPONSE, ("date", f"Mon, 23 Nov 2026 13:{second // 60:02}:{second % 60:02} GMT"))
             assert ours.decode(theirs.encode(list(headers)), RESPONSE) == headers
 
 
@@ -158,14 +158,14 @@ def test_a_full_memory_begins_anew() -> None:
     for number in range(3000):
         headers = (("x", str(number)),)
         decoder.decode(ours.encode(headers), RESPONSE_TRAILERS)
-    block = ours.encode(rig.OK)
-    assert ours.encode(rig.OK) is block
+    block = ours.encode(http2.OK)
+    assert ours.encode(http2.OK) is block
     assert decoder.decode(block, RESPONSE_TRAILERS) is decoder.decode(block, RESPONSE_TRAILERS)
 
 
 def test_secrets_are_not_remembered() -> None:
     ours = BlockEncoder(Encoder())
-    headers = (*rig.REQUEST, ("authorization", "Basic YTpi"))
+    headers = (*http2.REQUEST, ("authorization", "Basic YTpi"))
     for _ in range(3):
         ours.encode(headers)
     assert ours.encode(headers) is not ours.encode(headers)
@@ -178,8 +178,8 @@ def test_a_long_value_is_a_plain_literal_and_leaves_the_table_alone(size: int) -
     encoder = Encoder()
     ours = BlockEncoder(encoder)
     decoder = Decoder(max_header_list_size=LIMIT)
-    plain(decoder, ours.encode(rig.OK))
-    headers = (("stream-name", "n" * size), ("grpc-message", "m" * size), *rig.OK)
+    plain(decoder, ours.encode(http2.OK))
+    headers = (("stream-name", "n" * size), ("grpc-message", "m" * size), *http2.OK)
     block = ours.encode(headers)
     assert plain(decoder, block) == headers
     if size > 256:
@@ -249,7 +249,7 @@ def test_a_long_huffman_string_is_dropped_unread() -> None:
 
 
 def test_a_block_byte_by_byte() -> None:
-    headers = (*rig.RESPONSE, ("x", "v" * 300), ("\u00e9" * 100, ""), ("x", "v" * 300))
+    headers = (*http2.RESPONSE, ("x", "v" * 300), ("\u00e9" * 100, ""), ("x", "v" * 300))
     block = Encoder().encode(list(headers))
     ours = BlockDecoder(LIMIT)
     parts = ours.begin()
@@ -404,7 +404,7 @@ def test_the_reason_is_short() -> None:
 
 
 def edited(*headers: tuple[str, str], drop: str = "") -> list[tuple[str, str]]:
-    return [header for header in rig.REQUEST if header[0] != drop] + list(headers)
+    return [header for header in http2.REQUEST if header[0] != drop] + list(headers)
 
 
 @pytest.mark.parametrize(

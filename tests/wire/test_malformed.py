@@ -21,14 +21,14 @@ from hpack import Encoder
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.support import http2 as rig
+from tests.support import http2
 from tests.support.http2 import data, message
 from trio_esdb._wire import CallReceived, ClientConnection, ConnectionEnded, Limits, MessagesReceived, Status, Stream
 from trio_esdb._wire._server_connection import ServerConnection
 
 from .test_hostile import frames
 
-LIMITS = Limits(10**9, rig.DEFAULT_WINDOW, rig.DEFAULT_WINDOW, header_list=64 * 1024)
+LIMITS = Limits(10**9, http2.DEFAULT_WINDOW, http2.DEFAULT_WINDOW, header_list=64 * 1024)
 
 
 @dataclass
@@ -62,7 +62,7 @@ class Court:
         self.h2.initiate_connection()
         self.streams: dict[int, Judged] = {}
         self.over = False
-        start = (b"" if client else rig.PREFACE) + rig.settings()
+        start = (b"" if client else http2.PREFACE) + http2.settings()
         self.h2.receive_data(start)
         self.core.receive_data(start)
         self.collect()
@@ -70,15 +70,15 @@ class Court:
     def collect(self) -> set[int]:
         """Streams that h2 has just reset."""
         self.core.data_to_send()
-        sent = self.h2.data_to_send().removeprefix(rig.PREFACE)
-        return {frame.stream_id for frame in rig.cut(sent) if frame.kind == rig.RST_STREAM}
+        sent = self.h2.data_to_send().removeprefix(http2.PREFACE)
+        return {frame.stream_id for frame in http2.cut(sent) if frame.kind == http2.RST_STREAM}
 
     def ask(self, *, end: bool) -> None:
         """A call of ours, at both."""
         assert isinstance(self.core, ClientConnection)
-        stream = self.core.start_call(rig.REQUEST, None, None)
+        stream = self.core.start_call(http2.REQUEST, None, None)
         self.core.send_messages(stream, [b""], end=end)
-        self.h2.send_headers(stream.id, list(rig.REQUEST))
+        self.h2.send_headers(stream.id, list(http2.REQUEST))
         self.h2.send_data(stream.id, message(b""), end_stream=end)
         self.streams[stream.id] = Judged(stream=stream)
         self.collect()
@@ -89,7 +89,7 @@ class Court:
         stream = self.core.streams[stream_id]
         ended = stream.remote_closed
         self.core.finish(stream, Status.ABORTED)
-        self.h2.send_headers(stream_id, [*rig.RESPONSE, ("grpc-status", "10")], end_stream=True)
+        self.h2.send_headers(stream_id, [*http2.RESPONSE, ("grpc-status", "10")], end_stream=True)
         if not ended:
             self.h2.reset_stream(stream_id)
         self.collect()
@@ -152,23 +152,23 @@ class Court:
 
 def only_padding(frame: bytes) -> bool:
     """Whether these are HEADERS without a header block."""
-    (sent,) = rig.cut(frame)
-    before = 1 + (5 if sent.flags & rig.PRIO else 0)
-    padded = sent.kind == rig.HEADERS and bool(sent.flags & rig.PADDED) and bool(sent.payload)
+    (sent,) = http2.cut(frame)
+    before = 1 + (5 if sent.flags & http2.PRIO else 0)
+    padded = sent.kind == http2.HEADERS and bool(sent.flags & http2.PADDED) and bool(sent.payload)
     return padded and sent.payload[0] == len(sent.payload) - before
 
 
 def request(court: Court, stream_id: int, headers: list[tuple[str, str]], *, end: bool = False) -> None:
     """Headers on a stream."""
-    block = rig.without_table().encode(headers)
-    flags = rig.END_HEADERS | (rig.END_STREAM if end else 0)
-    court.judge(rig.frame(rig.HEADERS, flags, stream_id, block))
+    block = http2.without_table().encode(headers)
+    flags = http2.END_HEADERS | (http2.END_STREAM if end else 0)
+    court.judge(http2.frame(http2.HEADERS, flags, stream_id, block))
 
 
 SUSPECTS = [
-    *rig.REQUEST,
-    *rig.RESPONSE,
-    *rig.OK,
+    *http2.REQUEST,
+    *http2.RESPONSE,
+    *http2.OK,
     (":status", "100"),
     (":status", ""),
     (":protocol", "x"),
@@ -219,24 +219,24 @@ def changes(headers: tuple[tuple[str, str], ...]) -> Iterator[list[tuple[str, st
 def test_every_small_change_of_headers(place: str, end: bool) -> None:
     client = place not in ("request", "request trailers")
     usual = {
-        "request": rig.REQUEST,
-        "response": rig.RESPONSE,
-        "only trailers": (*rig.RESPONSE, *rig.OK),
+        "request": http2.REQUEST,
+        "response": http2.RESPONSE,
+        "only trailers": (*http2.RESPONSE, *http2.OK),
     }
-    for changed in changes(usual.get(place, rig.OK)):
+    for changed in changes(usual.get(place, http2.OK)):
         court = Court(client=client)
         if client:
             court.ask(end=True)
         if place == "request trailers":
-            request(court, 1, list(rig.REQUEST))
+            request(court, 1, list(http2.REQUEST))
         elif place == "response trailers":
-            request(court, 1, list(rig.RESPONSE))
-        raw = rig.without_table().encode(changed)
+            request(court, 1, list(http2.RESPONSE))
+        raw = http2.without_table().encode(changed)
         pieces = [raw[at : at + 16_384] for at in range(0, len(raw), 16_384)] or [b""]
         for number, piece in enumerate(pieces):
-            flags = rig.END_STREAM if end and not number else 0
-            flags |= rig.END_HEADERS if number == len(pieces) - 1 else 0
-            court.judge(rig.frame(rig.CONTINUATION if number else rig.HEADERS, flags, 1, piece))
+            flags = http2.END_STREAM if end and not number else 0
+            flags |= http2.END_HEADERS if number == len(pieces) - 1 else 0
+            court.judge(http2.frame(http2.CONTINUATION if number else http2.HEADERS, flags, 1, piece))
 
 
 @pytest.mark.parametrize("client", [False, True])
@@ -248,7 +248,7 @@ def test_bodies_and_their_lengths(client: bool, told: str, ending: str) -> None:
             court = Court(client=client)
             if client:
                 court.ask(end=True)
-            request(court, 1, [*(rig.RESPONSE if client else rig.REQUEST), ("content-length", told)])
+            request(court, 1, [*(http2.RESPONSE if client else http2.REQUEST), ("content-length", told)])
             for number, piece in enumerate(body):
                 last = ending == "data" and number == len(body) - 1
                 if not court.over:
@@ -258,7 +258,7 @@ def test_bodies_and_their_lengths(client: bool, told: str, ending: str) -> None:
             if ending == "empty data":
                 court.judge(data(1, b"", end=True))
             elif ending == "trailers":
-                request(court, 1, list(rig.OK), end=True)
+                request(court, 1, list(http2.OK), end=True)
 
 
 STATES = ["idle", "open", "answered", "half-closed", "ended", "reset by us", "reset by them"]
@@ -271,11 +271,11 @@ def bring(court: Court, state: str) -> None:
     if court.client:
         court.ask(end=state != "half-closed")
         if state in ("answered", "half-closed"):
-            request(court, 1, list(rig.RESPONSE))
+            request(court, 1, list(http2.RESPONSE))
         elif state == "ended":
-            request(court, 1, [*rig.RESPONSE, *rig.OK], end=True)
+            request(court, 1, [*http2.RESPONSE, *http2.OK], end=True)
     else:
-        request(court, 1, list(rig.REQUEST), end=state in ("half-closed", "ended"))
+        request(court, 1, list(http2.REQUEST), end=state in ("half-closed", "ended"))
         if state == "answered":
             court.judge(data(1, message(b"x")))
         elif state == "ended":
@@ -283,13 +283,13 @@ def bring(court: Court, state: str) -> None:
     if state == "reset by us":
         court.reset(1)
     elif state == "reset by them":
-        court.judge(rig.rst_stream(1, 8))
+        court.judge(http2.rst_stream(1, 8))
     assert not court.over
 
 
 kinds = st.sampled_from([0, 0, 1, 1, 2, 3, 4, 5, 6, 7, 8, 9, 66])
 flags_ = st.one_of(st.sampled_from([0, 1, 4, 5, 8, 9, 0xC, 0x24, 0x2C]), st.integers(0, 255))
-blocks = [rig.without_table().encode(list(headers)) for headers in (rig.REQUEST, rig.RESPONSE, rig.OK)]
+blocks = [http2.without_table().encode(list(headers)) for headers in (http2.REQUEST, http2.RESPONSE, http2.OK)]
 payloads = st.one_of(
     st.sampled_from([bytes(n) for n in range(10)]),
     st.sampled_from([b"\x7f" + b"\xff" * 3, b"\x80\0\0\0", b"\0\0\0\1", b"\0\0\0\1\7", *blocks]),
@@ -314,7 +314,7 @@ def test_any_frame_in_any_state(client: bool, state: str, suspects: list[tuple[i
     bring(court, state)
     for suspect in suspects:
         if not court.over:
-            court.judge(rig.frame(*suspect))
+            court.judge(http2.frame(*suspect))
 
 
 @given(st.booleans(), st.lists(frames().filter(lambda frame: frame[3] != 0xA), max_size=6))
@@ -332,8 +332,8 @@ def test_the_one_difference(client: bool) -> None:
     court = Court(client=client)
     if client:
         court.ask(end=True)
-    headers = [*(rig.RESPONSE if client else rig.REQUEST), ("grpc-message", " blank")]
-    frame = rig.frame(rig.HEADERS, rig.END_HEADERS, 1, Encoder().encode(headers))
+    headers = [*(http2.RESPONSE if client else http2.REQUEST), ("grpc-message", " blank")]
+    frame = http2.frame(http2.HEADERS, http2.END_HEADERS, 1, Encoder().encode(headers))
     with pytest.raises(AssertionError, match="surrounded by whitespace"):
         court.judge(frame)
 
@@ -343,7 +343,7 @@ def test_too_many_calls() -> None:
     encoder = Encoder()
     for number in range(101):
         court.judge(
-            rig.frame(rig.HEADERS, rig.END_HEADERS, 2 * number + 1, encoder.encode(list(rig.REQUEST))),
+            http2.frame(http2.HEADERS, http2.END_HEADERS, 2 * number + 1, encoder.encode(list(http2.REQUEST))),
         )
     assert court.over
     assert len(court.core.streams) == 100

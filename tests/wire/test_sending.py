@@ -6,12 +6,12 @@ import random
 
 import pytest
 
-from tests.support import http2 as rig
+from tests.support import http2
 from tests.support.http2 import BareClient, BareServer, Sent, message
 from trio_esdb._wire import CallReceived, Code, Drained, HeadersTooLarge, Status, Stream
 
 KIB = 1024
-HUGE = rig.settings((4, 2**31 - 1)) + rig.window_update(0, 2**31 - 1 - 65_535)
+HUGE = http2.settings((4, 2**31 - 1)) + http2.window_update(0, 2**31 - 1 - 65_535)
 """Windows of a peer that would take everything at once."""
 
 
@@ -57,7 +57,7 @@ def test_small_responses_to_a_client_that_does_not_read() -> None:
     assert client.core.output_size < 300 * KIB
     assert stream.unsent > 700_000
     sent = client.sent()
-    assert b"".join(f.payload for f in sent if f.kind == rig.DATA) == message(b"x" * 100) * 10_001
+    assert b"".join(f.payload for f in sent if f.kind == http2.DATA) == message(b"x" * 100) * 10_001
     assert client.core.output_size == 0
 
 
@@ -67,10 +67,10 @@ def test_what_is_dropped_never_enters_the_queue() -> None:
     first, second = responding(client, 2)
     client.core.respond(first, [bytes(1_000_000)])
     client.core.respond(second, [bytes(1_000_000)])
-    client.feed(rig.rst_stream(1, 8))
+    client.feed(http2.rst_stream(1, 8))
     sent = client.sent()
-    assert sum(len(f.payload) for f in sent if f.kind == rig.DATA and f.stream_id == 1) <= 256 * KIB
-    assert sum(len(f.payload) for f in sent if f.kind == rig.DATA and f.stream_id == 3) == 1_000_005
+    assert sum(len(f.payload) for f in sent if f.kind == http2.DATA and f.stream_id == 1) <= 256 * KIB
+    assert sum(len(f.payload) for f in sent if f.kind == http2.DATA and f.stream_id == 3) == 1_000_005
 
 
 def test_calls_take_turns() -> None:
@@ -83,7 +83,7 @@ def test_calls_take_turns() -> None:
     first: dict[int, int] = {}
     at = 0
     while raw := client.core.data_to_send(64 * KIB):
-        for frame in rig.cut(raw):
+        for frame in http2.cut(raw):
             first.setdefault(frame.stream_id, at)
             at += len(frame.payload)
     assert max(first.values()) < 600 * KIB
@@ -101,17 +101,17 @@ def test_drained_comes_when_the_writer_has_taken_the_last_bytes() -> None:
         client.core.data_to_send(64 * KIB)
     assert client.core.take_events() == [Drained(stream)]
     assert client.core.take_events() == []
-    assert rig.cut(client.core.data_to_send())[-1].kind == rig.HEADERS
+    assert http2.cut(client.core.data_to_send())[-1].kind == http2.HEADERS
     assert not client.core.streams
 
 
 def test_a_bare_end_behind_much() -> None:
     server = BareServer(None, (4, 2**31 - 1))
-    server.feed(rig.window_update(0, 10**7))
+    server.feed(http2.window_update(0, 10**7))
     stream = server.call(bytes(1_000_000), end=False)
     server.core.send_messages(stream, [], end=True)
-    sent = [f for f in server.sent() if f.kind == rig.DATA]
-    assert [f.flags for f in sent] == [0] * (len(sent) - 1) + [rig.END_STREAM]
+    sent = [f for f in server.sent() if f.kind == http2.DATA]
+    assert [f.flags for f in sent] == [0] * (len(sent) - 1) + [http2.END_STREAM]
     assert sum(len(f.payload) for f in sent) == 1_000_005
     server.core.send_messages(stream, [b"late"], end=True)
     assert server.sent() == []
@@ -124,17 +124,17 @@ def test_a_window_that_is_taken_back_and_given_again() -> None:
     (stream,) = responding(client, 1)
     client.core.respond(stream, [bytes(600_000)])
     queued = 600_005 - stream.unsent
-    client.feed(rig.settings((4, 0)))
+    client.feed(http2.settings((4, 0)))
     assert stream.send_window == -queued
-    assert sum(len(f.payload) for f in client.sent() if f.kind == rig.DATA) == queued
-    client.feed(rig.window_update(1, queued))
+    assert sum(len(f.payload) for f in client.sent() if f.kind == http2.DATA) == queued
+    client.feed(http2.window_update(1, queued))
     assert client.sent() == []
-    client.feed(rig.window_update(1, 10))
+    client.feed(http2.window_update(1, 10))
     assert [len(f.payload) for f in client.sent()] == [10]
-    client.feed(rig.settings((4, 100)))
-    assert [len(f.payload) for f in client.sent() if f.kind == rig.DATA] == [100]
-    client.feed(rig.settings((4, 2**31 - 1 - queued - 110)))
-    assert sum(len(f.payload) for f in client.sent() if f.kind == rig.DATA) == 600_005 - queued - 110
+    client.feed(http2.settings((4, 100)))
+    assert [len(f.payload) for f in client.sent() if f.kind == http2.DATA] == [100]
+    client.feed(http2.settings((4, 2**31 - 1 - queued - 110)))
+    assert sum(len(f.payload) for f in client.sent() if f.kind == http2.DATA) == 600_005 - queued - 110
 
 
 def test_a_connection_that_takes_nothing_takes_no_more_calls() -> None:
@@ -146,7 +146,7 @@ def test_a_connection_that_takes_nothing_takes_no_more_calls() -> None:
         calls += 1
     assert 1000 < calls < 20_000
     assert server.core.output_size < 400 * KIB
-    assert server.feed(rig.frame(rig.PING, 0, 0, bytes(8))) == [], "what waits here is no answer"
+    assert server.feed(http2.frame(http2.PING, 0, 0, bytes(8))) == [], "what waits here is no answer"
     assert not server.core.ended
     assert server.core.output_size == len(server.core.data_to_send())
     assert server.core.room > 100
@@ -155,7 +155,7 @@ def test_a_connection_that_takes_nothing_takes_no_more_calls() -> None:
 def test_data_alone_never_keeps_calls_out() -> None:
     """A connection that is busy with large requests is not one that stands still."""
     server = BareServer(None, (3, 100), (4, 2**31 - 1))
-    server.feed(rig.window_update(0, 2**31 - 1 - 65_535))
+    server.feed(http2.window_update(0, 2**31 - 1 - 65_535))
     for left in range(100, 0, -1):
         assert server.core.room == left
         server.call(bytes(3_000_000), end=False)
@@ -177,7 +177,7 @@ def test_the_size_of_the_output_is_exact(about: int | None) -> None:
             case 2:
                 client.core.finish(stream, Status.ABORTED, "why", {"x": "v" * 500})
             case 3:
-                client.feed(rig.frame(rig.PING, 0, 0, bytes(8)))
+                client.feed(http2.frame(http2.PING, 0, 0, bytes(8)))
             case 4:
                 before = client.core.output_size
                 taken = len(client.core.data_to_send(about))
@@ -215,7 +215,7 @@ def test_resets_after_the_writer_has_taken_some() -> None:
     taken = server.core.data_to_send(1)
     for stream in reversed(streams[:5]):
         server.core.reset(stream)
-    ids = [f.stream_id for f in rig.cut(taken + server.core.data_to_send()) if f.kind == rig.RST_STREAM]
+    ids = [f.stream_id for f in http2.cut(taken + server.core.data_to_send()) if f.kind == http2.RST_STREAM]
     assert ids == [11, 13, 15, 17, 19, 1, 3, 5, 7, 9], "these five came later"
 
 
@@ -231,7 +231,7 @@ def test_a_reset_never_overtakes_its_own_call(about: int | None) -> None:
     server.core.send_messages(first, [b"y"])
     server.core.send_messages(first, [b"z"])
     server.core.reset(first)
-    assert [f.kind for f in server.sent()] == [rig.DATA, rig.DATA, rig.RST_STREAM]
+    assert [f.kind for f in server.sent()] == [http2.DATA, http2.DATA, http2.RST_STREAM]
 
 
 # -- what a call may ask for -----------------------------------------------------------------------------------------
@@ -240,7 +240,7 @@ def test_a_reset_never_overtakes_its_own_call(about: int | None) -> None:
 def test_a_secret_is_sent_and_never_indexed() -> None:
     server = BareServer()
     for secret in ("Basic one", "Basic two", "Bearer " + "t" * 3000):
-        stream = server.core.start_call(rig.REQUEST, "5S", None, authorization=secret)
+        stream = server.core.start_call(http2.REQUEST, "5S", None, authorization=secret)
         frames = [f for f in server.sent() if f.stream_id == stream.id]
         block = b"".join(f.payload for f in frames)
         (header,) = [each for each in server.decoder.decode(block, raw=True) if each[0] == b"authorization"]
@@ -251,17 +251,17 @@ def test_a_secret_is_sent_and_never_indexed() -> None:
 
 def test_a_secret_counts_for_the_servers_limit() -> None:
     server = BareServer(None, (6, 500))
-    server.core.start_call(rig.REQUEST, None, None, authorization="x")
+    server.core.start_call(http2.REQUEST, None, None, authorization="x")
     with pytest.raises(HeadersTooLarge, match="the 500 bytes"):
-        server.core.start_call(rig.REQUEST, None, None, authorization="x" * 200)
+        server.core.start_call(http2.REQUEST, None, None, authorization="x" * 200)
 
 
 def test_a_call_with_a_limit_of_its_own() -> None:
     server = BareServer()
-    small = server.core.start_call(rig.REQUEST, None, None, receive_message=100)
+    small = server.core.start_call(http2.REQUEST, None, None, receive_message=100)
     other = server.call(b"x")
-    raw = [server.headers(s.id, rig.RESPONSE) + rig.data(s.id, message(b"x" * 101)) for s in (small, other)]
-    ended = rig.end(server.feed(*raw))
+    raw = [server.headers(s.id, http2.RESPONSE) + http2.data(s.id, message(b"x" * 101)) for s in (small, other)]
+    ended = http2.end(server.feed(*raw))
     assert (ended.stream, ended.outcome.status) == (small, Status.RESOURCE_EXHAUSTED)
 
 
@@ -273,7 +273,7 @@ def test_a_name_of_any_length_in_trailers() -> None:
     (event, *_) = client.open(1, end=True)
     assert isinstance(event, CallReceived)
     client.core.finish(event.stream, Status.FAILED_PRECONDITION, f"Event stream '{name}' is deleted.", {"name": name})
-    ended = rig.end(server.core.receive_data(client.core.data_to_send()))
+    ended = http2.end(server.core.receive_data(client.core.data_to_send()))
     assert ended.stream is stream
     assert ended.outcome.trailers == {"name": name}
     assert name in ended.outcome.message
@@ -286,9 +286,9 @@ def test_trailers_beyond_the_limit_fail_only_their_call(name: str) -> None:
     (event, *_) = client.open(1, end=True)
     assert isinstance(event, CallReceived)
     client.core.finish(event.stream, Status.FAILED_PRECONDITION, f"{name} is deleted.")
-    ended = rig.end(server.core.receive_data(client.core.data_to_send()))
+    ended = http2.end(server.core.receive_data(client.core.data_to_send()))
     assert ended.stream is stream
     assert ended.outcome.status is Status.RESOURCE_EXHAUSTED
     assert ended.outcome.local
     assert list(server.core.streams.values()) == [beside]
-    assert rig.messages(server.feed(server.headers(3, rig.RESPONSE), rig.data(3, message(b"y")))) == [b"y"]
+    assert http2.messages(server.feed(server.headers(3, http2.RESPONSE), http2.data(3, message(b"y")))) == [b"y"]

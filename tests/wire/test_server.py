@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from tests.support import http2 as rig
+from tests.support import http2
 from tests.support.http2 import BareClient, Sent, data, message, reason
 from trio_esdb._wire import (
     CallReceived,
@@ -33,7 +33,7 @@ def test_the_greeting() -> None:
     assert told[3] == 100, "calls at once"
     assert told[4] == 512 * 1024
     assert told[6] == 64 * 1024
-    assert window == Sent(rig.WINDOW_UPDATE, 0, 0, struct.pack(">I", 16 * 1024 * 1024 - 65_535))
+    assert window == Sent(http2.WINDOW_UPDATE, 0, 0, struct.pack(">I", 16 * 1024 * 1024 - 65_535))
 
 
 def test_a_servers_window_is_never_below_what_clients_assume() -> None:
@@ -43,7 +43,7 @@ def test_a_servers_window_is_never_below_what_clients_assume() -> None:
 
 def test_a_call_from_beginning_to_end() -> None:
     client = BareClient()
-    headers = (*rig.REQUEST, ("grpc-timeout", "1500m"), ("requires-leader", "true"), ("id-bin", "AAE"))
+    headers = (*http2.REQUEST, ("grpc-timeout", "1500m"), ("requires-leader", "true"), ("id-bin", "AAE"))
     first, *rest = client.open(1, data(1, message(b"a") + message(b"b")), data(1, b"", end=True), headers=headers)
     assert isinstance(first, CallReceived)
     stream = first.stream
@@ -58,16 +58,16 @@ def test_a_call_from_beginning_to_end() -> None:
     core.respond(stream, [b"y", b"z"])
     core.finish(stream, Status.OK)
     head, one, two, trailers = client.sent()
-    assert (head.kind, head.flags) == (rig.HEADERS, rig.END_HEADERS)
-    assert client.told(head.payload) == dict(rig.RESPONSE)
+    assert (head.kind, head.flags) == (http2.HEADERS, http2.END_HEADERS)
+    assert client.told(head.payload) == dict(http2.RESPONSE)
     assert (one, two) == (
-        Sent(rig.DATA, 0, 1, message(b"x")),
-        Sent(rig.DATA, 0, 1, message(b"y") + message(b"z")),
+        Sent(http2.DATA, 0, 1, message(b"x")),
+        Sent(http2.DATA, 0, 1, message(b"y") + message(b"z")),
     )
-    assert (trailers.kind, trailers.flags) == (rig.HEADERS, rig.END_HEADERS | rig.END_STREAM)
+    assert (trailers.kind, trailers.flags) == (http2.HEADERS, http2.END_HEADERS | http2.END_STREAM)
     assert client.told(trailers.payload) == {"grpc-status": "0"}
     assert not core.streams
-    assert client.feed(rig.rst_stream(1, 0), rig.window_update(1, 5)) == []
+    assert client.feed(http2.rst_stream(1, 0), http2.window_update(1, 5)) == []
 
 
 def test_a_call_without_a_timeout() -> None:
@@ -91,7 +91,7 @@ def test_nothing_more_is_said_after_the_end() -> None:
     head, body = client.sent()
     assert client.told(head.payload)[":status"] == "200"
     assert len(body.payload) == 10
-    client.feed(rig.window_update(1, 100))
+    client.feed(http2.window_update(1, 100))
     rest, trailers = client.sent()
     assert body.payload + rest.payload == message(b"x" * 20)
     assert client.told(trailers.payload) == {"grpc-status": "10", "grpc-message": "first word"}
@@ -108,7 +108,7 @@ def test_trailers_only() -> None:
     assert isinstance(event, CallReceived)
     client.core.finish(event.stream, Status.NOT_FOUND, "no: \u00e9\n", {"reason": "x", "id-bin": b"\0\1"})
     (only,) = client.sent()
-    assert only.flags == rig.END_HEADERS | rig.END_STREAM
+    assert only.flags == http2.END_HEADERS | http2.END_STREAM
     assert client.told(only.payload) == {
         ":status": "200",
         "content-type": "application/grpc",
@@ -140,8 +140,8 @@ def test_an_answer_before_the_requests_ended_stops_the_client() -> None:
     client.core.finish(event.stream, Status.INVALID_ARGUMENT, "enough")
     trailers, reset = client.sent()
     assert client.told(trailers.payload)["grpc-status"] == "3"
-    assert (reset.kind, reset.number) == (rig.RST_STREAM, Code.NO_ERROR)
-    late = data(1, message(b"late")), client.headers(1, [("x", "y")], end=True), rig.rst_stream(1, 8)
+    assert (reset.kind, reset.number) == (http2.RST_STREAM, Code.NO_ERROR)
+    late = data(1, message(b"late")), client.headers(1, [("x", "y")], end=True), http2.rst_stream(1, 8)
     assert client.feed(*late) == []
 
 
@@ -151,9 +151,9 @@ def test_large_trailers_are_cut_into_frames() -> None:
     assert isinstance(event, CallReceived)
     client.core.finish(event.stream, Status.ABORTED, "", {"x": "y" * 50_000})
     first, *middle, last = client.sent()
-    assert (first.kind, first.flags, len(first.payload)) == (rig.HEADERS, rig.END_STREAM, 16_384)
-    assert {(f.kind, f.flags) for f in middle} == {(rig.CONTINUATION, 0)}
-    assert (last.kind, last.flags) == (rig.CONTINUATION, rig.END_HEADERS)
+    assert (first.kind, first.flags, len(first.payload)) == (http2.HEADERS, http2.END_STREAM, 16_384)
+    assert {(f.kind, f.flags) for f in middle} == {(http2.CONTINUATION, 0)}
+    assert (last.kind, last.flags) == (http2.CONTINUATION, http2.END_HEADERS)
     block = b"".join(f.payload for f in (first, *middle, last))
     assert client.told(block)["x"] == "y" * 50_000
 
@@ -171,7 +171,7 @@ def test_reset_by_the_client() -> None:
     event, *_ = client.open(1, data(1, message(b"a")))
     assert isinstance(event, CallReceived)
     stream = event.stream
-    assert client.feed(rig.rst_stream(1, 8)) == [CallReset(stream, "the client reset the call with CANCEL")]
+    assert client.feed(http2.rst_stream(1, 8)) == [CallReset(stream, "the client reset the call with CANCEL")]
     client.core.respond(stream, [b"x"])
     client.core.finish(stream, Status.OK)
     client.core.reset(stream)
@@ -199,7 +199,7 @@ def test_requests_that_end_inside_a_message() -> None:
 )
 @pytest.mark.parametrize("blocked", [False, True])
 def test_a_request_that_cannot_be_taken(bad: bytes, status: str, text: str, blocked: bool) -> None:
-    client = BareClient(rig.SMALL, (4, 10))
+    client = BareClient(http2.SMALL, (4, 10))
     event, *_ = client.open(1)
     assert isinstance(event, CallReceived)
     stream = event.stream
@@ -213,12 +213,12 @@ def test_a_request_that_cannot_be_taken(bad: bytes, status: str, text: str, bloc
     trailers, reset = client.sent()
     told = client.told(trailers.payload)
     assert (told["grpc-status"], told["grpc-message"]) == (status, text)
-    assert (reset.kind, reset.number) == (rig.RST_STREAM, Code.NO_ERROR)
+    assert (reset.kind, reset.number) == (http2.RST_STREAM, Code.NO_ERROR)
     assert client.feed(data(1, message(b"late"))) == []
 
 
 def without(name: str) -> list[tuple[str, str]]:
-    return [header for header in rig.REQUEST if header[0] != name]
+    return [header for header in http2.REQUEST if header[0] != name]
 
 
 @pytest.mark.parametrize("end", [False, True])
@@ -227,17 +227,17 @@ def test_what_is_no_grpc_call_gets_an_http_status(end: bool) -> None:
     cases = {
         "405": [(":method", "GET"), *without(":method")],
         "415": [*without("content-type"), ("content-type", "application/json")],
-        "431": [*rig.REQUEST, ("x", "y" * 400)],
+        "431": [*http2.REQUEST, ("x", "y" * 400)],
     }
     for stream_id, (status, headers) in zip((1, 3, 5), cases.items(), strict=True):
         assert client.open(stream_id, end=end, headers=headers) == []
         answer, *reset = client.sent()
-        assert answer.flags == rig.END_HEADERS | rig.END_STREAM
+        assert answer.flags == http2.END_HEADERS | http2.END_STREAM
         told = {":status": status, "content-length": "0"}
         if status == "415":
             told |= {"grpc-status": "13", "grpc-message": "Content-Type 'application/json' is not supported."}
         assert client.told(answer.payload) == told
-        assert [(f.kind, f.number) for f in reset] == ([] if end else [(rig.RST_STREAM, Code.NO_ERROR)])
+        assert [(f.kind, f.number) for f in reset] == ([] if end else [(http2.RST_STREAM, Code.NO_ERROR)])
     assert not client.core.streams
 
 
@@ -264,8 +264,8 @@ def test_grpc_with_its_codec_named() -> None:
 
 def test_malformed_request_headers_refuse_the_stream_alone() -> None:
     client = BareClient()
-    assert client.open(1, headers=[*rig.REQUEST, ("Upper", "x")]) == []
-    assert client.sent() == [Sent(rig.RST_STREAM, 0, 1, struct.pack(">I", Code.PROTOCOL_ERROR))]
+    assert client.open(1, headers=[*http2.REQUEST, ("Upper", "x")]) == []
+    assert client.sent() == [Sent(http2.RST_STREAM, 0, 1, struct.pack(">I", Code.PROTOCOL_ERROR))]
     assert client.feed(data(1, message(b"late"), end=True)) == []
     (event,) = client.open(3)
     assert isinstance(event, CallReceived)
@@ -277,8 +277,8 @@ def test_the_101st_call_is_refused() -> None:
         (event,) = client.open(2 * number + 1)
         assert isinstance(event, CallReceived)
     assert client.open(201, data(201, message(b"x"), end=True)) == []
-    assert client.sent() == [Sent(rig.RST_STREAM, 0, 201, struct.pack(">I", Code.REFUSED_STREAM))]
-    client.feed(rig.rst_stream(1, 8))
+    assert client.sent() == [Sent(http2.RST_STREAM, 0, 201, struct.pack(">I", Code.REFUSED_STREAM))]
+    client.feed(http2.rst_stream(1, 8))
     (event,) = client.open(203)
     assert isinstance(event, CallReceived)
 
@@ -290,8 +290,8 @@ def test_goodbye_refuses_what_comes_later_and_lets_open_calls_go_on() -> None:
     client.core.goodbye(text="closing")
     assert client.open(3, end=True) == []
     farewell, refusal = client.sent()
-    assert farewell == Sent(rig.GOAWAY, 0, 0, struct.pack(">II", 1, Code.NO_ERROR) + b"closing")
-    assert refusal == Sent(rig.RST_STREAM, 0, 3, struct.pack(">I", Code.REFUSED_STREAM))
+    assert farewell == Sent(http2.GOAWAY, 0, 0, struct.pack(">II", 1, Code.NO_ERROR) + b"closing")
+    assert refusal == Sent(http2.RST_STREAM, 0, 3, struct.pack(">I", Code.REFUSED_STREAM))
     assert client.feed(data(1, message(b"x"), end=True)) == [
         MessagesReceived(event.stream, [b"x"]),
         RequestsEnded(event.stream),
@@ -304,7 +304,7 @@ def test_goodbye_of_the_client_changes_nothing() -> None:
     client = BareClient()
     (event,) = client.open(1)
     assert isinstance(event, CallReceived)
-    assert client.feed(rig.goaway(0, 0, b"bye")) == []
+    assert client.feed(http2.goaway(0, 0, b"bye")) == []
     assert client.feed(data(1, b"", end=True)) == [RequestsEnded(event.stream)]
 
 
@@ -320,15 +320,15 @@ def broken(client: BareClient, *frames: bytes) -> str:
     (event,) = client.feed(*frames)
     assert isinstance(event, CallReset)
     (reset,) = client.sent()
-    assert (reset.kind, reset.stream_id) == (rig.RST_STREAM, 1)
+    assert (reset.kind, reset.stream_id) == (http2.RST_STREAM, 1)
     assert [type(e) for e in client.open(3)] == [CallReceived]
     return f"{Code(reset.number).name}: {event.reason}"
 
 
 def test_what_breaks_a_call() -> None:
     def case(*headers: tuple[str, str], end: bool = False) -> BareClient:
-        client = BareClient(Limits(1000, rig.DEFAULT_WINDOW, rig.DEFAULT_WINDOW, header_list=65_536))
-        client.open(1, headers=(*rig.REQUEST, *headers), end=end)
+        client = BareClient(Limits(1000, http2.DEFAULT_WINDOW, http2.DEFAULT_WINDOW, header_list=65_536))
+        client.open(1, headers=(*http2.REQUEST, *headers), end=end)
         return client
 
     client = case()
@@ -364,14 +364,14 @@ def test_what_breaks_a_call() -> None:
 
 def test_a_call_with_the_right_content_length() -> None:
     client = BareClient()
-    event, *rest = client.open(1, data(1, message(b"a"), end=True), headers=(*rig.REQUEST, ("content-length", "6")))
+    event, *rest = client.open(1, data(1, message(b"a"), end=True), headers=(*http2.REQUEST, ("content-length", "6")))
     assert isinstance(event, CallReceived)
     assert rest == [MessagesReceived(event.stream, [b"a"]), RequestsEnded(event.stream)]
 
 
 def test_a_call_without_the_body_that_content_length_tells() -> None:
     client = BareClient()
-    event, last = client.open(1, headers=(*rig.REQUEST, ("content-length", "6")), end=True)
+    event, last = client.open(1, headers=(*http2.REQUEST, ("content-length", "6")), end=True)
     assert isinstance(event, CallReceived)
     assert last == CallReset(event.stream, "less DATA came than content-length tells")
 
@@ -379,69 +379,81 @@ def test_a_call_without_the_body_that_content_length_tells() -> None:
 @pytest.mark.parametrize(
     ("frames", "code", "text"),
     [
-        (rig.frame(rig.DATA, 0, 0, b"x"), "PROTOCOL_ERROR", "for stream 0, which nobody opened"),
+        (http2.frame(http2.DATA, 0, 0, b"x"), "PROTOCOL_ERROR", "for stream 0, which nobody opened"),
         (data(3, b"x"), "PROTOCOL_ERROR", "for stream 3, which nobody opened"),
         (data(2, b"x"), "PROTOCOL_ERROR", "for stream 2, which nobody opened"),
-        (rig.rst_stream(3, 0), "PROTOCOL_ERROR", "for stream 3, which nobody opened"),
-        (rig.rst_stream(0, 0), "PROTOCOL_ERROR", "a bad RST_STREAM"),
-        (rig.frame(rig.RST_STREAM, 0, 1, b"abc"), "FRAME_SIZE_ERROR", "a bad RST_STREAM"),
-        (rig.window_update(3, 1), "PROTOCOL_ERROR", "for stream 3, which nobody opened"),
-        (rig.window_update(1, 0), "PROTOCOL_ERROR", "a WINDOW_UPDATE of 0 came"),
-        (rig.frame(rig.WINDOW_UPDATE, 0, 1, b"abc"), "FRAME_SIZE_ERROR", "a WINDOW_UPDATE of another size"),
-        (rig.window_update(0, 0), "PROTOCOL_ERROR", ""),
-        (rig.window_update(0, 2**31 - 1), "FLOW_CONTROL_ERROR", "beyond its limit"),
-        (rig.frame(rig.HEADERS, rig.END_HEADERS, 0), "PROTOCOL_ERROR", "HEADERS came on stream 0"),
+        (http2.rst_stream(3, 0), "PROTOCOL_ERROR", "for stream 3, which nobody opened"),
+        (http2.rst_stream(0, 0), "PROTOCOL_ERROR", "a bad RST_STREAM"),
+        (http2.frame(http2.RST_STREAM, 0, 1, b"abc"), "FRAME_SIZE_ERROR", "a bad RST_STREAM"),
+        (http2.window_update(3, 1), "PROTOCOL_ERROR", "for stream 3, which nobody opened"),
+        (http2.window_update(1, 0), "PROTOCOL_ERROR", "a WINDOW_UPDATE of 0 came"),
+        (http2.frame(http2.WINDOW_UPDATE, 0, 1, b"abc"), "FRAME_SIZE_ERROR", "a WINDOW_UPDATE of another size"),
+        (http2.window_update(0, 0), "PROTOCOL_ERROR", ""),
+        (http2.window_update(0, 2**31 - 1), "FLOW_CONTROL_ERROR", "beyond its limit"),
+        (http2.frame(http2.HEADERS, http2.END_HEADERS, 0), "PROTOCOL_ERROR", "HEADERS came on stream 0"),
         (
-            rig.frame(rig.HEADERS, rig.END_HEADERS | rig.PADDED, 3),
+            http2.frame(http2.HEADERS, http2.END_HEADERS | http2.PADDED, 3),
             "FRAME_SIZE_ERROR",
             "without the length of its padding",
         ),
-        (rig.frame(rig.HEADERS, rig.END_HEADERS | rig.PADDED, 3, b"\5abc"), "PROTOCOL_ERROR", "padding is larger"),
-        (rig.frame(rig.HEADERS, rig.END_HEADERS | rig.PRIO, 3, b"abcd"), "FRAME_SIZE_ERROR", "for their priority"),
-        (rig.frame(rig.HEADERS, rig.END_HEADERS | rig.PRIO, 3, b"\0\0\0\3\1"), "PROTOCOL_ERROR", "depends on itself"),
-        (rig.frame(rig.PRIORITY, 0, 3, b"\0\0\0\3\1"), "PROTOCOL_ERROR", "a stream depends on itself"),
-        (rig.frame(rig.DATA, rig.PADDED, 1), "FRAME_SIZE_ERROR", "without the length of its padding"),
-        (rig.frame(rig.DATA, rig.PADDED, 1, b"\1"), "PROTOCOL_ERROR", "padding is larger than the frame"),
-        (rig.frame(rig.CONTINUATION, 0, 1), "PROTOCOL_ERROR", "CONTINUATION came without a header block"),
         (
-            rig.frame(rig.HEADERS, 0, 3) + rig.frame(rig.CONTINUATION, 0, 1),
+            http2.frame(http2.HEADERS, http2.END_HEADERS | http2.PADDED, 3, b"\5abc"),
+            "PROTOCOL_ERROR",
+            "padding is larger",
+        ),
+        (
+            http2.frame(http2.HEADERS, http2.END_HEADERS | http2.PRIO, 3, b"abcd"),
+            "FRAME_SIZE_ERROR",
+            "for their priority",
+        ),
+        (
+            http2.frame(http2.HEADERS, http2.END_HEADERS | http2.PRIO, 3, b"\0\0\0\3\1"),
+            "PROTOCOL_ERROR",
+            "depends on itself",
+        ),
+        (http2.frame(http2.PRIORITY, 0, 3, b"\0\0\0\3\1"), "PROTOCOL_ERROR", "a stream depends on itself"),
+        (http2.frame(http2.DATA, http2.PADDED, 1), "FRAME_SIZE_ERROR", "without the length of its padding"),
+        (http2.frame(http2.DATA, http2.PADDED, 1, b"\1"), "PROTOCOL_ERROR", "padding is larger than the frame"),
+        (http2.frame(http2.CONTINUATION, 0, 1), "PROTOCOL_ERROR", "CONTINUATION came without a header block"),
+        (
+            http2.frame(http2.HEADERS, 0, 3) + http2.frame(http2.CONTINUATION, 0, 1),
             "PROTOCOL_ERROR",
             "a header block was interrupted by another frame",
         ),
         (
-            rig.frame(rig.HEADERS, 0, 3) + rig.frame(rig.PING, 0, 0, bytes(8)),
+            http2.frame(http2.HEADERS, 0, 3) + http2.frame(http2.PING, 0, 0, bytes(8)),
             "PROTOCOL_ERROR",
             "a header block was interrupted by another frame",
         ),
         (
-            rig.frame(rig.HEADERS, 0, 3) + rig.frame(0x42, 0, 0),
+            http2.frame(http2.HEADERS, 0, 3) + http2.frame(0x42, 0, 0),
             "PROTOCOL_ERROR",
             "a header block was interrupted by another frame",
         ),
         (
-            rig.frame(rig.HEADERS, 0, 3) + rig.frame(rig.CONTINUATION, 0, 3, bytes(16_000)) * 17,
+            http2.frame(http2.HEADERS, 0, 3) + http2.frame(http2.CONTINUATION, 0, 3, bytes(16_000)) * 17,
             "ENHANCE_YOUR_CALM",
             "a header block with too many fields came",
         ),
-        (rig.frame(rig.PUSH_PROMISE, rig.END_HEADERS, 1, b"\0\0\0\2"), "PROTOCOL_ERROR", "a pushed stream came"),
-        (rig.frame(rig.HEADERS, rig.END_HEADERS, 3, b"\x80"), "COMPRESSION_ERROR", "Invalid table index"),
+        (http2.frame(http2.PUSH_PROMISE, http2.END_HEADERS, 1, b"\0\0\0\2"), "PROTOCOL_ERROR", "a pushed stream came"),
+        (http2.frame(http2.HEADERS, http2.END_HEADERS, 3, b"\x80"), "COMPRESSION_ERROR", "Invalid table index"),
         (
-            rig.frame(rig.HEADERS, rig.END_HEADERS, 3, b"\xff" * 16_000),
+            http2.frame(http2.HEADERS, http2.END_HEADERS, 3, b"\xff" * 16_000),
             "COMPRESSION_ERROR",
             "an integer has too many bytes",
         ),
-        (rig.frame(rig.HEADERS, rig.END_HEADERS, 2, b""), "PROTOCOL_ERROR", "opened stream 2, an even number"),
-        (rig.frame(rig.PING, 0, 1, bytes(8)), "PROTOCOL_ERROR", ""),
-        (rig.frame(rig.PING, 0, 0, bytes(7)), "FRAME_SIZE_ERROR", ""),
-        (rig.frame(rig.SETTINGS, 0, 1), "PROTOCOL_ERROR", ""),
-        (rig.frame(rig.SETTINGS, 0, 0, bytes(5)), "FRAME_SIZE_ERROR", ""),
-        (rig.frame(rig.SETTINGS, rig.ACK, 0, bytes(6)), "PROTOCOL_ERROR", ""),
-        (rig.settings((4, 2**31)), "FLOW_CONTROL_ERROR", ""),
-        (rig.settings((5, 100)), "PROTOCOL_ERROR", ""),
-        (rig.settings((2, 2)), "PROTOCOL_ERROR", ""),
-        (rig.frame(rig.GOAWAY, 0, 1, bytes(8)), "PROTOCOL_ERROR", "GOAWAY came on a stream"),
-        (rig.frame(rig.GOAWAY, 0, 0, bytes(7)), "FRAME_SIZE_ERROR", "a short GOAWAY came"),
-        (rig.frame(0x42, 0, 0, bytes(16_385)), "FRAME_SIZE_ERROR", "a frame of 16385 bytes came"),
+        (http2.frame(http2.HEADERS, http2.END_HEADERS, 2, b""), "PROTOCOL_ERROR", "opened stream 2, an even number"),
+        (http2.frame(http2.PING, 0, 1, bytes(8)), "PROTOCOL_ERROR", ""),
+        (http2.frame(http2.PING, 0, 0, bytes(7)), "FRAME_SIZE_ERROR", ""),
+        (http2.frame(http2.SETTINGS, 0, 1), "PROTOCOL_ERROR", ""),
+        (http2.frame(http2.SETTINGS, 0, 0, bytes(5)), "FRAME_SIZE_ERROR", ""),
+        (http2.frame(http2.SETTINGS, http2.ACK, 0, bytes(6)), "PROTOCOL_ERROR", ""),
+        (http2.settings((4, 2**31)), "FLOW_CONTROL_ERROR", ""),
+        (http2.settings((5, 100)), "PROTOCOL_ERROR", ""),
+        (http2.settings((2, 2)), "PROTOCOL_ERROR", ""),
+        (http2.frame(http2.GOAWAY, 0, 1, bytes(8)), "PROTOCOL_ERROR", "GOAWAY came on a stream"),
+        (http2.frame(http2.GOAWAY, 0, 0, bytes(7)), "FRAME_SIZE_ERROR", "a short GOAWAY came"),
+        (http2.frame(0x42, 0, 0, bytes(16_385)), "FRAME_SIZE_ERROR", "a frame of 16385 bytes came"),
     ],
 )
 def test_what_ends_the_connection(frames: bytes, code: str, text: str) -> None:
@@ -453,12 +465,12 @@ def test_what_ends_the_connection(frames: bytes, code: str, text: str) -> None:
     assert client.core.ended
     assert not client.core.streams
     (last,) = client.sent()
-    assert last.kind == rig.GOAWAY
+    assert last.kind == http2.GOAWAY
     last_stream, number = struct.unpack_from(">II", last.payload)
     assert last_stream in (1, 3), "the highest that came"
     assert Code(number).name == code
     assert last.payload[8:].decode() == reason(events)[:256]
-    assert client.feed(rig.settings()) == []
+    assert client.feed(http2.settings()) == []
 
 
 @pytest.mark.parametrize(
@@ -478,11 +490,11 @@ def test_a_client_that_speaks_something_else(raw: bytes, ending: bool) -> None:
 
 def test_the_preface_byte_by_byte() -> None:
     core = ServerConnection()
-    raw = rig.PREFACE + rig.settings()
+    raw = http2.PREFACE + http2.settings()
     assert [core.receive_data(raw[at : at + 1]) for at in range(len(raw) - 1)] == [[]] * (len(raw) - 1)
-    assert [sent.kind for sent in rig.cut(core.data_to_send())] == [rig.SETTINGS, rig.WINDOW_UPDATE]
+    assert [sent.kind for sent in http2.cut(core.data_to_send())] == [http2.SETTINGS, http2.WINDOW_UPDATE]
     core.receive_data(raw[-1:])
-    assert rig.cut(core.data_to_send()) == [Sent(rig.SETTINGS, rig.ACK, 0, b"")]
+    assert http2.cut(core.data_to_send()) == [Sent(http2.SETTINGS, http2.ACK, 0, b"")]
 
 
 def test_the_connection_is_lost() -> None:
@@ -508,7 +520,7 @@ def test_drained() -> None:
     stream = event.stream
     client.core.respond(stream, [b"x"])
     stream.drain_wanted = True
-    assert client.feed(rig.window_update(1, 6)) == [Drained(stream)]
+    assert client.feed(http2.window_update(1, 6)) == [Drained(stream)]
 
 
 def test_a_client_that_asks_and_never_reads() -> None:
@@ -527,11 +539,11 @@ def test_a_client_that_makes_room_for_very_many_small_responses_and_pings() -> N
     assert isinstance(event, CallReceived)
     for _ in range(110_000):
         client.core.respond(event.stream, [b"x" * 10])
-    ping = rig.frame(rig.PING, 0, 0, b"12345678")
-    assert client.feed(rig.window_update(0, 10**7), rig.window_update(1, 10**7), ping) == []
+    ping = http2.frame(http2.PING, 0, 0, b"12345678")
+    assert client.feed(http2.window_update(0, 10**7), http2.window_update(1, 10**7), ping) == []
     sent = client.sent()
-    assert sum(len(f.payload) for f in sent if f.kind == rig.DATA) == 110_000 * 15
-    assert rig.Sent(rig.PING, rig.ACK, 0, b"12345678") in sent
+    assert sum(len(f.payload) for f in sent if f.kind == http2.DATA) == 110_000 * 15
+    assert http2.Sent(http2.PING, http2.ACK, 0, b"12345678") in sent
 
 
 def test_a_refused_request_after_the_answer() -> None:
@@ -542,10 +554,10 @@ def test_a_refused_request_after_the_answer() -> None:
     client.core.respond(event.stream, [b"a" * 20, b"second"])
     client.core.finish(event.stream, Status.OK)
     client.sent()
-    client.feed(rig.data(1, rig.message(b"z", flag=2)))
+    client.feed(http2.data(1, http2.message(b"z", flag=2)))
     trailers, reset = client.sent()
     assert client.told(trailers.payload)["grpc-status"] == "2"
-    assert (reset.kind, reset.number) == (rig.RST_STREAM, 0)
+    assert (reset.kind, reset.number) == (http2.RST_STREAM, 0)
     assert not client.core.streams
-    client.feed(rig.window_update(0, 100))
+    client.feed(http2.window_update(0, 100))
     assert client.sent() == []

@@ -1,4 +1,4 @@
-"""Flow control in both directions: what came is in the books to the byte, what goes never exceeds what was granted."""
+"""Flow control in both directions: every received byte is accounted for, and no more is sent than the peer allows."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.support import http2 as rig
-from tests.support.http2 import BareClient, BareServer, Sent, check_books, data, end, message, messages
+from tests.support import http2
+from tests.support.http2 import BareClient, BareServer, Sent, check_windows, data, end, message, messages
 from trio_esdb._wire import CallReceived, Drained, Limits, Status, Stream
 
 WINDOW = 1000
-LIMITS = Limits(receive_message=20_000, stream_window=WINDOW, connection_window=rig.DEFAULT_WINDOW)
+LIMITS = Limits(receive_message=20_000, stream_window=WINDOW, connection_window=http2.DEFAULT_WINDOW)
 
 
 def granted(frames: list[Sent], stream_id: int) -> int:
-    return sum(f.number for f in frames if f.kind == rig.WINDOW_UPDATE and f.stream_id == stream_id)
+    return sum(f.number for f in frames if f.kind == http2.WINDOW_UPDATE and f.stream_id == stream_id)
 
 
 def begin(limits: Limits = LIMITS) -> tuple[BareServer, Stream]:
@@ -40,11 +40,11 @@ def test_nothing_is_given_back_before_it_is_taken() -> None:
     server.core.take(stream, 500)
     assert granted(server.sent(), 1) == 500
     assert stream.window == WINDOW
-    check_books(server.core, [stream])
+    check_windows(server.core, [stream])
 
 
 def test_the_connection_opens_whoever_takes() -> None:
-    server, stream = begin(Limits(stream_window=10**6, connection_window=rig.DEFAULT_WINDOW))
+    server, stream = begin(Limits(stream_window=10**6, connection_window=http2.DEFAULT_WINDOW))
     total = 0
     for _ in range(50):
         server.feed(data(1, message(b"x" * 9995)))
@@ -81,7 +81,7 @@ def test_a_large_message_behind_a_small_one_waits_for_the_consumer() -> None:
     assert not server.core.has_output
     server.core.take(stream, 100)
     assert granted(server.sent(), 1) == 4100
-    check_books(server.core, [stream])
+    check_windows(server.core, [stream])
 
 
 def test_a_large_message_behind_one_of_half_the_window() -> None:
@@ -92,7 +92,7 @@ def test_a_large_message_behind_one_of_half_the_window() -> None:
     server.feed(data(1, message(b"y" * 4995)[400:410]))
     assert stream.window == 4590
     assert granted(server.sent(), 1) == 4000
-    check_books(server.core, [stream])
+    check_windows(server.core, [stream])
 
 
 def test_padding_is_given_back_at_once() -> None:
@@ -123,10 +123,10 @@ def test_padding_does_not_starve_a_large_message() -> None:
 
 def test_taking_after_the_end() -> None:
     server, stream = begin()
-    events = server.feed(data(1, message(b"x" * 900)), server.headers(1, rig.OK, end=True))
+    events = server.feed(data(1, message(b"x" * 900)), server.headers(1, http2.OK, end=True))
     assert end(events)
     server.core.take(stream, 905)
-    check_books(server.core, [stream])
+    check_windows(server.core, [stream])
     assert not server.core.has_output
 
 
@@ -139,17 +139,17 @@ def test_taking_after_a_reset() -> None:
     assert not server.core.has_output
     server.feed(*[data(1, b"z" * 10_000)] * 10)
     assert granted(server.sent(), 0) > 65_535, "what came too late is given back to the connection"
-    check_books(server.core, [stream])
+    check_windows(server.core, [stream])
 
 
 def test_requests_that_ended_open_no_window() -> None:
-    client = BareClient(rig.SMALL)
+    client = BareClient(http2.SMALL)
     event, *_ = client.open(1, *[data(1, message(b"x" * 995) * 10)] * 5, data(1, b"", end=True))
     assert isinstance(event, CallReceived)
     client.sent()
     client.core.take(event.stream, 50_000)
     assert not client.core.has_output
-    check_books(client.core, [event.stream])
+    check_windows(client.core, [event.stream])
 
 
 @given(st.data())
@@ -164,13 +164,13 @@ def test_the_books_balance_whatever_comes_and_whenever_it_is_taken(source: st.Da
     waiting: list[list[int]] = [[], [], []]
     got: list[list[bytes]] = [[], [], []]
     windows = [WINDOW] * 3
-    connection = rig.DEFAULT_WINDOW
+    connection = http2.DEFAULT_WINDOW
     for stream, kind in zip(streams, kinds, strict=True):
         sizes = source.draw(st.lists(st.integers(0, 3000), max_size=6))
         payloads = [bytes([n]) * size for n, size in enumerate(sizes)]
         bodies.append(b"".join(map(message, payloads)))
         expected.append(payloads if kind == "grpc" else [])
-        server.feed(server.headers(stream.id, rig.RESPONSE if kind == "grpc" else [(":status", "404")]))
+        server.feed(server.headers(stream.id, http2.RESPONSE if kind == "grpc" else [(":status", "404")]))
     server.sent()
 
     def hear() -> None:
@@ -205,7 +205,7 @@ def test_the_books_balance_whatever_comes_and_whenever_it_is_taken(source: st.Da
             server.core.take(streams[n], sum(waiting[n][:count]))
             del waiting[n][:count]
         hear()
-        check_books(server.core, streams)
+        check_windows(server.core, streams)
         assert [stream.window for stream in streams] == windows
     assert got == expected
 
@@ -214,7 +214,7 @@ def test_the_books_balance_whatever_comes_and_whenever_it_is_taken(source: st.Da
 
 
 def payload(frames: list[Sent], stream_id: int = 1) -> bytes:
-    return b"".join(f.payload for f in frames if f.kind == rig.DATA and f.stream_id == stream_id)
+    return b"".join(f.payload for f in frames if f.kind == http2.DATA and f.stream_id == stream_id)
 
 
 def test_what_the_peers_window_does_not_admit_waits() -> None:
@@ -222,26 +222,26 @@ def test_what_the_peers_window_does_not_admit_waits() -> None:
     stream = server.call(b"x" * 20)
     frames = server.sent()
     assert len(payload(frames)) == 10
-    assert not any(f.flags & rig.END_STREAM for f in frames)
+    assert not any(f.flags & http2.END_STREAM for f in frames)
     assert stream.unsent == 15
-    server.feed(rig.window_update(1, 7))
+    server.feed(http2.window_update(1, 7))
     assert len(payload(server.sent())) == 7
-    server.feed(rig.window_update(1, 100))
+    server.feed(http2.window_update(1, 100))
     (last,) = server.sent()
-    assert (len(last.payload), last.flags) == (8, rig.END_STREAM)
+    assert (len(last.payload), last.flags) == (8, http2.END_STREAM)
 
 
 def test_what_is_queued_can_be_had_in_portions() -> None:
     """Each but the last is as large as asked for, a frame more or less."""
     server = BareServer(None, (4, 10**6))
-    server.feed(rig.window_update(0, 10**6))
+    server.feed(http2.window_update(0, 10**6))
     body = [bytes([n]) * 3000 for n in range(40)] + [b"large" * 20_000]
     server.call(*body)
     portions = list(iter(lambda: server.core.data_to_send(20_000), b""))
     assert not server.core.has_output
     assert all(20_000 <= len(portion) <= 20_000 + 16_384 for portion in portions[:-1])
     assert len(portions[-1]) <= 20_000
-    assert payload(rig.cut(b"".join(portions))) == b"".join(map(message, body))
+    assert payload(http2.cut(b"".join(portions))) == b"".join(map(message, body))
 
 
 def test_frames_are_no_larger_than_the_peer_takes() -> None:
@@ -265,12 +265,12 @@ def test_the_connections_window_is_shared_fairly() -> None:
     assert sent == {1: 60_005, 3: 5530, 5: 0}
     turns = []
     for _ in range(4):
-        server.feed(rig.window_update(0, 10_000))
+        server.feed(http2.window_update(0, 10_000))
         frames = server.sent()
         turns.append({f.stream_id for f in frames})
         count()
     assert turns == [{3}, {5}, {3}, {5}]
-    server.feed(rig.window_update(0, 10**6))
+    server.feed(http2.window_update(0, 10**6))
     frames = server.sent()
     count()
     assert sent == {1: 60_005, 3: 60_005, 5: 60_005}
@@ -280,12 +280,12 @@ def test_settings_move_the_windows_of_open_calls() -> None:
     server = BareServer(None, (4, 10))
     first, second = server.call(b"x" * 20, end=False), server.call(b"", end=False)
     assert len(payload(server.sent())) == 10
-    server.feed(rig.settings((4, 4)))
+    server.feed(http2.settings((4, 4)))
     assert (first.send_window, second.send_window) == (-6, -1)
     assert payload(server.sent()) == b""
-    server.feed(rig.window_update(1, 6))
+    server.feed(http2.window_update(1, 6))
     assert payload(server.sent()) == b""
-    server.feed(rig.settings((4, 14)))
+    server.feed(http2.settings((4, 14)))
     assert (first.send_window, second.send_window) == (0, 9)
     assert len(payload(server.sent())) == 10
 
@@ -293,11 +293,11 @@ def test_settings_move_the_windows_of_open_calls() -> None:
 def test_an_empty_end_needs_no_window() -> None:
     server = BareServer(None, (4, 5))
     stream = server.call(b"", end=False)
-    server.feed(rig.settings((4, 0)))
+    server.feed(http2.settings((4, 0)))
     server.sent()
     assert stream.send_window == -5
     server.core.send_messages(stream, [], end=True)
-    assert server.sent() == [Sent(rig.DATA, rig.END_STREAM, 1, b"")]
+    assert server.sent() == [Sent(http2.DATA, http2.END_STREAM, 1, b"")]
 
 
 def test_trailers_need_no_window() -> None:
@@ -305,15 +305,15 @@ def test_trailers_need_no_window() -> None:
     event, *_ = client.open(1, end=True)
     assert isinstance(event, CallReceived)
     client.core.finish(event.stream, Status.OK)
-    assert [f.kind for f in client.sent()] == [rig.HEADERS]
+    assert [f.kind for f in client.sent()] == [http2.HEADERS]
 
 
 def test_settings_cannot_raise_a_window_beyond_its_limit() -> None:
     server = BareServer()
     stream = server.call(b"")
-    server.feed(rig.window_update(1, 2**31 - 1 - stream.send_window))
-    events = server.feed(rig.settings((4, 65_536)))
-    assert rig.reason(events) == "SETTINGS raised a window beyond its limit"
+    server.feed(http2.window_update(1, 2**31 - 1 - stream.send_window))
+    events = server.feed(http2.settings((4, 65_536)))
+    assert http2.reason(events) == "SETTINGS raised a window beyond its limit"
     assert server.sent()[-1].payload[4:8] == b"\0\0\0\3"
 
 
@@ -322,8 +322,8 @@ def test_a_call_given_up_sends_nothing_more() -> None:
     stream = server.call(b"x" * 20)
     server.sent()
     server.core.reset(stream)
-    server.feed(rig.window_update(1, 100), rig.window_update(0, 100), rig.settings((4, 1000)))
-    assert [f.kind for f in server.sent()] == [rig.RST_STREAM, rig.SETTINGS]
+    server.feed(http2.window_update(1, 100), http2.window_update(0, 100), http2.settings((4, 1000)))
+    assert [f.kind for f in server.sent()] == [http2.RST_STREAM, http2.SETTINGS]
 
 
 @pytest.mark.parametrize("reset", [False, True])
@@ -331,8 +331,8 @@ def test_a_call_whose_room_comes_with_its_end(reset: bool) -> None:
     server = BareServer(None, (4, 10))
     stream = server.call(b"x" * 20, end=False)
     stream.drain_wanted = True
-    last = rig.rst_stream(1, 0) if reset else server.headers(1, [*rig.RESPONSE, *rig.OK], end=True)
-    events = server.feed(rig.window_update(1, 15), last)
+    last = http2.rst_stream(1, 0) if reset else server.headers(1, [*http2.RESPONSE, *http2.OK], end=True)
+    events = server.feed(http2.window_update(1, 15), last)
     assert events[0] == Drained(stream)
     assert end(events).stream is stream
 
@@ -344,7 +344,7 @@ def test_never_more_than_the_peer_granted(source: st.DataObject) -> None:
     initial = source.draw(st.integers(0, 2000))
     server = BareServer(None, (4, initial))
     windows: dict[int, int] = {}
-    connection = rig.DEFAULT_WINDOW
+    connection = http2.DEFAULT_WINDOW
     received: dict[int, bytes] = {}
     expected: dict[int, bytes] = {}
     ended: set[int] = set()
@@ -352,13 +352,13 @@ def test_never_more_than_the_peer_granted(source: st.DataObject) -> None:
     def hear() -> None:
         nonlocal connection
         for f in server.sent():
-            if f.kind == rig.DATA:
+            if f.kind == http2.DATA:
                 received[f.stream_id] += f.payload
                 windows[f.stream_id] -= len(f.payload)
                 connection -= len(f.payload)
                 assert not f.payload or (windows[f.stream_id] >= 0 and connection >= 0)
                 assert len(f.payload) <= 16_384
-                if f.flags & rig.END_STREAM:
+                if f.flags & http2.END_STREAM:
                     ended.add(f.stream_id)
 
     def start() -> None:
@@ -376,27 +376,27 @@ def test_never_more_than_the_peer_granted(source: st.DataObject) -> None:
                 stream_id = source.draw(st.sampled_from(sorted(windows)))
                 by = source.draw(st.integers(1, 5000))
                 windows[stream_id] += by
-                server.feed(rig.window_update(stream_id, by))
+                server.feed(http2.window_update(stream_id, by))
             case "connection":
                 by = source.draw(st.integers(1, 5000))
                 connection += by
-                server.feed(rig.window_update(0, by))
+                server.feed(http2.window_update(0, by))
             case _:
                 new = source.draw(st.integers(0, 4000))
                 for stream_id in windows:
                     windows[stream_id] += new - initial
                 initial = new
-                server.feed(rig.settings((4, new)))
+                server.feed(http2.settings((4, new)))
         hear()
         for stream_id, stream in server.core.streams.items():
             assert stream.send_window == windows[stream_id]
             assert not stream.unsent or min(windows[stream_id], connection) <= 0, "it could send, and does not"
     for stream_id in windows:
         windows[stream_id] += 10**6
-        server.feed(rig.window_update(stream_id, 10**6))
+        server.feed(http2.window_update(stream_id, 10**6))
         hear()
     connection += 10**7
-    server.feed(rig.window_update(0, 10**7))
+    server.feed(http2.window_update(0, 10**7))
     hear()
     assert received == expected
     assert ended == set(expected)

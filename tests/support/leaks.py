@@ -1,4 +1,4 @@
-"""What must hold of a client's connections when nothing is under way."""
+"""Checks that a client's connections leak nothing: no stream, no queued bytes, no part of a flow-control window."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ def links_of(client: ESDBClient) -> list[ClientLink]:
 
 
 async def assert_nothing_is_left(client: ESDBClient, server_links: Iterable[ServerLink] = ()) -> None:
-    """No stream is open at either end, nothing waits to be sent, and the windows' books balance."""
+    """No stream is open at either end, no bytes are queued, and no credit of the windows is lost."""
     await trio.testing.wait_all_tasks_blocked()
-    assert_books_balance(client)
+    assert_windows_add_up(client)
     statistics = client.statistics()
     assert (statistics.open_calls, statistics.bytes_queued) == (0, 0)
     assert all(connection.accepts_calls for connection in statistics.connections)
@@ -37,8 +37,8 @@ async def assert_nothing_is_left(client: ESDBClient, server_links: Iterable[Serv
         assert clients[0].core._h2.outbound_flow_control_window == open_ends[0].core.window
 
 
-def assert_books_balance(client: ESDBClient) -> None:
-    """Whatever a peer may send, has sent, and has not got back yet adds up to what it was given."""
+def assert_windows_add_up(client: ESDBClient) -> None:
+    """For each window: what the peer may send, what waits here, and the credit to be returned add up to the window."""
     for link in links_of(client):
         core = link.core
         assert core.window + core.credit == core.limits.connection_window
