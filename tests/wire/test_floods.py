@@ -178,6 +178,21 @@ def test_requests_of_a_client_that_takes_no_answer(headers: list[tuple[str, str]
     assert "does not take its answers" in reason(events)
 
 
+@pytest.mark.parametrize("rule", ["trailers without an end", "DATA after the end"])
+def test_calls_that_break_a_rule_of_a_client_that_takes_no_reset(rule: str) -> None:
+    client = BareClient()
+    for stream_id in range(1, 4001, 2):
+        if rule == "DATA after the end":
+            frames = client.headers(stream_id, http2.REQUEST, end=True) + data(stream_id, b"x")
+        else:
+            frames = client.headers(stream_id, http2.REQUEST) + client.headers(stream_id, [("x", "y")])
+        events = client.core.receive_data(frames)
+        if client.core.ended:
+            break
+    assert stream_id == 2001
+    assert "does not take its answers" in reason(events)
+
+
 def test_an_end_that_has_not_left_keeps_its_place() -> None:
     client = BareClient(None)
     for stream_id in range(1, 201, 2):

@@ -320,7 +320,7 @@ def test_a_string_beyond_the_limit_is_not_kept() -> None:
     assert peak < 20_000
     assert held < 5000
     assert not parts.whole
-    parts.feed(raw[-1:] + b"\x88")
+    parts.feed(raw[-1:] + b"\x88" + b"\x40\x01x\x01y")
     assert parts.whole
     assert parts.too_large
     assert parts.fields == []

@@ -41,6 +41,15 @@ def _answer(headers: HeaderList) -> tuple[int, str, int | None]:
     return headers.answer
 
 
+def _outcome(trailers: HeaderList) -> Outcome | None:
+    """The outcome that trailers tell; None if they have no grpc-status."""
+    known = trailers.outcome
+    if isinstance(known, Outcome):
+        return known
+    trailers.outcome = found = from_trailers(trailers)
+    return found
+
+
 class ClientConnection(Connection):
     """HTTP/2 and gRPC as a client speaks them.
 
@@ -194,7 +203,7 @@ class ClientConnection(Connection):
         self._finish(stream, _NO_TRAILERS)
 
     def _finish(self, stream: Stream, trailers: HeaderList) -> None:
-        outcome = from_trailers(trailers)
+        outcome = _outcome(trailers)
         if outcome is None or (outcome.ok and stream.text):
             outcome = from_http(stream.http_status, stream.content_type, stream.text, trailers or stream.headers or ())
         elif outcome.ok and stream.deframer.missing:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from ._frames import code_name
 from ._grpc import Metadata, Status, decode_grpc_message, metadata_from
-from ._headers import Header, HeaderList
+from ._headers import Header
 
 _STATUS = {str(status.value): status for status in Status}
 """A status by its text. Any other text is no status: not ``+5``, ``05``, ``1_0`` or digits of another script."""
@@ -64,10 +64,8 @@ class Outcome:
         object.__setattr__(self, "ok", self.status is Status.OK)
 
 
-def from_trailers(trailers: HeaderList) -> Outcome | None:
+def from_trailers(trailers: Iterable[Header]) -> Outcome | None:
     """The outcome that trailers tell; None if they have no grpc-status. The last of several statuses counts."""
-    if isinstance(trailers.outcome, Outcome):
-        return trailers.outcome
     status = message = None
     for name, value in trailers:
         if name == "grpc-status":
@@ -80,9 +78,7 @@ def from_trailers(trailers: HeaderList) -> Outcome | None:
     known = _STATUS.get(status)
     if known is None:
         text = f"the server sent grpc-status {status[:_SHOWN]!r}: {text}"
-    outcome = Outcome(Status.UNKNOWN if known is None else known, text, metadata_from(trailers))
-    trailers.outcome = outcome
-    return outcome
+    return Outcome(Status.UNKNOWN if known is None else known, text, metadata_from(trailers))
 
 
 def from_http(status: int, content_type: str, body: bytes, headers: Iterable[Header]) -> Outcome:
