@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
@@ -18,9 +19,9 @@ class Area:
 
     _open_session: Session | None
 
-    async def _run(self, operation: Operation) -> Reply:
+    def _run(self, operation: Operation) -> Awaitable[Reply]:
         """The reply to a call that has one."""
-        return await self._session.run(operation)
+        return self._session.run(operation)
 
     def _open(
         self, operation: Operation, *, wanted: frozenset[type] = frozenset()

@@ -200,12 +200,13 @@ class WritingArea(Area):
 
 async def _encoded(events: Iterable[NewEvent]) -> list[bytes]:
     """The message of each event. Other tasks run in between. Nothing is sent before all messages are encoded."""
-    if isinstance(events, NewEvent):
-        raise InvalidTypeError("events must be an iterable of NewEvent; for a single one there is append_event()")
-    if not isinstance(events, Iterable) or isinstance(events, str | bytes):
-        raise InvalidTypeError(f"events must be an iterable of NewEvent, not {type(events).__name__}")
-    if not isinstance(events, Iterator):
-        events = list(events)  # which other tasks might change
+    if type(events) is not tuple:
+        if isinstance(events, NewEvent):
+            raise InvalidTypeError("events must be an iterable of NewEvent; for a single one there is append_event()")
+        if not isinstance(events, Iterable) or isinstance(events, str | bytes):
+            raise InvalidTypeError(f"events must be an iterable of NewEvent, not {type(events).__name__}")
+        if not isinstance(events, Iterator):
+            events = list(events)  # which other tasks might change
     messages: list[bytes] = []
     work = 0
     for event in events:

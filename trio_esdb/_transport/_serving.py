@@ -74,7 +74,8 @@ class _Running:
         self.call = call
         self.generator: Generator[None, bytes | None, bytes | Later] | None = None
         self.requests: trio.MemorySendChannel[bytes] | None = None
-        self.scope = trio.CancelScope()
+        self.scope: trio.CancelScope | None = None
+        """The scope of the call's task, if it has one."""
 
 
 class ServerLink(Link[ServerConnection]):
@@ -190,11 +191,13 @@ class ServerLink(Link[ServerConnection]):
             running.generator = handler.run(call)
             self._step(stream, running, None)
             if deadline != math.inf and stream.owner is not None:
-                self._nursery.start_soon(self._expire, stream, running, deadline)
+                running.scope = trio.CancelScope()
+                self._nursery.start_soon(self._expire, stream, running, running.scope, deadline)
         else:
             # Without a limit of its own: the call's receive window bounds what can be in it.
             running.requests, call._requests = trio.open_memory_channel[bytes](math.inf)
-            self._nursery.start_soon(self._converse, stream, running, handler, deadline)
+            running.scope = trio.CancelScope(deadline=deadline)
+            self._nursery.start_soon(self._converse, stream, running, running.scope, handler)
 
     def _requests_came(self, stream: Stream, messages: list[bytes]) -> None:
         running: _Running | None = stream.owner
@@ -277,24 +280,25 @@ class ServerLink(Link[ServerConnection]):
         return True
 
     @trio.lowlevel.enable_ki_protection
-    async def _expire(self, stream: Stream, running: _Running, deadline: float) -> None:
-        with running.scope:
+    async def _expire(self, stream: Stream, running: _Running, scope: trio.CancelScope, deadline: float) -> None:
+        with scope:
             await trio.sleep_until(deadline)
             self._drop(stream, running)
             self._fail(stream, Failure(Status.DEADLINE_EXCEEDED, "Deadline Exceeded"))
 
     @trio.lowlevel.enable_ki_protection
-    async def _converse(self, stream: Stream, running: _Running, handler: AsyncHandler, deadline: float) -> None:
-        running.scope.deadline = deadline
+    async def _converse(
+        self, stream: Stream, running: _Running, scope: trio.CancelScope, handler: AsyncHandler
+    ) -> None:
         try:
-            with running.scope:
+            with scope:
                 await handler.run(running.call)
         except Failure as failure:
             self._fail(stream, failure)
         except Exception as exc:  # noqa: BLE001 - as in _step
             self._crashed(stream, running.call, exc)
         else:
-            if running.scope.cancelled_caught:
+            if scope.cancelled_caught:
                 self._fail(stream, Failure(Status.DEADLINE_EXCEEDED, "Deadline Exceeded"))
             else:
                 self._succeed(stream)
@@ -306,12 +310,14 @@ class ServerLink(Link[ServerConnection]):
         if running is not None:
             if running.generator is not None:
                 self._drop(stream, running)
-            running.scope.cancel()
+            elif running.scope is not None:
+                running.scope.cancel()
 
     def _drop(self, stream: Stream, running: _Running) -> None:
         """Forget a call with a SyncHandler, which has ended."""
         stream.owner = None
-        running.scope.cancel()
+        if running.scope is not None:
+            running.scope.cancel()
         assert running.generator is not None
         try:
             running.generator.close()

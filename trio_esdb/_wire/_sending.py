@@ -157,19 +157,33 @@ class Sender(ABC):
             self._leaving.clear()
             self._left += len(data)
             return data
+        if not out:
+            return b""
+        self._resets.clear()
         if self.output_size <= about:
             data = b"".join(out)
             out.clear()
+            self.output_size = 0
+            self._left += len(data)
+            self._answers.clear()
+            self._leaving.clear()
         else:
-            size = count = 0
-            while size < about:
-                size += len(out[count])
-                count += 1
-            data = b"".join(out[:count])
-            del out[:count]
-        self._resets.clear()
-        self.output_size -= len(data)
-        left = self._left = self._left + len(data)
+            data = self._take_part(about)
+        if self._waiting:
+            self._fill()
+        return data
+
+    def _take_part(self, about: int) -> bytes:
+        """Take the first frames of the queue, until there are so many bytes."""
+        out = self._queued
+        size = count = 0
+        while size < about:
+            size += len(out[count])
+            count += 1
+        data = b"".join(out[:count])
+        del out[:count]
+        self.output_size -= size
+        left = self._left = self._left + size
         while self._answers and self._answers[0] <= left:
             self._answers.popleft()
         while self._leaving:
@@ -177,8 +191,6 @@ class Sender(ABC):
             if self._leaving[first] > left:
                 break
             del self._leaving[first]
-        if self._waiting:
-            self._fill()
         return data
 
     def take_events(self) -> list[Event]:
