@@ -134,6 +134,7 @@ def test_calls_opened_and_reset_in_one_read() -> None:
     for stream_id in range(first, first + 3000, 2):
         client.feed(client.headers(stream_id, http2.REQUEST))
         client.feed(http2.rst_stream(stream_id, 8))
+        client.streams.clear()  # their windows need not be checked again and again
     first += 3000
     assert not client.core.ended
     client.encoder.header_table_size = 4096  # the smallest requests that there are

@@ -150,7 +150,7 @@ def test_prefixes_that_are_not_taken_even_so(raw: bytes, cut: int) -> None:
 @pytest.mark.parametrize("every", [1, 2])
 def test_a_message_in_small_parts_is_not_held_many_times_over(size: int, every: int) -> None:
     """Of small parts alone, and of small and large ones in turn."""
-    total = 600_000
+    total = 200_000
     deframer = Deframer(10**7)
     feed(deframer, message(bytes(total))[:PREFIX_SIZE])
     portions = [memoryview(bytes(size)), memoryview(bytes(600))][:every]
