@@ -114,6 +114,20 @@ async def test_a_call_is_replaced_while_its_clones_go_on(client: ESDBClient, ser
     assert Counter(got) == Counter(range(360))
 
 
+async def test_what_a_replaced_call_brought_is_not_kept(client: ESDBClient, server: Scripted) -> None:
+    """Only what was drawn already is still given: the new call begins after that."""
+    server.read = stream_of(300)
+    async with client.subscribe_all_events() as events:
+        await events.receive()
+        await trio.testing.wait_all_tasks_blocked()
+        before = events.statistics().current_buffer_used
+        server.read = goes_on(confirmed())
+        await feed_of(events).start(after(feed_of(events)))
+        await trio.testing.wait_all_tasks_blocked()
+        assert before == 299
+        assert events.statistics().current_buffer_used == 63 + 1  # the rest of a batch, and the new confirmation
+
+
 @pytest.mark.parametrize("overtaken", [True, False])
 async def test_a_call_is_replaced_as_tasks_are_woken(client: ESDBClient, server: Scripted, overtaken: bool) -> None:
     """Two tasks were given an event each and have not run. If a later event was drawn, theirs are kept; else they are

@@ -99,8 +99,6 @@ class EventChannel(trio.abc.ReceiveChannel[T], Generic[T]):
                 batch = self._batches.receive_nowait()
             except trio.EndOfChannel:
                 raise feed.ended() from None
-            if feed.over:
-                raise feed.ended()
             feed.draw(batch)
         while ready:
             if self._timed and feed.overdue:
