@@ -248,6 +248,14 @@ def test_the_status_counts_more_than_a_text(status: Status) -> None:
             assert type(error(status, text)) is STATUSES[status]
 
 
+@pytest.mark.parametrize("number", ["1_0", "+5", " 5", "5.0", "٣", "", "0x5", "9" * 5000, b"5"])
+def test_a_number_in_a_trailer_is_ascii_digits(number: str | bytes) -> None:
+    exceeded = {"exception": "maximum-append-size-exceeded", "maximum-append-size": number}
+    found = error(Status.INVALID_ARGUMENT, "", exceeded)
+    assert isinstance(found, trio_esdb.ServerTooLargeError)
+    assert found.limit is None
+
+
 # Servers may say anything.
 
 KEYS = st.sampled_from(

@@ -6,6 +6,7 @@ status; and for three statuses the server's text, because a server gives nothing
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from trio_esdb import _errors as errors
@@ -64,6 +65,8 @@ _REFUSALS: frozenset[type[errors.ServerError]] = frozenset(
 )
 """Errors of a server that has changed nothing."""
 
+_INTEGER = re.compile("-?[0-9]{1,20}")
+"""int() takes more: signs, underscores, blanks, the digits of other scripts."""
 _NOT_READY = ("Server Is Not Ready", "Server not ready", "Server Is Busy", "Server Is Too Busy")
 """UNAVAILABLE with one of these texts comes before a server does anything."""
 
@@ -154,7 +157,5 @@ def _text(value: str | bytes | None) -> str:
 
 
 def _number(value: str | bytes | None) -> int | None:
-    try:
-        return int(_text(value))
-    except ValueError:
-        return None
+    text = _text(value)
+    return int(text) if _INTEGER.fullmatch(text) else None
