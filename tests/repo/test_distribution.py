@@ -25,7 +25,7 @@ def test_wheel(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     sources = {path.relative_to(root).as_posix() for path in (root / "trio_esdb").rglob("*.py")}
     assert sources <= names
     needed = {re.split("[<>=;]", need)[0] for need in message.get_all("Requires-Dist", []) if "extra" not in need}
-    assert needed == {"betterproto2", "grpclib", "h2", "trio"}
+    assert needed == {"betterproto2", "grpclib", "h2", "hpack", "trio"}
 
 
 def test_source_distribution(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,8 +5,11 @@ from __future__ import annotations
 import ast
 import json
 import os
+import re
 import subprocess
 import sys
+import tomllib
+from importlib.metadata import packages_distributions
 from pathlib import Path
 from typing import Any
 
@@ -68,18 +71,34 @@ def test_the_embedded_node_is_loaded_only_when_asked_for() -> None:
     assert not [name for name in seen_by_importing("trio_esdb")["modules"] if name.startswith("trio_esdb.embedded")]
 
 
+def imported(path: Path) -> set[str]:
+    """The modules of other packages that a file imports, anywhere in it."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and not node.level:
+            names.add(node.module or "")
+        elif isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+    return names
+
+
 def test_one_file_uses_grpclib_and_only_what_has_no_loop(root: Path) -> None:
     users = {}
     for path in [*(root / "trio_esdb").rglob("*.py"), *(root / "gen").rglob("*.py")]:
-        for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.ImportFrom):
-                names = [node.module or ""]
-            elif isinstance(node, ast.Import):
-                names = [alias.name for alias in node.names]
-            else:
-                continue
-            for name in names:
-                if name.partition(".")[0] == "grpclib":
-                    users.setdefault(path.relative_to(root).as_posix(), set()).add(name)
+        found = {name for name in imported(path) if name.partition(".")[0] == "grpclib"}
+        if found:
+            users[path.relative_to(root).as_posix()] = found
     assert list(users) == ["trio_esdb/_wire/_grpc.py"]
     assert users["trio_esdb/_wire/_grpc.py"] <= LOOP_FREE
+
+
+def test_what_is_imported_is_declared(root: Path) -> None:
+    """The package may import what its dependencies bring, but only if it is named as a dependency as well."""
+    project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
+    required = [*project["dependencies"], *project["optional-dependencies"]["cli"]]
+    declared = {re.split(r"[^A-Za-z0-9_.-]", line)[0] for line in required}
+    distributions = packages_distributions()
+    for path in (root / "trio_esdb").rglob("*.py"):
+        for name in {name.split(".")[0] for name in imported(path)} - sys.stdlib_module_names:
+            if name not in ("trio_esdb", "trio_esdb_proto"):
+                assert declared.intersection(distributions[name]), f"{path}: {name}"
