@@ -28,13 +28,12 @@ async def opened(job: Job) -> AsyncIterator[ESDBClient]:
         yield client
 
 
-async def _over_tls(job: Job) -> trio.abc.Stream:
+async def _over_tls(job: Job, host: str, port: int) -> trio.abc.Stream:
     """A connection over TLS, which the client's own connection strings do not know yet."""
-    host, _, port = job.address.rpartition(":")
     context = ssl.create_default_context(cafile=job.certificate)
     context.set_alpn_protocols(["h2"])
     return trio.SSLStream(
-        await trio.open_tcp_stream(host, int(port)), context, server_hostname=host, https_compatible=True
+        await trio.open_tcp_stream(host, port), context, server_hostname=host, https_compatible=True
     )
 
 
