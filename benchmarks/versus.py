@@ -48,8 +48,8 @@ class Figure(NamedTuple):
 
     @property
     def ratio(self) -> float:
-        """How many times as much the other tree needs."""
-        return middle([there / here for here, there in zip(self.here, self.there, strict=True)])
+        """How many times as much the other tree needs. Where both need too little to be measured, that is once."""
+        return middle([max(there, 1.0) / max(here, 1.0) for here, there in zip(self.here, self.there, strict=True)])
 
 
 def main() -> int:

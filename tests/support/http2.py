@@ -133,9 +133,12 @@ class Bare:
     decoder: Decoder = field(default_factory=Decoder)
     streams: dict[int, Stream] = field(default_factory=dict)
     greeting: list[Sent] = field(default_factory=list)
+    now: float = 0.0
+    """The time; each ``feed`` comes a second after the one before."""
 
     def feed(self, *raw: bytes) -> list[Event]:
-        events = self.core.receive_data(b"".join(raw))
+        self.now += 1.0
+        events = self.core.receive_data(b"".join(raw), self.now)
         for event in events:
             if isinstance(event, CallReceived):
                 self.streams[event.stream.id] = event.stream

@@ -32,6 +32,7 @@ class Line:
         self.client = ClientConnection(limits)
         self.server = ServerConnection()
         self.now = 0.0
+        self.clock = True
         self.pace = pace
         self.left = total
         self.waiting = self.most_waiting = 0
@@ -75,11 +76,11 @@ class Line:
         while self.flight and self.now < until and self.stream.id in self.client.streams:
             self.now, _, what, raw = heapq.heappop(self.flight)
             if what == "to server":
-                for event in self.server.receive_data(raw):
+                for event in self.server.receive_data(raw, self.now * self.clock):
                     if isinstance(event, CallReceived):
                         self.responding = event.stream
             elif what == "to client":
-                for event in self.client.receive_data(raw):
+                for event in self.client.receive_data(raw, self.now * self.clock):
                     if isinstance(event, MessagesReceived):
                         self.waiting += sum(len(each) + 5 for each in event.messages)
                 self.most_waiting = max(self.most_waiting, self.waiting)
@@ -125,6 +126,41 @@ def test_a_window_does_not_grow_for_a_consumer_that_is_slower() -> None:
     assert line.probes > 1, "that was measured"
     assert line.stream.allowance == 512 * 1024
     assert line.most_waiting <= 512 * 1024
+
+
+def test_a_window_does_not_grow_when_that_has_brought_nothing() -> None:
+    """The consumer limits the speed, so the PING waits in the socket as long as the consumer takes for a window."""
+    server = BareServer()
+    stream = server.call(b"")
+    server.answer(stream)
+    pong = http2.frame(http2.PING, http2.ACK, 0, b"window 1")
+    allowances = []
+    for _ in range(20):
+        for _ in range(stream.allowance // (256 * 1024)):
+            half(server, stream)
+        server.now -= 1.0  # the ACK comes together with what was sent before it
+        server.feed(pong)
+        allowances.append(stream.allowance // 1024)
+    assert allowances == [1024] * 20
+
+
+def test_a_window_does_not_grow_in_short_round_trips() -> None:
+    server = BareServer()
+    stream = server.call(b"")
+    server.answer(stream)
+    half(server, stream)
+    half(server, stream)
+    server.now -= 1.996  # 4 ms after the first half was taken
+    server.feed(http2.frame(http2.PING, http2.ACK, 0, b"window 1"))
+    assert stream.allowance == 512 * 1024
+
+
+def test_a_window_does_not_grow_without_a_clock() -> None:
+    line = Line(10 * 10**6)
+    line.clock = False
+    line.run(1000)
+    assert line.probes > 0
+    assert line.stream.allowance == 512 * 1024
 
 
 def test_a_consumer_that_stops_stops_the_server_within_the_bound() -> None:

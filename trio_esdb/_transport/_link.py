@@ -117,7 +117,7 @@ class Link(ABC, Generic[Core]):
                 return f"the connection broke: {exc.__cause__ or exc}"
             if not data:
                 return "the peer closed the connection"
-            events = core.receive_data(bytes(data))
+            events = core.receive_data(bytes(data), trio.current_time())
             self._handle_all(events)
             if core.has_output:
                 self.wake()

@@ -69,14 +69,17 @@ class Connection(FlowControl):
 
     # -- bytes in ----------------------------------------------------------------------------------------------------
 
-    def receive_data(self, data: bytes) -> list[Event]:
+    def receive_data(self, data: bytes, now: float = 0.0) -> list[Event]:
         """Take bytes from the peer, cut anywhere; what they mean.
+
+        ``now`` is the time in seconds, by any clock. Round trips are measured with it; without it windows do not grow.
 
         Whatever a peer sends, nothing is raised. If it breaks a rule of the connection, a GOAWAY is queued, and the
         events are the ends of all calls and ConnectionEnded.
         """
         if self.ended:
             return []
+        self._now = now
         try:
             self._cut(self._rest + data if self._rest else data)
         except (PeerError, BlockError) as exc:

@@ -8,10 +8,17 @@ Credit is given back by halves of the window that a stream began with, also afte
 window, the peer would stand still for half of the time.
 
 The window of a stream grows. A window is used once in each round trip, so one that is smaller than bandwidth times
-round-trip time is what limits the speed. There is no clock here; a PING and its ACK mark one round trip. The PING is
-sent when credit is given back. If the consumer has taken a third of the window or more until the ACK is there, the
-window is doubled, up to ``Limits.largest_stream_window``. What counts is what was taken, not what arrived: the window
-of a consumer that is slower than the network does not grow, and small calls never send a PING.
+round-trip time is what limits the speed. A PING and its ACK mark one round trip. The PING is sent when credit is given
+back. The window is doubled, up to ``Limits.largest_stream_window``, if until the ACK
+
+- the consumer has taken a third of the window or more,
+- it has taken it faster than before: at 1.25 times the rate at which the window was doubled last, and
+- that took 5 ms or longer. A window of 512 KiB each 5 ms is 100 MB a second, which is more than a client decodes.
+
+What counts is what was taken, not what arrived: the window of a consumer that is slower than the network does not grow,
+and small calls never send a PING. The rate tells apart what the first condition cannot. If the consumer is what limits
+the speed, data waits in the socket and the PING behind it, so a round trip takes as long as the consumer takes for a
+window. A larger window then only means that more is waiting, in memory that no cache holds.
 """
 
 from __future__ import annotations
@@ -25,12 +32,16 @@ PROBE = b"window 1"
 """What our PING says: no other PING is sent."""
 _PROBE_PAUSE = 64
 """Half windows that pass between two probes, at most, if the window does not grow."""
+_SHORTEST_ROUND_TRIP = 0.005
+"""Seconds. In a shorter one the window that a call begins with is enough."""
+_FASTER = 1.25
+"""How much faster the consumer must have become since the window was doubled."""
 
 
 class FlowControl(Sender):
     """The part of a connection that opens its receive windows."""
 
-    __slots__ = ("_probe", "_probe_pause", "_probe_wait", "credit", "window")
+    __slots__ = ("_now", "_probe", "_probe_pause", "_probe_wait", "credit", "window")
 
     def __init__(self, limits: Limits) -> None:
         super().__init__(limits)
@@ -38,8 +49,10 @@ class FlowControl(Sender):
         """What the peer may still send on the connection. Together with ``credit`` it is always the limit."""
         self.credit = 0
         """Bytes that arrived and were not given back yet."""
-        self._probe: tuple[int, int] | None = None
-        """The stream that the PING on its way was sent for, and what its consumer had taken then."""
+        self._now = 0.0
+        """When bytes came last."""
+        self._probe: tuple[int, int, float] | None = None
+        """The stream that the PING on its way was sent for, what its consumer had taken then, and when that was."""
         self._probe_pause = 0
         """Probes that are left out after the next one that is of no use."""
         self._probe_wait = 0
@@ -91,23 +104,26 @@ class FlowControl(Sender):
             self._send_probe(stream)
 
     def _send_probe(self, stream: Stream) -> None:
-        self._probe = stream.id, stream.taken
+        self._probe = stream.id, stream.taken, self._now
         self._queue(frames.ping(PROBE))
 
     def _on_probe(self) -> None:
         """The ACK of our PING came: a round trip is over."""
         if self._probe is None:
             return  # nobody asked
-        (stream_id, taken_before), self._probe = self._probe, None
+        (stream_id, taken_before, sent_at), self._probe = self._probe, None
         stream = self.streams.get(stream_id)
         if stream is None or stream.remote_closed:
             return
         extra = min(stream.allowance, self.limits.largest_stream_window - stream.allowance)
         extra = min(extra, frames.MAX_WINDOW - stream.window - stream.credit)
-        if (stream.taken - taken_before) * 3 < stream.allowance or extra <= 0:
+        taken, seconds = stream.taken - taken_before, self._now - sent_at
+        useful = taken * 3 >= stream.allowance and taken > _FASTER * stream.rate * seconds
+        if not useful or seconds < _SHORTEST_ROUND_TRIP or extra <= 0:
             self._probe_pause = self._probe_wait = min(2 * self._probe_pause + 1, _PROBE_PAUSE)
             return
         self._probe_pause = 0
+        stream.rate = taken / seconds
         stream.allowance += extra
         self._open_window(stream, extra)
         if stream.allowance < self.limits.largest_stream_window:

@@ -64,11 +64,11 @@ class ServerConnection(Connection):
         self._may_abandon = 0
         """Calls that may still be both opened and reset within the present read."""
 
-    def receive_data(self, data: bytes) -> list[Event]:
+    def receive_data(self, data: bytes, now: float = 0.0) -> list[Event]:
         """As ``Connection.receive_data``. These bytes may open and reset only so many calls."""
         self._before_read = self._highest
         self._may_abandon = max(_ABANDONED, len(data) // _ABANDONED_SIZE)
-        return super().receive_data(data)
+        return super().receive_data(data, now)
 
     def respond(self, stream: Stream, messages: Iterable[bytes]) -> None:
         """Queue response messages, the headers before the first of them."""

@@ -46,6 +46,7 @@ class Stream:
         "is_grpc",
         "local_closed",
         "owner",
+        "rate",
         "remote_closed",
         "send_window",
         "taken",
@@ -62,6 +63,8 @@ class Stream:
         self.window = self.allowance = window
         self.taken = 0
         """Bytes of all the messages that the consumer has taken."""
+        self.rate = 0.0
+        """Bytes a second that the consumer took when the window was doubled last; 0 before that."""
         self.untaken = 0
         self.credit = 0
         self.advance = 0
