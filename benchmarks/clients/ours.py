@@ -32,9 +32,7 @@ async def _over_tls(job: Job, host: str, port: int) -> trio.abc.Stream:
     """A connection over TLS, which the client's own connection strings do not know yet."""
     context = ssl.create_default_context(cafile=job.certificate)
     context.set_alpn_protocols(["h2"])
-    return trio.SSLStream(
-        await trio.open_tcp_stream(host, port), context, server_hostname=host, https_compatible=True
-    )
+    return trio.SSLStream(await trio.open_tcp_stream(host, port), context, server_hostname=host, https_compatible=True)
 
 
 def new_events(count: int, size: int) -> list[NewEvent]:

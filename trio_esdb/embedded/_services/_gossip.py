@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import cache
 
 from trio_esdb._transport._handlers import SyncHandler
 from trio_esdb_proto.event_store.client import Uuid, UuidStructured
@@ -45,10 +46,15 @@ def gossip_method(context: NodeContext) -> SyncHandler:
 
 def features_method(paths: Iterable[str]) -> SyncHandler:
     """ServerFeatures.GetSupportedMethods, for a node that has these paths."""
+    named = tuple(paths)
+    return always_answered(lambda: _supported(named))
+
+
+@cache  # the same for all nodes of a process; encoding it takes as long as all else that a start does
+def _supported(paths: tuple[str, ...]) -> bytes:
     methods = []
     for path in paths:
         service, method = path[1:].lower().split("/")
         features = ["stream", "all"] if service == _PERSISTENT else _FEATURES.get((service, method), [])
         methods.append(SupportedMethod(method_name=method, service_name=service, features=features))
-    supported = bytes(SupportedMethods(methods=methods, event_store_server_version=SERVER_VERSION))
-    return always_answered(lambda: supported)
+    return bytes(SupportedMethods(methods=methods, event_store_server_version=SERVER_VERSION))
