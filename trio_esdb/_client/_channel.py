@@ -15,12 +15,15 @@ from typing import Generic, NamedTuple, TypeVar
 
 import trio
 
-from trio_esdb._errors import ESDBError
+from trio_esdb._errors import ESDBError, ServerError
 from trio_esdb._model import RecordedEvent
 
 from ._feed import Batch, Feed
 
 T = TypeVar("T")
+
+_EVENTS_PER_TURN = 512
+"""Events that ``all_of`` takes before other tasks run."""
 
 
 class ChannelStatistics(NamedTuple):
@@ -110,6 +113,16 @@ class EventChannel(trio.abc.ReceiveChannel[T], Generic[T]):
                     continue
             return response  # type: ignore[return-value]  # which messages T holds is what `wanted` says
         return None
+
+    def _take_ready(self) -> list[RecordedEvent]:
+        """The events in front of what is ready. They need no more than to be handed over."""
+        ready = self._ready
+        found: list[RecordedEvent] = []
+        if not (self._timed and self._feed.overdue):
+            while ready and type(event := ready[-1]) is RecordedEvent:
+                found.append(event)
+                del ready[-1]
+        return found
 
     async def receive(self) -> T:
         """Wait for the next message. If it is cancelled, no message is lost.
@@ -247,3 +260,21 @@ def _release(feed: Feed, batches: trio.MemoryReceiveChannel[Batch]) -> None:
 def _release_dropped(feed: Feed, batches: trio.MemoryReceiveChannel[Batch]) -> None:
     feed.dropped_channels -= 1
     _release(feed, batches)
+
+
+async def all_of(events: EventChannel[RecordedEvent]) -> list[RecordedEvent]:
+    """Everything up to the end of a read. It waits only when nothing is there."""
+    found: list[RecordedEvent] = []
+    take, take_ready = events.receive_nowait, events._take_ready
+    try:
+        while True:
+            found.append(await events.receive())
+            end_of_turn = len(found) + _EVENTS_PER_TURN
+            try:
+                while len(found) < end_of_turn:
+                    found += take_ready()
+                    found.append(take())
+            except (trio.WouldBlock, ServerError):
+                pass  # receive() waits, or raises the error unless the caller's own scope is cancelled
+    except trio.EndOfChannel:
+        return found

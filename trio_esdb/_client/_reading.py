@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 
-import trio
-
 from trio_esdb._convert import read_all_request, read_stream_request
-from trio_esdb._errors import ServerError, StreamNotFoundError
+from trio_esdb._errors import StreamNotFoundError
 from trio_esdb._model import DEFAULT_EXCLUDE_FILTER, Checkpoint, RecordedEvent, make_filter
 from trio_esdb._rpc import Method, Operation, Repeat
 
@@ -21,9 +19,7 @@ from ._arguments import (
     check_timeout,
     has_own_patterns,
 )
-from ._channel import EventChannel
-
-_EVENTS_PER_TURN = 512
+from ._channel import EventChannel, all_of
 
 
 class ReadingArea(Area):
@@ -114,7 +110,7 @@ class ReadingArea(Area):
         async with self.read_stream_events(
             stream_name, stream_position, backwards, limit, timeout, resolve_links=resolve_links
         ) as events:
-            return tuple(await _all_of(events))
+            return tuple(await all_of(events))
 
     def read_all_events(
         self,
@@ -211,7 +207,7 @@ class ReadingArea(Area):
         )
         async with self._open(operation) as events:
             try:
-                found = await _all_of(events)
+                found = await all_of(events)
             except StreamNotFoundError:
                 return None
             # The number is told even if the stream's metadata hides its last event.
@@ -254,21 +250,5 @@ class ReadingArea(Area):
             limit=1,
             timeout=timeout,
         ) as events:
-            found = await _all_of(events)
+            found = await all_of(events)
             return found[0].original.commit_position or 0 if found else 0
-
-
-async def _all_of(events: EventChannel[RecordedEvent]) -> list[RecordedEvent]:
-    """Everything up to the end, waiting only when nothing is there."""
-    found: list[RecordedEvent] = []
-    take, put = events.receive_nowait, found.append
-    try:
-        while True:
-            put(await events.receive())
-            try:
-                for _ in range(_EVENTS_PER_TURN):
-                    put(take())
-            except (trio.WouldBlock, ServerError):
-                pass  # receive() waits, or raises the error unless the caller's own scope is cancelled
-    except trio.EndOfChannel:
-        return found

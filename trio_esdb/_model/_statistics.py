@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import final
+from typing import NamedTuple
 
 
-@final
-@dataclass(frozen=True, slots=True)
-class ConnectionStatistics:
+class ConnectionStatistics(NamedTuple):
     """The state of one connection.
 
     Attributes:
@@ -24,9 +21,7 @@ class ConnectionStatistics:
     accepts_calls: bool
 
 
-@final
-@dataclass(frozen=True, slots=True)
-class ClientStatistics:
+class ClientStatistics(NamedTuple):
     """The state of a client; see ``ESDBClient.statistics``.
 
     Attributes:
