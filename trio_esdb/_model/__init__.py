@@ -1,16 +1,7 @@
 """The values of the public API: events, messages, filters and stream metadata."""
 
-from ._events import (
-    AppendResult,
-    CaughtUp,
-    Checkpoint,
-    ContentType,
-    EventDraft,
-    FellBehind,
-    NewEvent,
-    RecordedEvent,
-    StreamState,
-)
+from ._appends import AppendResult, StreamState
+from ._events import ContentType, EventDraft, NewEvent, RecordedEvent
 from ._filters import (
     DEFAULT_EXCLUDE_FILTER,
     ESDB_PERSISTENT_CONFIG_EVENTS_REGEX,
@@ -18,6 +9,7 @@ from ._filters import (
     Filter,
     make_filter,
 )
+from ._messages import CaughtUp, Checkpoint, FellBehind
 from ._metadata import StreamMetadata, metadata_from_json, metadata_to_json
 from ._statistics import ClientStatistics, ConnectionStatistics
 

@@ -1,11 +1,10 @@
-"""Events to append, recorded events, and the other messages of a subscription."""
+"""Events: those to append, and those that were recorded."""
 
 from __future__ import annotations
 
 import uuid
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from enum import Enum
 from typing import Any, Literal, NoReturn, final
 
 from .._errors import InvalidArgumentError, InvalidTypeError
@@ -21,20 +20,6 @@ _UUID = uuid.UUID
 _set_uuid_int = uuid.UUID.__dict__["int"].__set__
 _set_uuid_safety = uuid.UUID.__dict__["is_safe"].__set__
 _UNKNOWN_SAFETY = uuid.SafeUUID.unknown
-
-
-class StreamState(Enum):
-    """The values of ``expected_position`` that are not a stream position."""
-
-    ANY = "any"
-    """The server does not check the stream."""
-    NO_STREAM = "no_stream"
-    """The stream must have no events. None means the same."""
-    EXISTS = "exists"
-    """The stream must have at least one event, at any position."""
-
-    def __repr__(self) -> str:
-        return str(self)  # "StreamState.ANY", as it is written in a program
 
 
 @final
@@ -352,97 +337,6 @@ class RecordedEvent(EventDraft):
             f"stream_position={self.stream_position}, commit_position={self.commit_position}, id={self.id!s}, "
             f"data={_short(self.data)}, metadata={_short(self.metadata)}{link})"
         )
-
-
-@final
-@dataclass(frozen=True, slots=True)
-class Checkpoint:
-    """How far a filtered subscription has read, whether or not an event matched the filter.
-
-    To continue after this position, give the checkpoint to ``subscribe_all_events`` as ``commit_position``.
-
-    Args:
-        commit_position: The position in the log of all streams.
-        prepare_position: The second half of that position.
-    """
-
-    commit_position: int
-    prepare_position: int
-
-
-@final
-@dataclass(frozen=True, slots=True)
-class CaughtUp:
-    """The subscription has delivered every event that was recorded before; the events that follow are new.
-
-    It can come several times, for example after the consumer was slow. Servers before version 23.10 never send it.
-    """
-
-
-@final
-@dataclass(frozen=True, slots=True)
-class FellBehind:
-    """The subscription was live and now reads recorded events again. A ``CaughtUp`` follows when it is live again.
-
-    Versions of EventStoreDB and KurrentDB up to 26.1 never send it. Some compatible servers do.
-    """
-
-
-@final
-class AppendResult(int):
-    """The result of an append: an int, the commit position of the last event, with the stream position beside it.
-
-    Repeating a successful append gives the same result again. If the server does not know the commit position any more,
-    the int is -1 and ``commit_position`` is None.
-
-    The int is a position in the log of all streams. It is not a stream position, and arguments that take a stream
-    position refuse it; give them ``result.stream_position``.
-    """
-
-    commit_position: int | None
-    """The position of the last event in the log of all streams, or None if the server did not tell it."""
-    stream_position: int | None
-    """The position of the last event in its stream. None if no events were appended and the stream does not exist."""
-
-    def __new__(cls, commit_position: int | None, stream_position: int | None) -> AppendResult:
-        """Make a result, for example in the tests of an application.
-
-        Args:
-            commit_position: The position of the last event in the log of all streams, or None.
-            stream_position: The position of the last event in its stream, or None.
-
-        Raises:
-            InvalidTypeError: An argument is not an int or None.
-        """
-        if type(commit_position) is not int or type(stream_position) is not int:
-            for name, value in (("commit_position", commit_position), ("stream_position", stream_position)):
-                if value is not None and (not isinstance(value, int) or isinstance(value, bool)):
-                    raise InvalidTypeError(f"{name} must be an int or None, not {_kind(value)}")
-        self = int.__new__(cls, -1 if commit_position is None else commit_position)
-        attributes = self.__dict__
-        attributes["commit_position"] = commit_position
-        attributes["stream_position"] = stream_position
-        return self
-
-    @property
-    def revision(self) -> int | None:
-        """The same as ``stream_position``. Other clients call it the revision of a stream."""
-        return self.stream_position
-
-    def __setattr__(self, name: str, value: object) -> NoReturn:
-        raise AttributeError(f"an AppendResult cannot be changed (setting {name!r})")
-
-    def __delattr__(self, name: str) -> NoReturn:
-        raise AttributeError(f"an AppendResult cannot be changed (deleting {name!r})")
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return AppendResult, (self.commit_position, self.stream_position)
-
-    def __str__(self) -> str:
-        return int.__repr__(self)  # print and store it as a plain number
-
-    def __repr__(self) -> str:
-        return f"AppendResult(commit_position={self.commit_position}, stream_position={self.stream_position})"
 
 
 def ticks_of(moment: datetime) -> int:
