@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from itertools import count as counted
+from typing import TypeVar
 
 from trio_esdb.embedded._store import (
     ANY,
@@ -14,14 +15,26 @@ from trio_esdb.embedded._store import (
     Record,
     Store,
     StreamPage,
+    Turns,
     Written,
     WrongExpectation,
-    at_once,
 )
+
+T = TypeVar("T")
 
 NOW = 17_000_000_000_000_000
 """A moment, in ticks."""
 SECOND = 10_000_000
+
+
+def at_once(work: Turns[T]) -> T:
+    """Do all of the store's work without a pause; the result."""
+    while True:
+        try:
+            next(work)
+        except StopIteration as stop:
+            result: T = stop.value
+            return result
 
 
 def event(key: int = 0, *, type: str = "Happened", data: bytes = b"{}", is_json: bool = True) -> Proposal:

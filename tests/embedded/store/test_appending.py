@@ -9,6 +9,7 @@ import pytest
 from tests.support.stores import (
     DELETED,
     NOW,
+    at_once,
     event,
     events,
     everything,
@@ -37,7 +38,6 @@ from trio_esdb.embedded._store import (
     Store,
     StreamDeleted,
     WrongExpectation,
-    at_once,
 )
 
 # For each state and expectation: the number of a new event, or the actual number of a wrong expectation, or DELETED.

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.stores import NOW, SECOND, event, set_metadata, store_with, visible
-from trio_esdb.embedded._store import ANY, HarmfulMetadata, Retention, at_once
+from tests.support.stores import NOW, SECOND, at_once, event, set_metadata, store_with, visible
+from trio_esdb.embedded._store import ANY, HarmfulMetadata, Retention
 from trio_esdb.embedded._store._metadata import NO_METADATA, parse_metadata, undeleted
 
 ONE = Retention(max_count=1)

@@ -6,6 +6,7 @@ import pytest
 
 from tests.support.stores import (
     NOW,
+    at_once,
     event,
     events,
     everything,
@@ -23,7 +24,6 @@ from trio_esdb.embedded._store import (
     Filter,
     InvalidPosition,
     Store,
-    at_once,
     is_hidden_from_all,
     prefix_filter,
     regex_filter,

@@ -19,7 +19,7 @@ from ._names import (
     original_of,
 )
 from ._store import Store
-from ._turns import TURN, Turns, at_once
+from ._turns import TURN, Turns
 from ._values import (
     ANY,
     LAST_NUMBER,
@@ -70,7 +70,6 @@ __all__ = [
     "UnsupportedPattern",
     "Written",
     "WrongExpectation",
-    "at_once",
     "is_hidden_from_all",
     "is_metastream",
     "is_valid_stream",

@@ -112,8 +112,8 @@ class Store:
 
         It must be driven to its end, and nothing else may be written meanwhile. Readers see none of the events before
         all of them are written; listeners are then told in turns as well, of fewer events, since each of them may have
-        to do something for each event. The list of events is emptied, so that no
-        event is held twice: the more objects there are, the longer the garbage collector holds up everything.
+        to do something for each event. The list of events is emptied, so that no event is held twice: the more objects
+        there are, the longer the garbage collector holds up everything.
         """
         restored = self._restored_by(stream)
         checked = self._check(stream, expected, [event.id for event in events], now)

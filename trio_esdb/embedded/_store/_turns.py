@@ -1,7 +1,7 @@
 """Long work in turns.
 
 Work that may take long is a generator: it yields after each turn, so that other tasks can run, and returns the result.
-The store has no tasks; whoever calls it drives such work step by step, or `at_once`.
+The store has no tasks; whoever calls it drives such work step by step.
 """
 
 from __future__ import annotations
@@ -16,13 +16,3 @@ Turns = Generator[None, None, T]
 
 TURN = 1000
 """Steps of a turn. A step takes a microsecond or two, so a turn stays far below what other tasks would notice."""
-
-
-def at_once(work: Turns[T]) -> T:
-    """Do all of the work without a pause; the result."""
-    while True:
-        try:
-            next(work)
-        except StopIteration as stop:
-            result: T = stop.value
-            return result
