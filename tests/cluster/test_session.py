@@ -10,7 +10,7 @@ import trio.testing
 
 from tests.support.links import Call
 from trio_esdb import UnavailableError
-from trio_esdb._cluster import Endpoint, Session
+from trio_esdb._cluster import Endpoint, Pool, Session
 from trio_esdb._transport import ClientLink
 from trio_esdb._transport._handlers import AsyncHandler, Failure
 from trio_esdb._transport._serving import serve_stream
@@ -97,7 +97,7 @@ async def node(outside: trio.Nursery) -> Node:
 async def session(node: Node, outside: trio.Nursery) -> Session:
     """A session whose tasks can be counted: its nursery has no others."""
     inner: trio.Nursery = await outside.start(own_nursery)
-    return Session(inner, node.connect, NODE, Limits())
+    return Session(Pool(inner, node.connect, NODE, Limits()), Limits())
 
 
 async def own_nursery(task_status: trio.TaskStatus[trio.Nursery]) -> None:
@@ -107,7 +107,7 @@ async def own_nursery(task_status: trio.TaskStatus[trio.Nursery]) -> None:
 
 
 def tasks(session: Session) -> int:
-    return len(session._tasks.child_tasks)
+    return len(session.pool._tasks.child_tasks)
 
 
 def call(link: ClientLink) -> Call:
@@ -124,11 +124,11 @@ async def all_quiet() -> None:
 
 
 async def test_the_first_call_connects_and_the_next_shares(session: Session, node: Node) -> None:
-    link = await session.link()
+    link = await session.pool.link()
     assert node.attempts == 1
     assert link.address == "node:2113"
     assert link.room == 100
-    assert await session.link() is link
+    assert await session.pool.link() is link
     assert (node.attempts, tasks(session)) == (1, 1)
 
 
@@ -137,7 +137,7 @@ async def test_calls_at_once_share_one_attempt(session: Session, node: Node) -> 
     found: list[ClientLink] = []
 
     async def use() -> None:
-        found.append(await session.link())
+        found.append(await session.pool.link())
 
     began = trio.current_time()
     async with trio.open_nursery() as users:
@@ -150,14 +150,14 @@ async def test_calls_at_once_share_one_attempt(session: Session, node: Node) -> 
 
 async def test_the_101st_call_opens_another_connection(session: Session, node: Node) -> None:
     node.limits = Limits(concurrent_streams=100)
-    first = await session.link()
+    first = await session.pool.link()
     calls = [call(first) for _ in range(100)]
     assert first.room == 0
-    second = await session.link()
+    second = await session.pool.link()
     assert second is not first
     assert (node.attempts, second.room) == (2, 100)
     calls[0].close()
-    assert await session.link() is first
+    assert await session.pool.link() is first
     for each in calls:
         each.close()
 
@@ -166,7 +166,7 @@ async def test_the_servers_own_limit_counts(session: Session, node: Node) -> Non
     node.limits = Limits(concurrent_streams=2)
     links = []
     for _ in range(6):
-        link = await session.link()
+        link = await session.pool.link()
         links.append(link)
         call(link)
     assert node.attempts == 3
@@ -179,7 +179,7 @@ async def test_callers_that_wait_fill_what_one_of_them_opened(session: Session, 
     node.before = lambda: trio.sleep(1)
 
     async def use() -> None:
-        call(await session.link())
+        call(await session.pool.link())
 
     async with trio.open_nursery() as users:
         for _ in range(5):
@@ -191,26 +191,26 @@ async def test_callers_that_wait_fill_what_one_of_them_opened(session: Session, 
 
 
 async def test_a_lost_connection_is_replaced_by_the_next_call(session: Session, node: Node) -> None:
-    first = await session.link()
+    first = await session.pool.link()
     await trio.aclose_forcefully(node.streams[0])
     await all_quiet()
     assert first.room == 0
     assert tasks(session) == 0
-    second = await session.link()
+    second = await session.pool.link()
     assert second is not first
     assert node.attempts == 2
-    assert await session.link() is second
+    assert await session.pool.link() is second
 
 
 async def test_a_connection_that_just_broke_is_not_handed_out(session: Session, node: Node) -> None:
     """Before any task has noticed."""
-    first = await session.link()
+    first = await session.pool.link()
     first.core.connection_lost("it broke")
-    assert await session.link() is not first
+    assert await session.pool.link() is not first
 
 
 async def test_nothing_is_reconnected_without_a_call(session: Session, node: Node) -> None:
-    await session.link()
+    await session.pool.link()
     await trio.aclose_forcefully(node.streams[0])
     await trio.sleep(1000)
     assert node.attempts == 1
@@ -235,14 +235,14 @@ async def test_unreachable(session: Session, node: Node, failure: Exception, rea
 
     node.before = fail
     with pytest.raises(UnavailableError, match=f"cannot connect to node:2113: .*{reason}") as caught:
-        await session.link()
+        await session.pool.link()
     exc = caught.value
     assert (exc.status, exc.address) == ("UNAVAILABLE", "node:2113")
     assert reason in exc.details
     assert exc.__cause__ is failure
     assert tasks(session) == 0
     node.before = trio.lowlevel.checkpoint
-    assert (await session.link()).room == 100
+    assert (await session.pool.link()).room == 100
 
 
 async def test_all_addresses_of_a_name_failed(session: Session, node: Node) -> None:
@@ -256,7 +256,7 @@ async def test_all_addresses_of_a_name_failed(session: Session, node: Node) -> N
 
     node.before = fail
     with pytest.raises(UnavailableError, match=r"refused by ::1; .*refused by 127\.0\.0\.1"):
-        await session.link()
+        await session.pool.link()
 
 
 async def test_any_other_failure_is_the_programs_own(session: Session, node: Node) -> None:
@@ -265,7 +265,7 @@ async def test_any_other_failure_is_the_programs_own(session: Session, node: Nod
 
     node.before = fail
     with pytest.raises(KeyError, match="mine"):
-        await session.link()
+        await session.pool.link()
 
 
 async def test_those_who_wait_share_a_failure(session: Session, node: Node) -> None:
@@ -278,7 +278,7 @@ async def test_those_who_wait_share_a_failure(session: Session, node: Node) -> N
     async def use() -> None:
         nonlocal failures
         with pytest.raises(UnavailableError, match="Connection refused"):
-            await session.link()
+            await session.pool.link()
         failures += 1
 
     node.before = fail
@@ -289,7 +289,7 @@ async def test_those_who_wait_share_a_failure(session: Session, node: Node) -> N
     assert (failures, node.attempts) == (50, 1)
     assert trio.current_time() - began == pytest.approx(1)
     with pytest.raises(UnavailableError):
-        await session.link()
+        await session.pool.link()
     assert node.attempts == 2
 
 
@@ -297,7 +297,7 @@ async def test_a_server_that_says_nothing(session: Session, node: Node) -> None:
     node.answer = node.listen
     began = trio.current_time()
     with pytest.raises(UnavailableError, match="cannot connect to node:2113: no answer within 10 seconds"):
-        await session.link()
+        await session.pool.link()
     assert trio.current_time() - began == pytest.approx(10)
     assert await node.is_rid_of_them()
     assert tasks(session) == 0
@@ -308,11 +308,11 @@ async def test_patience_covers_connecting_and_the_first_words(session: Session, 
     node.answer = node.listen
     began = trio.current_time()
     with pytest.raises(UnavailableError, match="no answer within 10 seconds"):
-        await session.link()
+        await session.pool.link()
     assert trio.current_time() - began == pytest.approx(10)
     node.before = trio.sleep_forever
     with pytest.raises(UnavailableError, match="no answer within 10 seconds"):
-        await session.link()
+        await session.pool.link()
     assert trio.current_time() - began == pytest.approx(20)
 
 
@@ -330,7 +330,7 @@ async def test_servers_that_do_not_speak_http2(session: Session, node: Node, dat
     node.answer = node.says(data)
     began = trio.current_time()
     with pytest.raises(UnavailableError, match=f"cannot connect to node:2113: .*{reason}"):
-        await session.link()
+        await session.pool.link()
     assert trio.current_time() == began
     assert await node.is_rid_of_them()
     assert tasks(session) == 0
@@ -345,10 +345,10 @@ async def test_servers_that_hang_up(session: Session, node: Node, data: bytes) -
 
     node.answer = half
     with pytest.raises(UnavailableError, match="cannot connect to node:2113: the peer closed the connection"):
-        await session.link()
+        await session.pool.link()
     node.answer = trio.StapledStream.aclose
     with pytest.raises(UnavailableError, match="cannot connect to node:2113: the "):
-        await session.link()
+        await session.pool.link()
     assert tasks(session) == 0
 
 
@@ -356,7 +356,7 @@ async def test_a_server_that_takes_no_calls(session: Session, node: Node) -> Non
     """It is not asked again and again."""
     node.limits = Limits(concurrent_streams=0)
     with pytest.raises(UnavailableError, match="the server takes no calls"):
-        await session.link()
+        await session.pool.link()
     assert node.attempts == 1
     assert await node.is_rid_of_them()
 
@@ -366,7 +366,7 @@ async def test_a_server_that_is_about_to_leave(session: Session, node: Node) -> 
     goaway = b"\x00\x00\x0c\x07\x00\x00\x00\x00\x00" + bytes(8) + b"bye!"
     node.answer = node.says(settings + goaway)
     with pytest.raises(UnavailableError, match=r"the server closes the connection with NO_ERROR: bye!"):
-        await session.link()
+        await session.pool.link()
     assert node.attempts == 1
     assert await node.is_rid_of_them()
     assert tasks(session) == 0
@@ -386,13 +386,13 @@ async def test_a_cancelled_call_leaves_nothing_behind(session: Session, node: No
     node.before = lambda: trio.sleep(3)
     node.answer = late
     with trio.move_on_after(seconds) as scope:
-        await session.link()
+        await session.pool.link()
         await trio.sleep_forever()
     assert scope.cancelled_caught
     established = seconds > 6
     assert await node.is_rid_of_them() == (not established)
-    assert tasks(session) == len(session.statistics().connections) == established
-    link = await session.link()
+    assert tasks(session) == len(session.pool.statistics().connections) == established
+    link = await session.pool.link()
     assert link.room == 100
     assert node.attempts == (1 if established else 2)
 
@@ -402,13 +402,13 @@ async def test_when_the_one_that_connects_gives_up_another_goes_on(session: Sess
     found: list[ClientLink] = []
 
     async def use() -> None:
-        found.append(await session.link())
+        found.append(await session.pool.link())
 
     async with trio.open_nursery() as users:
         with trio.move_on_after(1):
             users.start_soon(use)
             users.start_soon(use)
-            await session.link()
+            await session.pool.link()
     assert node.attempts == 2
     assert found == [found[0]] * 2
 
@@ -417,28 +417,28 @@ async def test_when_the_one_that_connects_gives_up_another_goes_on(session: Sess
 
 
 async def test_closing_is_final(session: Session, node: Node) -> None:
-    link = await session.link()
-    await session.aclose()
+    link = await session.pool.link()
+    await session.pool.aclose()
     assert link.closed.is_set()
     assert tasks(session) == 0
     assert await node.is_rid_of_them()
     for _ in range(2):
         with pytest.raises(trio.ClosedResourceError, match="the client was closed"):
-            await session.link()
-        await session.aclose()
+            await session.pool.link()
+        await session.pool.aclose()
     assert node.attempts == 1
 
 
 async def test_closing_before_anything_was_opened(session: Session, node: Node) -> None:
-    await session.aclose()
+    await session.pool.aclose()
     with pytest.raises(trio.ClosedResourceError):
-        await session.link()
+        await session.pool.link()
     assert node.attempts == 0
 
 
 async def test_closing_ends_calls(session: Session, node: Node) -> None:
-    open_call = call(await session.link())
-    await session.aclose()
+    open_call = call(await session.pool.link())
+    await session.pool.aclose()
     assert open_call.outcome is not None
     assert open_call.outcome.status is Status.UNAVAILABLE
 
@@ -447,16 +447,16 @@ async def test_closing_closes_all_connections(session: Session, node: Node) -> N
     node.limits = Limits(concurrent_streams=1)
     links = []
     for _ in range(3):
-        links.append(await session.link())
+        links.append(await session.pool.link())
         call(links[-1])
-    await session.aclose()
+    await session.pool.aclose()
     assert [link.closed.is_set() for link in links] == [True] * 3
     assert tasks(session) == 0
 
 
 async def test_closing_takes_a_bounded_time(session: Session, node: Node) -> None:
     """A server that has stopped reading does not hold it up."""
-    link = await session.link()
+    link = await session.pool.link()
 
     async def stuck() -> None:
         await trio.sleep_forever()
@@ -465,7 +465,7 @@ async def test_closing_takes_a_bounded_time(session: Session, node: Node) -> Non
     assert isinstance(sending, trio.testing.MemorySendStream)
     sending.send_all_hook = stuck
     began = trio.current_time()
-    await session.aclose()
+    await session.pool.aclose()
     assert trio.current_time() - began <= 2
     assert link.closed.is_set()
 
@@ -479,28 +479,28 @@ async def test_closing_while_a_call_waits_for_a_connection(session: Session, nod
 
     async def use() -> None:
         with pytest.raises(trio.ClosedResourceError, match="the client was closed"):
-            await session.link()
+            await session.pool.link()
         refused.set()
 
     async with trio.open_nursery() as users:
         users.start_soon(use)
         users.start_soon(use)
         await trio.sleep(seconds)
-        await session.aclose()
+        await session.pool.aclose()
     assert refused.is_set()
     assert node.attempts == 1
     assert await node.is_rid_of_them()
     assert tasks(session) == 0
-    assert session.statistics().connections == ()
+    assert session.pool.statistics().connections == ()
 
 
 async def test_the_end_of_the_nursery_closes_connections(node: Node) -> None:
     async with trio.open_nursery() as nursery:
-        session = Session(nursery, node.connect, NODE, Limits())
-        link = await session.link()
+        session = Session(Pool(nursery, node.connect, NODE, Limits()), Limits())
+        link = await session.pool.link()
         nursery.cancel_scope.cancel()
     assert link.closed.is_set()
-    assert session.statistics().connections == ()
+    assert session.pool.statistics().connections == ()
 
 
 # Why there is no connection
@@ -523,7 +523,7 @@ SETTINGS = b"\x00\x00\x00\x04\x00\x00\x00\x00\x00"
 async def test_settings_and_a_bad_frame_in_one_read(session: Session, node: Node, more: bytes, reason: str) -> None:
     node.answer = node.says(SETTINGS + more)
     with pytest.raises(UnavailableError, match=f"cannot connect to node:2113: .*{reason}") as caught:
-        await session.link()
+        await session.pool.link()
     assert len(caught.value.details) > 5
     assert await node.is_rid_of_them()
 
@@ -542,18 +542,18 @@ async def test_a_failure_without_a_text(session: Session, node: Node, failure: E
 
     node.before = fail
     with pytest.raises(UnavailableError, match=f"cannot connect to node:2113: {reason}"):
-        await session.link()
+        await session.pool.link()
 
 
 async def test_a_connection_that_is_made_after_closing_is_closed(session: Session, node: Node) -> None:
     """Although nobody may wait for the attempt any more."""
 
     async def close() -> None:
-        session.closed = True
+        session.pool.closed = True
 
     node.before = close
     with pytest.raises(trio.ClosedResourceError):
-        await session.link()
+        await session.pool.link()
     assert await node.is_rid_of_them()
     assert tasks(session) == 0
 
@@ -565,7 +565,7 @@ async def test_the_connector_is_told_where_to(outside: trio.Nursery, node: Node)
         told.append((host, port))
         return await node.connect(host, port)
 
-    session = Session(outside, connect, NODE, Limits())
-    await session.link()
+    session = Session(Pool(outside, connect, NODE, Limits()), Limits())
+    await session.pool.link()
     assert told == [("node", 2113)]
-    await session.aclose()
+    await session.pool.aclose()

@@ -9,7 +9,7 @@ from typing import Self
 
 import trio
 
-from trio_esdb._cluster import Connect, Endpoint, Session
+from trio_esdb._cluster import Connect, Endpoint, Pool, Session
 from trio_esdb._errors import ESDBError, InvalidArgumentError, InvalidTypeError
 from trio_esdb._model import ClientStatistics
 from trio_esdb._nursery import BackgroundTasks, background_tasks
@@ -137,7 +137,7 @@ class ESDBClient(WritingArea, ReadingArea, SubscribingArea, MetadataArea):
         """Close the client. Open calls fail with trio.ClosedResourceError. The client's block may be left later."""
         self._closing.set()
         if self._open_session is not None:
-            await self._open_session.aclose()
+            await self._open_session.pool.aclose()
         else:
             await trio.lowlevel.checkpoint()
 
@@ -147,7 +147,7 @@ class ESDBClient(WritingArea, ReadingArea, SubscribingArea, MetadataArea):
         Returns:
             Connections, open calls, and bytes that wait to be sent.
         """
-        return ClientStatistics(()) if self._open_session is None else self._open_session.statistics()
+        return ClientStatistics(()) if self._open_session is None else self._open_session.pool.statistics()
 
     def _check_not_closed(self) -> None:
         if self._closing.is_set():
@@ -162,14 +162,14 @@ class ESDBClient(WritingArea, ReadingArea, SubscribingArea, MetadataArea):
             if connect is None:
                 connect = await self._embedded_node(tasks) if settings.host is None else dial_tcp
             node = Endpoint(settings.host or _EMBEDDED, settings.port, settings.address)
-            session = Session(tasks, connect, node, self._limits)
-            await session.link()
+            pool = Pool(tasks, connect, node, self._limits)
+            await pool.link()
             self._check_not_closed()
-            self._open_session = session
+            self._open_session = Session(pool, self._limits)
             try:
                 yield
             finally:
-                session.close()
+                pool.close()
 
     async def _embedded_node(self, tasks: BackgroundTasks) -> Connect:
         from trio_esdb.embedded import EmbeddedNode  # a client of a real node never loads it

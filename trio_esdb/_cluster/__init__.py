@@ -1,6 +1,7 @@
 """Which node to talk to, and the connections to it."""
 
 from ._endpoint import Endpoint
-from ._session import Connect, Session
+from ._pool import Connect, Pool
+from ._session import Session
 
-__all__ = ["Connect", "Endpoint", "Session"]
+__all__ = ["Connect", "Endpoint", "Pool", "Session"]
