@@ -4,30 +4,23 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from types import TracebackType
+from random import Random
+from types import EllipsisType, TracebackType
 from typing import Self
 
 import trio
 
-from trio_esdb._cluster import Connect, Endpoint, Pool, Session
-from trio_esdb._errors import ESDBError, InvalidArgumentError, InvalidTypeError
-from trio_esdb._model import ClientStatistics
+from trio_esdb._cluster import Connect, Pool, Session
+from trio_esdb._errors import ESDBError, InvalidArgumentError
+from trio_esdb._model import ClientStatistics, Credentials, CredentialsProvider, Timeouts
 from trio_esdb._nursery import BackgroundTasks, background_tasks
-from trio_esdb._settings import Settings, parse
 from trio_esdb._transport import dial_tcp
-from trio_esdb._wire import Limits
 
+from ._client_options import USUAL_MESSAGE_SIZE, make_options
 from ._metadata import MetadataArea
 from ._reading import ReadingArea
 from ._subscribing import SubscribingArea
 from ._writing import WritingArea
-
-_USUAL_MESSAGE_SIZE = Limits().receive_message
-_LEAST_MESSAGE_SIZE = 1024
-_GREATEST_MESSAGE_SIZE = 1024**3
-"""A message must fit a flow-control window of HTTP/2 (2 GiB), with room for what a window holds besides."""
-_EMBEDDED = "embedded"
-"""The host that a user's ``connect`` is given for ``esdb://embedded``."""
 
 
 class ESDBClient(WritingArea, ReadingArea, SubscribingArea, MetadataArea):
@@ -47,11 +40,26 @@ class ESDBClient(WritingArea, ReadingArea, SubscribingArea, MetadataArea):
         root_certificates: Must be None: TLS is not supported yet.
         private_key: Must be None.
         certificate_chain: Must be None.
+        credentials: Who the calls are made for: ``BasicCredentials``, a ``BearerToken``, or an async function without
+            arguments that gives one of them.
+        plain_text_credentials: Whether credentials may be sent without TLS, where anybody on the way can read them.
         connect: Called with a host and a port whenever a connection is needed, instead of opening a TCP connection. It
             returns a ``trio.abc.Stream``: a proxy's, or the ``connect`` of a ``trio_esdb.embedded.EmbeddedNode``. For
             ``esdb://embedded`` the host is ``"embedded"``, the port 2113.
         max_message_size: The size in bytes of the largest message that is taken from a server, from 1024 to 1 GiB. A
             larger message ends its call with ResourceExhaustedError.
+        connection_name: The name of this client in logs. A random name is made if there is none.
+        default_deadline: Seconds that a call with one answer may take if it has no ``timeout``; None for no limit. It
+            does not hold for reads and subscriptions.
+        retry: Whether calls are repeated where it is safe.
+        keep_alive_interval: Seconds without a sign of life after which the node is asked for one; None for never.
+        keep_alive_timeout: Seconds in which it must give one, or the connection is lost; None for no limit.
+        keep_alive_without_calls: Whether to do this also while no call is open.
+        max_connections: How many connections may be open at once; None for as many as the calls need.
+        idle_connection_timeout: Seconds after which a connection without calls is closed, if it is not the only one;
+            None for never.
+        timeouts: How long the client waits inside, for example for a connection.
+        random: Where random numbers come from: names, and the differences of waiting times.
 
     Raises:
         InvalidArgumentError: An argument cannot be used. Nothing is connected yet.
@@ -65,10 +73,21 @@ class ESDBClient(WritingArea, ReadingArea, SubscribingArea, MetadataArea):
         private_key: None = None,
         certificate_chain: None = None,
         *,
+        credentials: Credentials | CredentialsProvider | None = None,
+        plain_text_credentials: bool = False,
         connect: Callable[[str, int], Awaitable[trio.abc.Stream]] | None = None,
-        max_message_size: int = _USUAL_MESSAGE_SIZE,
+        connection_name: str | None = None,
+        max_message_size: int = USUAL_MESSAGE_SIZE,
+        default_deadline: float | EllipsisType | None = ...,
+        retry: bool = True,
+        keep_alive_interval: float | EllipsisType | None = ...,
+        keep_alive_timeout: float | EllipsisType | None = ...,
+        keep_alive_without_calls: bool = False,
+        max_connections: int | None = None,
+        idle_connection_timeout: float | None = 60.0,
+        timeouts: Timeouts | None = None,
+        random: Random | None = None,
     ) -> None:
-        self._settings: Settings = parse(uri)
         for name, value in (
             ("root_certificates", root_certificates),
             ("private_key", private_key),
@@ -76,19 +95,23 @@ class ESDBClient(WritingArea, ReadingArea, SubscribingArea, MetadataArea):
         ):
             if value is not None:
                 raise InvalidArgumentError(f"{name} cannot be used yet: connections with TLS are not supported")
-        if connect is not None and not callable(connect):
-            raise InvalidTypeError(
-                f"connect must be a function of a host and a port that gives a stream, not {type(connect).__name__}"
-            )
-        if not isinstance(max_message_size, int) or isinstance(max_message_size, bool):
-            raise InvalidTypeError(f"max_message_size must be an int, not {type(max_message_size).__name__}")
-        if not _LEAST_MESSAGE_SIZE <= max_message_size <= _GREATEST_MESSAGE_SIZE:
-            raise InvalidArgumentError(
-                f"max_message_size must be from {_LEAST_MESSAGE_SIZE} to {_GREATEST_MESSAGE_SIZE}, "
-                f"not {max_message_size}"
-            )
-        self._connect = connect
-        self._limits = Limits(receive_message=max_message_size)
+        self._options = make_options(
+            uri,
+            credentials=credentials,
+            plain_text_credentials=plain_text_credentials,
+            connect=connect,
+            connection_name=connection_name,
+            max_message_size=max_message_size,
+            default_deadline=default_deadline,
+            retry=retry,
+            keep_alive_interval=keep_alive_interval,
+            keep_alive_timeout=keep_alive_timeout,
+            keep_alive_without_calls=keep_alive_without_calls,
+            max_connections=max_connections,
+            idle_connection_timeout=idle_connection_timeout,
+            timeouts=timeouts,
+            random=random,
+        )
         self._lifetime: AbstractAsyncContextManager[None] | None = None
         self._closing = trio.Event()
         self._open_session: Session | None = None
@@ -98,7 +121,7 @@ class ESDBClient(WritingArea, ReadingArea, SubscribingArea, MetadataArea):
             state = "closed"
         else:
             state = "not open" if self._open_session is None else "open"
-        return f"<trio_esdb.ESDBClient: {self._settings.address}, {state}>"
+        return f"<trio_esdb.ESDBClient: {self._options.node.address}, {state}>"
 
     @trio.lowlevel.enable_ki_protection
     async def __aenter__(self) -> Self:
@@ -157,15 +180,14 @@ class ESDBClient(WritingArea, ReadingArea, SubscribingArea, MetadataArea):
     @trio.lowlevel.enable_ki_protection
     async def _connected(self) -> AsyncIterator[None]:
         async with background_tasks() as tasks:
-            settings = self._settings
-            connect = self._connect
+            options = self._options
+            connect = options.connect
             if connect is None:
-                connect = await self._embedded_node(tasks) if settings.host is None else dial_tcp
-            node = Endpoint(settings.host or _EMBEDDED, settings.port, settings.address)
-            pool = Pool(tasks, connect, node, self._limits)
+                connect = await self._embedded_node(tasks) if options.embedded else dial_tcp
+            pool = Pool(tasks, connect, options.node, options.limits)
             await pool.link()
             self._check_not_closed()
-            self._open_session = Session(pool, self._limits)
+            self._open_session = Session(pool, options.limits)
             try:
                 yield
             finally:

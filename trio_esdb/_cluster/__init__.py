@@ -1,7 +1,8 @@
 """Which node to talk to, and the connections to it."""
 
-from ._endpoint import Endpoint
-from ._pool import Connect, Pool
+from ._endpoint import Connect, Endpoint
+from ._options import ClientOptions
+from ._pool import Pool
 from ._session import Session
 
-__all__ = ["Connect", "Endpoint", "Pool", "Session"]
+__all__ = ["ClientOptions", "Connect", "Endpoint", "Pool", "Session"]

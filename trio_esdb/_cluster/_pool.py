@@ -6,8 +6,6 @@ replaced by the next call. All tasks that wait for one attempt to connect share 
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-
 import trio
 
 from trio_esdb._errors import UnavailableError
@@ -15,11 +13,8 @@ from trio_esdb._model import ClientStatistics
 from trio_esdb._nursery import BackgroundTasks
 from trio_esdb._wire import Limits
 
-from ._endpoint import Endpoint
+from ._endpoint import Connect, Endpoint
 from ._node_link import NodeLink
-
-Connect = Callable[[str, int], Awaitable[trio.abc.Stream]]
-"""Makes a byte stream to a host and port."""
 
 _PATIENCE = 10.0
 """Seconds in which a new connection must be made and the server must have sent its first frame on it."""

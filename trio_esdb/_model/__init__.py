@@ -1,6 +1,7 @@
-"""The values of the public API: events, messages, filters and stream metadata."""
+"""The values of the public API: events, messages, filters, stream metadata, credentials."""
 
 from ._appends import AppendResult, StreamState
+from ._credentials import BasicCredentials, BearerToken, Credentials, CredentialsProvider
 from ._events import ContentType, EventDraft, NewEvent, RecordedEvent
 from ._filters import (
     DEFAULT_EXCLUDE_FILTER,
@@ -12,17 +13,22 @@ from ._filters import (
 from ._messages import CaughtUp, Checkpoint, FellBehind
 from ._metadata import StreamMetadata, metadata_from_json, metadata_to_json
 from ._statistics import ClientStatistics, ConnectionStatistics
+from ._timeouts import Timeouts
 
 __all__ = [
     "DEFAULT_EXCLUDE_FILTER",
     "ESDB_PERSISTENT_CONFIG_EVENTS_REGEX",
     "ESDB_SYSTEM_EVENTS_REGEX",
     "AppendResult",
+    "BasicCredentials",
+    "BearerToken",
     "CaughtUp",
     "Checkpoint",
     "ClientStatistics",
     "ConnectionStatistics",
     "ContentType",
+    "Credentials",
+    "CredentialsProvider",
     "EventDraft",
     "FellBehind",
     "Filter",
@@ -30,6 +36,7 @@ __all__ = [
     "RecordedEvent",
     "StreamMetadata",
     "StreamState",
+    "Timeouts",
     "make_filter",
     "metadata_from_json",
     "metadata_to_json",

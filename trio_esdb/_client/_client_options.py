@@ -1,0 +1,131 @@
+"""Makes the options of a client from its arguments and its connection string. An argument overrides the string."""
+
+from __future__ import annotations
+
+import math
+import uuid
+from random import Random
+from types import EllipsisType
+from typing import Any
+
+from trio_esdb._cluster import ClientOptions, Connect, Endpoint
+from trio_esdb._errors import InvalidArgumentError, InvalidTypeError
+from trio_esdb._model import BasicCredentials, BearerToken, Credentials, CredentialsProvider, Timeouts
+from trio_esdb._settings import parse
+from trio_esdb._wire import Limits
+
+USUAL_MESSAGE_SIZE = Limits().receive_message
+_LEAST_MESSAGE_SIZE = 1024
+_GREATEST_MESSAGE_SIZE = 1024**3
+"""A message must fit a flow-control window of HTTP/2 (2 GiB), with room for what a window holds besides."""
+_EMBEDDED = "embedded"
+"""The host that a user's ``connect`` is given for ``esdb://embedded``."""
+
+Seconds = float | EllipsisType | None
+"""A time; None is no limit, and ``...`` is the time of the connection string."""
+
+
+def make_options(
+    uri: str,
+    *,
+    connect: Connect | None,
+    connection_name: str | None,
+    credentials: Credentials | CredentialsProvider | None,
+    plain_text_credentials: bool,
+    max_message_size: int,
+    timeouts: Timeouts | None,
+    default_deadline: Seconds,
+    retry: bool,
+    keep_alive_interval: Seconds,
+    keep_alive_timeout: Seconds,
+    keep_alive_without_calls: bool,
+    max_connections: int | None,
+    idle_connection_timeout: float | None,
+    random: Random | None,
+) -> ClientOptions:
+    """The options of a client; see ``ESDBClient`` for the arguments.
+
+    Raises:
+        InvalidArgumentError: An argument or the connection string cannot be used.
+    """
+    settings = parse(uri)
+    embedded = settings.host is None
+    if connect is not None and not callable(connect):
+        raise InvalidTypeError(
+            f"connect must be a function of a host and a port that gives a stream, not {type(connect).__name__}"
+        )
+    _check_bool("plain_text_credentials", plain_text_credentials)
+    allowed = embedded or plain_text_credentials
+    credentials = _check_credentials(credentials)
+    if credentials is not None and not allowed:
+        raise InvalidArgumentError(
+            "credentials: the connection string says tls=false, so anybody on the way could read them; use TLS, or "
+            "permit it with plain_text_credentials=True"
+        )
+    _check_integer("max_message_size", max_message_size, _LEAST_MESSAGE_SIZE, _GREATEST_MESSAGE_SIZE)
+    if max_connections is not None:
+        _check_integer("max_connections", max_connections, 1, None)
+    _check_bool("retry", retry)
+    _check_bool("keep_alive_without_calls", keep_alive_without_calls)
+    random = Random() if random is None else _check_type("random", random, Random, "a random.Random")
+    if connection_name is None:
+        connection_name = str(uuid.UUID(int=random.getrandbits(128), version=4))
+    return ClientOptions(
+        node=Endpoint(settings.host or _EMBEDDED, settings.port, settings.address),
+        embedded=embedded,
+        connect=connect,
+        connection_name=_check_type("connection_name", connection_name, str, "a str"),
+        credentials=credentials,
+        credentials_allowed=allowed,
+        limits=Limits(receive_message=max_message_size),
+        timeouts=Timeouts() if timeouts is None else _check_type("timeouts", timeouts, Timeouts, "a Timeouts"),
+        default_deadline=_seconds("default_deadline", default_deadline, 10.0),
+        retry=retry,
+        keep_alive_interval=_seconds("keep_alive_interval", keep_alive_interval, 10.0),
+        keep_alive_timeout=_seconds("keep_alive_timeout", keep_alive_timeout, 10.0),
+        keep_alive_without_calls=keep_alive_without_calls,
+        max_connections=max_connections,
+        idle_connection_timeout=_seconds("idle_connection_timeout", idle_connection_timeout, math.inf),
+        random=random,
+    )
+
+
+def _check_credentials(credentials: Any) -> Any:
+    if credentials is None or isinstance(credentials, BasicCredentials | BearerToken):
+        return credentials
+    if not callable(credentials) or isinstance(credentials, type):
+        raise InvalidTypeError(  # without the value, which may be a password
+            "credentials must be BasicCredentials, a BearerToken or an async function that gives one of them, "
+            f"not {'a class' if isinstance(credentials, type) else type(credentials).__name__}"
+        )
+    return credentials
+
+
+def _seconds(name: str, value: Seconds, default: float) -> float:
+    if value is ...:
+        return default
+    if value is None:
+        return math.inf
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        raise InvalidTypeError(f"{name} must be a number of seconds or None, not {type(value).__name__}")
+    if math.isnan(value) or value <= 0:
+        raise InvalidArgumentError(f"{name} must be a positive number of seconds, or None for no limit, not {value}")
+    return float(value)
+
+
+def _check_bool(name: str, value: bool) -> None:
+    _check_type(name, value, bool, "True or False")
+
+
+def _check_integer(name: str, value: int, least: int, greatest: int | None) -> None:
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise InvalidTypeError(f"{name} must be an int, not {type(value).__name__}")
+    if value < least or (greatest is not None and value > greatest):
+        allowed = f"at least {least}" if greatest is None else f"from {least} to {greatest}"
+        raise InvalidArgumentError(f"{name} must be {allowed}, not {value}")
+
+
+def _check_type(name: str, value: Any, kind: type, expected: str) -> Any:
+    if not isinstance(value, kind):
+        raise InvalidTypeError(f"{name} must be {expected}, not {type(value).__name__}")
+    return value
