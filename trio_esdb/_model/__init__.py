@@ -1,6 +1,18 @@
 """The values of the public API: events, messages, filters, stream metadata, credentials."""
 
 from ._appends import AppendResult, StreamState
+from ._connection_events import (
+    CallRepeated,
+    CallResumed,
+    Connected,
+    Connecting,
+    ConnectionClosed,
+    ConnectionEvent,
+    ConnectionFailed,
+    ConnectionLost,
+    CredentialsAsked,
+    NodeDraining,
+)
 from ._credentials import BasicCredentials, BearerToken, Credentials, CredentialsProvider
 from ._events import ContentType, EventDraft, NewEvent, RecordedEvent
 from ._filters import (
@@ -22,17 +34,27 @@ __all__ = [
     "AppendResult",
     "BasicCredentials",
     "BearerToken",
+    "CallRepeated",
+    "CallResumed",
     "CaughtUp",
     "Checkpoint",
     "ClientStatistics",
+    "Connected",
+    "Connecting",
+    "ConnectionClosed",
+    "ConnectionEvent",
+    "ConnectionFailed",
+    "ConnectionLost",
     "ConnectionStatistics",
     "ContentType",
     "Credentials",
+    "CredentialsAsked",
     "CredentialsProvider",
     "EventDraft",
     "FellBehind",
     "Filter",
     "NewEvent",
+    "NodeDraining",
     "RecordedEvent",
     "StreamMetadata",
     "StreamState",
