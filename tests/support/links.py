@@ -43,6 +43,8 @@ class Call(StreamingCall):
     ) -> None:
         self._incoming, self.batches = trio.open_memory_channel[list[bytes]](math.inf)
         self.waiting = 0
+        self.draining = 0
+        """How often the call was told that its connection is about to be closed."""
         super().__init__(link, headers, messages, _Inbox(self), deadline=deadline, end=end)
 
     def drawn(self, batch: list[bytes]) -> None:
@@ -60,6 +62,9 @@ class _Inbox:
     def on_messages(self, messages: list[bytes]) -> None:
         self._call.waiting += len(messages)
         self._call._incoming.send_nowait(messages)
+
+    def on_draining(self) -> None:
+        self._call.draining += 1
 
     def on_end(self, outcome: Outcome) -> None:
         self._call._incoming.close()

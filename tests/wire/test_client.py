@@ -15,6 +15,7 @@ from trio_esdb._wire import (
     Code,
     ConnectionEnded,
     Drained,
+    GoawayReceived,
     HeadersTooLarge,
     Limits,
     MessagesReceived,
@@ -392,7 +393,7 @@ def test_reset_by_the_server(code: Code, status: Status, refused: bool) -> None:
 def test_goodbye_of_a_real_node_leaves_open_calls_alone() -> None:
     server = BareServer()
     stream = server.call(b"")
-    assert server.feed(http2.goaway(2**31 - 1)) == [RoomChanged()]
+    assert server.feed(http2.goaway(2**31 - 1)) == [GoawayReceived(first=True, too_many_pings=False)]
     assert (server.core.room, server.core.draining, server.core.ended) == (0, True, False)
     assert server.core.goaway == "the server closes the connection with NO_ERROR"
     events = server.answer(stream, data(1, message(b"x")), server.headers(1, http2.OK, end=True))
@@ -405,8 +406,8 @@ def test_goodbye_with_a_lower_number_refuses_later_calls() -> None:
     events = server.feed(http2.goaway(first.id, Code.ENHANCE_YOUR_CALM, b"too many\xff"))
     text = "the server closes the connection with ENHANCE_YOUR_CALM: too many\ufffd"
     refused = Outcome(Status.UNAVAILABLE, text, local=True, refused=True)
-    assert events == [CallEnded(second, refused), CallEnded(third, refused), RoomChanged()]
-    assert server.feed(data(second.id, b"late"), http2.goaway(first.id)) == [RoomChanged()]
+    assert events == [CallEnded(second, refused), CallEnded(third, refused), GoawayReceived(True, False)]
+    assert server.feed(data(second.id, b"late"), http2.goaway(first.id)) == [GoawayReceived(False, False)]
     assert list(server.core.streams) == [first.id]
 
 

@@ -17,6 +17,7 @@ from trio_esdb._wire import (
     ConnectionEnded,
     Drained,
     Event,
+    GoawayReceived,
     Limits,
     MessagesReceived,
     RequestsEnded,
@@ -127,7 +128,7 @@ class Owner:
             elif isinstance(event, CallReceived):
                 assert event.stream.id not in self.open | self.ended
                 self.open[event.stream.id] = event.stream
-            elif isinstance(event, RoomChanged):
+            elif isinstance(event, (RoomChanged, GoawayReceived)):
                 pass
             else:
                 assert isinstance(event, (MessagesReceived, CallEnded, RequestsEnded, CallReset, Drained))

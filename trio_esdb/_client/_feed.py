@@ -62,6 +62,9 @@ class Source:
         if self.feed is not None:
             self.feed.receive(self, messages)
 
+    def on_draining(self) -> None:
+        """The connection is about to be closed: the call goes on until then."""
+
     def on_end(self, outcome: Outcome) -> None:
         """The call is over."""
         feed, self.feed = self.feed, None

@@ -5,6 +5,8 @@ The server's end is imported from ``_serving`` itself: most programs never load 
 
 from __future__ import annotations
 
+from trio_esdb._wire import KeepAlive
+
 from ._calls import Sink, StreamingCall, unary_call
 from ._client_link import CallOwner, ClientLink
 from ._tcp import dial_tcp, listen_tcp, port_of
@@ -12,6 +14,7 @@ from ._tcp import dial_tcp, listen_tcp, port_of
 __all__ = [
     "CallOwner",
     "ClientLink",
+    "KeepAlive",
     "Sink",
     "StreamingCall",
     "dial_tcp",

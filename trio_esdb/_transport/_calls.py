@@ -108,6 +108,9 @@ class UnaryCall:
     def on_drained(self) -> None:
         """Never asked for: the requests are queued whole."""
 
+    def on_draining(self) -> None:
+        """The answer is to come before the connection is closed."""
+
     @trio.lowlevel.enable_ki_protection
     def on_end(self, outcome: Outcome) -> None:
         """The call is over."""
@@ -123,6 +126,14 @@ class Sink(Protocol):
 
     def on_messages(self, messages: list[bytes]) -> None:
         """Responses came, all that one read of the connection brought."""
+
+    def on_draining(self) -> None:
+        """The server is about to close the connection of the call, which goes on until then.
+
+        A call that never ends by itself is best replaced now by one on another connection. A node that shuts down
+        serves its calls for about 5 s more, then it breaks the connection. Comes once at most, and before ``on_end``.
+        The call may be closed in here.
+        """
 
     def on_end(self, outcome: Outcome) -> None:
         """The call is over; nothing more comes of it. Not called for a call that was closed here."""
@@ -241,6 +252,11 @@ class StreamingCall:
         if self._room is not None:
             self._room.set()
             self._room = None
+
+    def on_draining(self) -> None:
+        """The connection is about to be closed."""
+        if self._sink is not None:
+            self._sink.on_draining()
 
     def on_end(self, outcome: Outcome) -> None:
         """The call is over."""

@@ -18,6 +18,8 @@ from trio_esdb._wire import (
     ConnectionEnded,
     Drained,
     Event,
+    GoawayReceived,
+    KeepAlive,
     Limits,
     MessagesReceived,
     Outcome,
@@ -40,6 +42,12 @@ class CallOwner(Protocol):
     def on_drained(self) -> None:
         """All that was queued for the call has left."""
 
+    def on_draining(self) -> None:
+        """The server has said GOAWAY: the call goes on, but not for long; a new one is to be on another connection.
+
+        Not called for a call that the server refuses with its GOAWAY: that one ends.
+        """
+
     def on_end(self, outcome: Outcome) -> None:
         """The call is over; nothing more comes. Not called for a call that is reset here."""
 
@@ -48,10 +56,23 @@ class ClientLink(Link[ClientConnection]):
     """A connection that calls are opened on.
 
     ``room`` must be looked at before a call is opened; between the two there must be no await.
+
+    Args:
+        stream: The byte stream; it is closed at the end.
+        address: The node's host and port, as errors tell it.
+        limits: Sizes that hold for the connection.
+        keep_alive: When a silent server is asked for a sign of life. All links of a client share one, which a server
+            can make slower. Without it no server is asked.
     """
 
-    def __init__(self, stream: trio.abc.Stream, address: str, limits: Limits | None = None) -> None:
-        super().__init__(stream, ClientConnection(limits))
+    def __init__(
+        self,
+        stream: trio.abc.Stream,
+        address: str,
+        limits: Limits | None = None,
+        keep_alive: KeepAlive | None = None,
+    ) -> None:
+        super().__init__(stream, ClientConnection(limits), keep_alive)
         self.address = address
         self._greeted = trio.Event()
         self._leaving = False
@@ -111,6 +132,8 @@ class ClientLink(Link[ClientConnection]):
             headers, timeout, owner, authorization=authorization, receive_message=receive_message
         )
         self.send(stream, messages, end=end)
+        if self._no_calls is not None:
+            self._care()
         return stream
 
     @trio.lowlevel.enable_ki_protection
@@ -137,9 +160,22 @@ class ClientLink(Link[ClientConnection]):
             event.stream.owner.on_drained()
         elif type(event) is RoomChanged:
             self._greeted.set()
-            self._leave_if_done()
+        elif type(event) is GoawayReceived:
+            self._goaway_received(event)
         elif type(event) is ConnectionEnded:
             self.reason = event.reason
+
+    def on_goaway(self) -> None:
+        """The server is about to close the connection: it takes no new calls. For subclasses; comes once."""
+
+    def _goaway_received(self, event: GoawayReceived) -> None:
+        if event.too_many_pings:
+            self._watch.slow_down()
+        if event.first:
+            self.on_goaway()
+            for stream in list(self.core.streams.values()):
+                stream.owner.on_draining()
+        self._leave_if_done()
 
     def _leave_if_done(self) -> None:
         """After the server's GOAWAY the connection closes with its last call."""

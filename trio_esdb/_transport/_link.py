@@ -10,6 +10,9 @@ Back-pressure. What the peer may send is bounded by the windows of its streams. 
 and of frames that answer the peer only so many may wait (``_wire``). Therefore the reader never has to stop reading. If
 both ends stopped, each could wait for the other for ever.
 
+Keepalive. A third task looks from time to time whether the peer still lives (``_wire._keep_alive``). It does so also
+while the writer cannot go on because the peer takes nothing.
+
 The end. Whoever ends the connection, what is queued then is sent, for a second at most. If a write was cut in two,
 nothing may follow it, and the stream is closed at once.
 
@@ -29,7 +32,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 import trio
 
-from trio_esdb._wire import ConnectionEnded, Event
+from trio_esdb._wire import Code, ConnectionEnded, Event, KeepAlive, Watch
 
 from ._tcp import reset_when_closed
 
@@ -42,6 +45,9 @@ Core = TypeVar("Core", "ClientConnection", "ServerConnection")
 _READ_SIZE = 64 * 1024
 _WRITE_SIZE = 256 * 1024
 """Larger buffers would be new pages of memory each time, which cost more than a further call."""
+_READERS_TURN = 1.0
+"""Seconds that keepalive waits at most after the loop stood still."""
+_CLOSED_HERE = "the connection was closed here"
 _CLOSING_TIME = 1.0
 """Seconds in which the last output of a connection must leave."""
 
@@ -54,15 +60,21 @@ class Link(ABC, Generic[Core]):
     resets_unanswered: bool = False
     """Whether a TCP connection that ends with calls open is reset."""
 
-    def __init__(self, stream: trio.abc.Stream, core: Core) -> None:
+    def __init__(self, stream: trio.abc.Stream, core: Core, keep_alive: KeepAlive | None = None) -> None:
         self.core: Core = core
         self.closed = trio.Event()
         self.reason = ""
         """Why the connection ended, once ``closed`` is set."""
+        self.broken = False
+        """Whether it ended though nobody closed it here."""
         self._stream = stream
         self._writer: trio.lowlevel.Task | None = None
         self._sending = False
         self._lost: str | None = None
+        self._silent = False
+        self._watch = Watch(keep_alive or KeepAlive())
+        self._no_calls: trio.Event | None = None
+        """What keepalive waits for as long as it has no call to care for."""
 
     @abstractmethod
     def handle(self, event: Event) -> None:
@@ -86,10 +98,13 @@ class Link(ABC, Generic[Core]):
 
         Never raises for trouble with the connection: every call learns of it as its own end.
         """
-        reason = "the connection was closed here"
+        reason = _CLOSED_HERE
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._write, nursery.cancel_scope)
+                if not self._watch.idle:
+                    self.core.heard_at = trio.current_time()
+                    nursery.start_soon(self._stay_alive, nursery.cancel_scope)
                 reason = await self._read()
                 if self.core.ended:  # the peer broke a rule; the writer has still to say which
                     nursery.cancel_scope.deadline = trio.current_time() + _CLOSING_TIME
@@ -100,9 +115,10 @@ class Link(ABC, Generic[Core]):
                 reason = self._lost
         finally:
             self.reason = reason
+            self.broken = reason is not _CLOSED_HERE
             unanswered = bool(self.core.streams)
             if not self.core.ended:  # else its last output is queued
-                self.core.goodbye()
+                self.core.goodbye(*(Code.INTERNAL_ERROR, reason) if self._silent else ())
             self._handle_all(self.core.connection_lost(reason))
             await self._close(reset=unanswered and self.resets_unanswered)
             self.closed.set()
@@ -149,6 +165,33 @@ class Link(ABC, Generic[Core]):
             self._lost = f"the connection broke: {exc.__cause__ or exc}"
             reading.deadline = trio.current_time() + _CLOSING_TIME  # what the peer sent last may still be there
 
+    @trio.lowlevel.enable_ki_protection
+    async def _stay_alive(self, connection: trio.CancelScope) -> None:
+        """Give the connection up when the peer is lost."""
+        due = math.inf
+        while True:
+            # If this is late, the loop stood still. Bytes may wait that came in time: the reader has its turn before.
+            await trio.sleep(min(max(0.0, trio.current_time() - due), _READERS_TURN))
+            look_at = self._watch.look(self.core, trio.current_time())
+            if look_at is None:
+                self._lost, self._silent = self._watch.lost, True
+                connection.cancel()
+                return
+            due = look_at
+            if self.core.has_output:
+                self.wake()
+            if due == math.inf:
+                self._no_calls = trio.Event()
+                await self._no_calls.wait()
+            else:
+                await trio.sleep_until(due)
+
+    def _care(self) -> None:
+        """A call was opened while keepalive had none."""
+        assert self._no_calls is not None
+        self._no_calls.set()
+        self._no_calls = None
+
     async def _send_in_time(self, data: bytes) -> None:
         with trio.move_on_after(self.write_timeout) as scope:
             await self._stream.send_all(data)
@@ -171,7 +214,7 @@ class Link(ABC, Generic[Core]):
     async def _close(self, *, reset: bool) -> None:
         """Send what is queued, then close. After the closing time, the stream is closed whatever is left to send."""
         with trio.CancelScope(shield=True) as scope:
-            if self._sending or self._lost is not None:  # a frame is torn, and nothing may follow it
+            if self._sending or (self._lost is not None and not self._silent):  # a frame is torn, nothing may follow it
                 scope.cancel()
             else:
                 scope.deadline = trio.current_time() + _CLOSING_TIME

@@ -31,6 +31,7 @@ from trio_esdb._wire import (
     CompressedMessage,
     Drained,
     Event,
+    KeepAlive,
     Limits,
     MessagesReceived,
     RequestsEnded,
@@ -90,8 +91,9 @@ class ServerLink(Link[ServerConnection]):
         unknown: Callable[[str], Failure],
         limits: Limits | None = None,
         patience: Patience | None = None,
+        keep_alive: KeepAlive | None = None,
     ) -> None:
-        super().__init__(stream, ServerConnection(limits))
+        super().__init__(stream, ServerConnection(limits), keep_alive)
         self._handlers = handlers
         self._unknown = unknown
         self._patience = patience or Patience()

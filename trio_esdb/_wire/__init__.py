@@ -13,6 +13,7 @@ from ._events import (
     ConnectionEnded,
     Drained,
     Event,
+    GoawayReceived,
     MessagesReceived,
     RequestsEnded,
     RoomChanged,
@@ -20,6 +21,7 @@ from ._events import (
 from ._frames import Code
 from ._grpc import Metadata, Status, encode_deadline, encode_headers
 from ._headers import HeadersTooLarge
+from ._keep_alive import KeepAlive, Watch
 from ._limits import Limits
 from ._messages import PREFIX_SIZE, CompressedMessage
 from ._outcome import Outcome
@@ -36,7 +38,9 @@ __all__ = [
     "ConnectionEnded",
     "Drained",
     "Event",
+    "GoawayReceived",
     "HeadersTooLarge",
+    "KeepAlive",
     "Limits",
     "MessagesReceived",
     "Metadata",
@@ -45,6 +49,7 @@ __all__ = [
     "RoomChanged",
     "Status",
     "Stream",
+    "Watch",
     "encode_deadline",
     "encode_headers",
 ]

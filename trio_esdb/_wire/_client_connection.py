@@ -7,7 +7,7 @@ from typing import Any
 
 from . import _frames as frames
 from ._connection import Connection
-from ._events import CallEnded, Event, RoomChanged
+from ._events import CallEnded, Event, GoawayReceived
 from ._frames import Code, code_name
 from ._grpc import Status
 from ._headers import (
@@ -54,7 +54,8 @@ class ClientConnection(Connection):
     """HTTP/2 and gRPC as a client speaks them.
 
     ``start_call``, ``send_messages``, ``reset`` and ``take`` queue bytes; ``receive_data`` returns MessagesReceived,
-    CallEnded (exactly once for a call, unless it is reset here), Drained, RoomChanged and ConnectionEnded.
+    CallEnded (exactly once for a call, unless it is reset here), Drained, RoomChanged, GoawayReceived and
+    ConnectionEnded.
     """
 
     __slots__ = ("_greeted", "_next_id", "draining", "goaway")
@@ -237,13 +238,15 @@ class ClientConnection(Connection):
         last = int.from_bytes(payload[:4], "big") & frames.MAX_STREAM_ID
         code = int.from_bytes(payload[4:8], "big")
         debug = payload[8:].decode("utf-8", "replace")
+        first = self.goaway is None
         self.goaway = f"the server closes the connection with {code_name(code)}{': ' if debug else ''}{debug}"
         self.draining = True
         for stream in [s for s in self.streams.values() if s.id > last]:
             self._forget(stream)
             outcome = Outcome(Status.UNAVAILABLE, self.goaway, local=True, refused=True)
             self.events.append(CallEnded(stream, outcome))
-        self.events.append(RoomChanged())
+        too_many_pings = code == Code.ENHANCE_YOUR_CALM and debug == "too_many_pings"
+        self.events.append(GoawayReceived(first, too_many_pings))
 
     def _highest_peer_stream(self) -> int:
         return 0

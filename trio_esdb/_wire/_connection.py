@@ -37,6 +37,8 @@ from ._outcome import Outcome
 from ._sending import PeerError
 from ._stream import Stream
 
+_ALIVE = bytes(8)
+"""What keepalive's PING says, as that of a real node."""
 _TEXT_LIMIT = 1024
 """Bytes of a body without gRPC that are kept for the error's text."""
 _IDLE_FRAMES = 10_000
@@ -67,6 +69,10 @@ class Connection(FlowControl):
             self._end_all(Outcome(Status.UNAVAILABLE, reason, local=True, lost=True))
         return self.take_events()
 
+    def ask_for_life(self) -> None:
+        """Queue a PING of keepalive; whatever comes then is its answer."""
+        self._queue(frames.ping(_ALIVE))
+
     # -- bytes in ----------------------------------------------------------------------------------------------------
 
     def receive_data(self, data: bytes, now: float = 0.0) -> list[Event]:
@@ -79,7 +85,7 @@ class Connection(FlowControl):
         """
         if self.ended:
             return []
-        self._now = now
+        self.heard_at = now
         try:
             self._cut(self._rest + data if self._rest else data)
         except (PeerError, BlockError) as exc:
@@ -168,6 +174,7 @@ class Connection(FlowControl):
             self._queue_answer(frames.ping(payload, frames.FLAG_ACK))
         elif payload == PROBE:
             self._on_probe()
+        # The ACK of keepalive's PING is a byte like any other.
 
     def _on_priority(self, stream_id: int, payload: bytes) -> None:
         self._idle(1)

@@ -59,7 +59,19 @@ class Drained:
 
 @dataclass(slots=True)
 class RoomChanged:
-    """Client: the server's limit of concurrent calls has changed, or it takes none any more (GOAWAY)."""
+    """Client: the server's limit of concurrent calls has changed."""
+
+
+@dataclass(slots=True)
+class GoawayReceived:
+    """Client: the server takes no new calls on this connection, and closes it when the open ones have ended, or soon.
+
+    ``first`` is false if it said so before: many servers send a second GOAWAY, which tells the last call they take.
+    ``too_many_pings`` is true if it finds that the client sends too many PINGs.
+    """
+
+    first: bool
+    too_many_pings: bool
 
 
 @dataclass(slots=True)
@@ -70,5 +82,13 @@ class ConnectionEnded:
 
 
 Event = (
-    MessagesReceived | CallEnded | CallReceived | RequestsEnded | CallReset | Drained | RoomChanged | ConnectionEnded
+    MessagesReceived
+    | CallEnded
+    | CallReceived
+    | RequestsEnded
+    | CallReset
+    | Drained
+    | RoomChanged
+    | GoawayReceived
+    | ConnectionEnded
 )

@@ -29,7 +29,7 @@ from ._sending import Sender
 from ._stream import Stream
 
 PROBE = b"window 1"
-"""What our PING says: no other PING is sent."""
+"""What our PING says, and no other PING that we send."""
 _PROBE_PAUSE = 64
 """Half windows that pass between two probes, at most, if the window does not grow."""
 _SHORTEST_ROUND_TRIP = 0.005
@@ -41,7 +41,7 @@ _FASTER = 1.25
 class FlowControl(Sender):
     """The part of a connection that opens its receive windows."""
 
-    __slots__ = ("_now", "_probe", "_probe_pause", "_probe_wait", "credit", "window")
+    __slots__ = ("_probe", "_probe_pause", "_probe_wait", "credit", "heard_at", "window")
 
     def __init__(self, limits: Limits) -> None:
         super().__init__(limits)
@@ -49,8 +49,8 @@ class FlowControl(Sender):
         """What the peer may still send on the connection. Together with ``credit`` it is always the limit."""
         self.credit = 0
         """Bytes that arrived and were not given back yet."""
-        self._now = 0.0
-        """When bytes came last."""
+        self.heard_at = 0.0
+        """When bytes came last, in seconds by the clock of ``receive_data``."""
         self._probe: tuple[int, int, float] | None = None
         """The stream that the PING on its way was sent for, what its consumer had taken then, and when that was."""
         self._probe_pause = 0
@@ -104,7 +104,7 @@ class FlowControl(Sender):
             self._send_probe(stream)
 
     def _send_probe(self, stream: Stream) -> None:
-        self._probe = stream.id, stream.taken, self._now
+        self._probe = stream.id, stream.taken, self.heard_at
         self._queue(frames.ping(PROBE))
 
     def _on_probe(self) -> None:
@@ -117,7 +117,7 @@ class FlowControl(Sender):
             return
         extra = min(stream.allowance, self.limits.largest_stream_window - stream.allowance)
         extra = min(extra, frames.MAX_WINDOW - stream.window - stream.credit)
-        taken, seconds = stream.taken - taken_before, self._now - sent_at
+        taken, seconds = stream.taken - taken_before, self.heard_at - sent_at
         useful = taken * 3 >= stream.allowance and taken > _FASTER * stream.rate * seconds
         if not useful or seconds < _SHORTEST_ROUND_TRIP or extra <= 0:
             self._probe_pause = self._probe_wait = min(2 * self._probe_pause + 1, _PROBE_PAUSE)
