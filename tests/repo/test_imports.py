@@ -57,18 +57,20 @@ def seen_by_importing(module: str) -> dict[str, Any]:
     return seen
 
 
-@pytest.mark.parametrize("module", ["trio_esdb", "trio_esdb.embedded", "trio_esdb.__main__"])
+@pytest.mark.parametrize("module", ["trio_esdb", "trio_esdb.embedded", "trio_esdb.testing", "trio_esdb.__main__"])
 def test_importing_has_no_effects(module: str) -> None:
     seen = seen_by_importing(module)
     assert seen["before"] == seen["after"]
     assert seen["own"] == {"handlers": [], "level": 0, "propagate": True}
     roots = {name.partition(".")[0] for name in seen["modules"]}
     assert "trio_esdb" in roots
-    assert not roots & {"asyncio", "google", "grpc", "matplotlib", "pytest", "rich"}
+    assert not roots & {"asyncio", "google", "grpc", "matplotlib", "pytest", "rich", "trustme"}
+    assert "trio.testing" not in seen["modules"], "it takes long to load"
 
 
 def test_the_embedded_node_is_loaded_only_when_asked_for() -> None:
-    assert not [name for name in seen_by_importing("trio_esdb")["modules"] if name.startswith("trio_esdb.embedded")]
+    for module in ("trio_esdb", "trio_esdb.testing"):
+        assert not [name for name in seen_by_importing(module)["modules"] if name.startswith("trio_esdb.embedded")]
 
 
 def imported(path: Path) -> set[str]:

@@ -19,9 +19,10 @@ import trio_esdb
 from trio_esdb import ESDBClient, EventChannel, NewEvent, RecordedEvent, StreamNotFoundError
 from trio_esdb._public import publish
 
+MODULES = ("trio_esdb", "trio_esdb.embedded", "trio_esdb.testing")
 CLASSES = [
     pytest.param(value, id=f"{module}.{name}")
-    for module in ("trio_esdb", "trio_esdb.embedded")
+    for module in MODULES
     for name in importlib.import_module(module).__all__
     if isinstance(value := getattr(importlib.import_module(module), name), type)
 ]
@@ -38,10 +39,10 @@ def functions(cls: type) -> Iterator[FunctionType]:
 
 @pytest.mark.parametrize("cls", CLASSES)
 def test_no_private_module_is_named(cls: type) -> None:
-    assert cls.__module__ in ("trio_esdb", "trio_esdb.embedded")
+    assert cls.__module__ in MODULES
     assert not re.search(r"trio_esdb(\.\w+)*\._", pydoc.render_doc(cls, renderer=pydoc.plaintext))
     for function in functions(cls):
-        assert function.__module__ in ("trio_esdb", "trio_esdb.embedded")
+        assert function.__module__ in MODULES
 
 
 @pytest.mark.parametrize("cls", CLASSES)

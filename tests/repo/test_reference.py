@@ -31,7 +31,7 @@ def documented() -> dict[str, list[str]]:
     return names
 
 
-@pytest.mark.parametrize("module", ["trio_esdb", "trio_esdb.embedded"])
+@pytest.mark.parametrize("module", ["trio_esdb", "trio_esdb.embedded", "trio_esdb.testing"])
 def test_every_public_name_is_there_once(module: str) -> None:
     assert sorted(documented()[module]) == sorted(importlib.import_module(module).__all__)
 

@@ -17,6 +17,7 @@
 - `foreign.Foreign`: grpcio's server on a socket. `bridge.Bridged`: kurrentdbclient's asyncio client as a blocking one.
 - `nodes.Nodes`: embedded nodes on sockets in a thread, for blocking clients.
 - `processes.Program`: the command line in a process of its own.
+- `trio_esdb.testing.MemoryNetwork`: any of our servers under a host name and a port, with faults on command.
 - `world.watched`: an embedded node and a client, both ends of whose connections can be seen; `world.sweep`.
 
 **What else is here.** `clock`: the clock and the deadline of each test. `leaks`: no call, no queued byte and no part of

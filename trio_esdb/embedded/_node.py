@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import datetime
 from functools import partial
@@ -269,15 +269,51 @@ class EmbeddedNode:
 
         listeners = await listen_tcp(host, port)
         listened_on = port_of(listeners)
+        address = (
+            advertise_host or ("127.0.0.1" if host in _ANY_ADDRESS else host),
+            advertise_port or listened_on,
+        )
+        await self._serve_listeners(listeners, serve, address, partial(task_status.started, listened_on))
+
+    @trio.lowlevel.enable_ki_protection
+    async def serve_listeners(
+        self,
+        listeners: Sequence[trio.abc.Listener[trio.abc.Stream]],
+        *,
+        address: tuple[str, int] | None = None,
+        task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+    ) -> None:
+        """Serve all connections that these listeners accept, until cancelled or the node ends; closes the listeners.
+
+        The limits of ``serve_tcp`` do not hold for these connections.
+
+        Args:
+            listeners: Any listeners of trio's kind: those of a memory network, of Unix sockets.
+            address: Host and port that clients are told, if the node has not listened anywhere yet.
+            task_status: For ``nursery.start``.
+
+        Raises:
+            RuntimeError: The node does not run yet.
+            trio.ClosedResourceError: The node has ended or is about to.
+        """
+        self._running()
+        await self._serve_listeners(listeners, self._serve, address or _HERE, task_status.started)
+
+    async def _serve_listeners(
+        self,
+        listeners: Sequence[trio.abc.Listener[trio.abc.Stream]],
+        serve: Callable[[trio.abc.Stream], Awaitable[None]],
+        address: tuple[str, int],
+        started: Callable[[], None],
+    ) -> None:
         async with trio.open_nursery() as connections:
             async with trio.open_nursery() as listening:
-                await listening.start(partial(trio.serve_listeners, serve, listeners, handler_nursery=connections))
+                await listening.start(
+                    partial(trio.serve_listeners, serve, list(listeners), handler_nursery=connections)
+                )
                 if self._context.address is _HERE:
-                    self._context.address = (
-                        advertise_host or ("127.0.0.1" if host in _ANY_ADDRESS else host),
-                        advertise_port or listened_on,
-                    )
-                task_status.started(listened_on)
+                    self._context.address = address
+                started()
                 await self._closing.wait()
                 listening.cancel_scope.cancel()
             await self._stopped.wait()

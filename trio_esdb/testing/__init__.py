@@ -1,0 +1,22 @@
+"""A network in memory for tests: host names and ports, and faults on command.
+
+    network = MemoryNetwork()
+    async with EmbeddedNode() as node, network.listen(node, "node1.example", 2113):
+        async with ESDBClient("esdb://node1.example:2113?tls=false", connect=network.connect) as client:
+            network.to("node1.example").reset()  # and see what the program makes of it
+
+It works under trio's mock clock, and needs no package besides those of the client. ``docs/testing.md`` shows how to
+test a program with it.
+"""
+
+from trio_esdb._public import publish
+
+from ._cable import Ending, Side
+from ._connection import Connection
+from ._faults import Faults
+from ._network import MemoryListener, MemoryNetwork
+from ._route import Route
+
+__all__ = ["Connection", "Ending", "Faults", "MemoryListener", "MemoryNetwork", "Route", "Side"]
+
+publish(__name__, __all__)

@@ -1,0 +1,141 @@
+"""Faults for all connections to an address, those that are open and those to come."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from functools import partial
+from itertools import count
+
+from trio_esdb._errors import InvalidArgumentError
+
+from ._cable import Cable
+from ._connection import Connection
+from ._faults import Change, Faults
+from ._line import Hold
+
+
+class Route(Faults):
+    """All connections to an address, open and future ones, and the faults that they have.
+
+    Got from ``MemoryNetwork.to``.
+    """
+
+    def __init__(self, weather: Weather, host: str | None, port: int | None, future: float = math.inf) -> None:
+        self.host = host
+        """The host; None stands for all hosts."""
+        self.port = port
+        """The port; None stands for all ports."""
+        self._weather = weather
+        self._future = future
+        self._changes: dict[str, tuple[int, Change]] = {}
+
+    def __repr__(self) -> str:
+        where = f"{self.host or 'any host'}:{self.port or 'any port'}"
+        return f"<trio_esdb.testing.Route: {where}{'' if self._future == math.inf else ', future connections'}>"
+
+    @property
+    def connections(self) -> tuple[Connection, ...]:
+        """The connections to this address that were ever made, in their order."""
+        return tuple(connection for connection in self._weather.made() if self._covers(connection))
+
+    def next(self, count: int = 1) -> Route:
+        """The next connections to this address, and no others: ``route.next().cut_after(100, to="client")``.
+
+        An attempt that fails counts as well.
+
+        Args:
+            count: How many.
+
+        Returns:
+            A route, which is used up when that many connections have been made or tried.
+
+        Raises:
+            InvalidArgumentError: The count is not positive.
+        """
+        if isinstance(count, bool) or not isinstance(count, int) or count < 1:
+            raise InvalidArgumentError(f"next takes a number of connections from 1 on, not {count!r}")
+        route = Route(self._weather, self.host, self.port, count)
+        self._weather.routes.append(route)
+        return route
+
+    def refuse(self) -> None:
+        """Refuse connections, though somebody listens, until ``accept``. Open ones are not affected."""
+        self._apply("refuse", partial(_refuse, True))
+
+    def accept(self) -> None:
+        """End a ``refuse``."""
+        self._apply("refuse", partial(_refuse, False))
+
+    def freeze(self) -> None:
+        """Let the hosts stand still, as a process that is stopped: they take connections and say nothing.
+
+        Until ``wake``; nothing is lost.
+        """
+        self._change_lines("freeze", None, lambda line: line.holds.add(Hold.FROZEN))
+
+    def wake(self) -> None:
+        """End a ``freeze``; what was sent meanwhile arrives."""
+        self._change_lines("freeze", None, lambda line: line.holds.discard(Hold.FROZEN))
+
+    def heal(self) -> None:
+        """Take all faults away. What has ended, has ended; a half-open connection stays so."""
+        for route in self._weather.routes:
+            if self.host in (None, route.host) and self.port in (None, route.port):
+                route._changes.clear()
+        super().heal()
+
+    def _covers(self, connection: Connection) -> bool:
+        return self.host in (None, connection.host) and self.port in (None, connection.port)
+
+    def _apply(self, kind: str, change: Change, *, lasting: bool = True) -> None:
+        if lasting:
+            self._changes[kind] = next(self._weather.numbers), change
+        if self._future == math.inf:
+            for connection in self._weather.connections:
+                if self._covers(connection):
+                    change(connection._cable)
+
+
+class Weather:
+    """The faults of a network: the routes that have some, and the connections that get them."""
+
+    def __init__(self) -> None:
+        self.connections: list[Connection] = []
+        """All that were made, and those that are being made."""
+        self.routes: list[Route] = []
+        self.numbers = count()
+        """Tell in which order the commands were given."""
+
+    def route(self, host: str | None, port: int | None) -> Route:
+        """The route to an address, for all connections to it."""
+        for route in self.routes:
+            if (route.host, route.port, route._future) == (host, port, math.inf):
+                return route
+        route = Route(self, host, port)
+        self.routes.append(route)
+        return route
+
+    def made(self) -> Iterable[Connection]:
+        """The connections that were made."""
+        return (connection for connection in self.connections if connection._made)
+
+    def begin(self, connection: Connection) -> None:
+        """Give a connection that is about to be made the faults of its routes."""
+        changes: list[tuple[int, Change]] = []
+        for route in self.routes:
+            if route._covers(connection) and route._future:
+                route._future -= 1
+                changes += route._changes.values()
+        self.routes = [route for route in self.routes if route._future]
+        self.connections.append(connection)
+        for _, change in sorted(changes, key=_number):
+            change(connection._cable)
+
+
+def _number(numbered: tuple[int, Change]) -> int:
+    return numbered[0]
+
+
+def _refuse(refused: bool, cable: Cable) -> None:
+    cable.refused = refused
