@@ -29,7 +29,10 @@ def reset_when_closed(stream: trio.abc.Stream) -> None:
     gRPC clients take an orderly end in the middle of a call for a fault of the server's protocol, and a reset for a
     server that is gone.
     """
-    if isinstance(stream, trio.SocketStream):
+    above_tcp = getattr(stream, "reset_when_closed", None)
+    if above_tcp is not None:
+        above_tcp()
+    elif isinstance(stream, trio.SocketStream):
         stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_AT_ONCE)
     else:
         getattr(stream, "reset_when_closed", _nothing)()
