@@ -13,14 +13,13 @@ from tests.support.scripted import Scripted, Seen, confirmed, event, goes_on, sa
 from trio_esdb import ESDBClient, EventChannel
 from trio_esdb._client._feed import Feed
 from trio_esdb._convert import read_all_request
-from trio_esdb._rpc import Method, Operation, Repeat
+from trio_esdb._rpc import CallKind, Method, Operation
 
 WHOLE = Operation(
     Method.READ,
     [read_all_request(position=None, from_end=False, resolve_links=False, limit=None)],
     "subscribing to all events",
-    Repeat.ALWAYS,
-    endless=True,
+    CallKind.SUBSCRIPTION,
 )
 
 

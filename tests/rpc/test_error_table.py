@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import trio_esdb
 from trio_esdb import ServerError, StreamDeletedError, StreamNotFoundError, TooLargeError
-from trio_esdb._rpc import Method, Operation, Repeat, error_from
+from trio_esdb._rpc import CallKind, Method, Operation, error_from
 from trio_esdb._rpc._error_table import _BY_EXCEPTION, _BY_STATUS, _BY_TEXT
 from trio_esdb._wire import Outcome, Status
 
@@ -29,7 +29,7 @@ def error(
 ) -> Any:
     """The error for a call on order-1 that ended so."""
     outcome = Outcome(status, text, trailers or {}, local=local)
-    operation = Operation(Method.APPEND, [b""], "doing this", Repeat.NEVER, stream_name, expected)
+    operation = Operation(Method.APPEND, [b""], "doing this", CallKind.OTHER_WRITE, stream_name, expected)
     return error_from(operation, outcome, "node:2113")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from trio_esdb import InvalidPositionError, InvalidRequestError, ServerError
-from trio_esdb._rpc import Method, Operation, Repeat, error_from
+from trio_esdb._rpc import CallKind, Method, Operation, error_from
 from trio_esdb._wire import Outcome, Status
 
 UNMAPPED = "Exception was thrown by handler."
@@ -15,7 +15,7 @@ PATTERN = "a filter whose regular expression it cannot parse"
 
 def error(outcome: Outcome, *, from_position: bool = True, own_patterns: bool = True) -> ServerError:
     reading = Operation(
-        Method.READ, [b""], "reading", Repeat.ALWAYS, from_position=from_position, own_patterns=own_patterns
+        Method.READ, [b""], "reading", CallKind.READ, from_position=from_position, own_patterns=own_patterns
     )
     return error_from(reading, outcome, "node:2113")
 

@@ -14,7 +14,7 @@ from tests.support.links import headers as headers_of
 from tests.support.world import Moment, World, every_moment, sweep
 from trio_esdb import EventChannel, NewEvent, RecordedEvent
 from trio_esdb._convert import read_stream_request
-from trio_esdb._rpc import Method, Operation, Repeat
+from trio_esdb._rpc import CallKind, Method, Operation
 from trio_esdb._transport._serving import AsyncHandler, ServerCall
 
 EVENT = NewEvent("Happened", b"{}")
@@ -87,7 +87,7 @@ async def test_a_call_that_is_replaced(world: World, moment: Moment) -> None:
         last = events._feed.last
         position = last.stream_position if isinstance(last, RecordedEvent) else None
         request = read_stream_request("s", position=position, from_end=False, resolve_links=False, limit=None)
-        return Operation(Method.READ, [request], "subscribing", Repeat.ALWAYS, "s", endless=True)
+        return Operation(Method.READ, [request], "subscribing", CallKind.SUBSCRIPTION, "s")
 
     async def use() -> None:
         got: list[int] = []

@@ -5,12 +5,12 @@ from __future__ import annotations
 from trio_esdb._convert import ANY, EXISTS, WrongRevision, append_response
 from trio_esdb._errors import ExpectedPositionError
 from trio_esdb._model import AppendResult
-from trio_esdb._rpc import Operation, Repeat, Reply
+from trio_esdb._rpc import CallKind, Operation, Reply
 
 
-def append_repeat(expected: int) -> Repeat:
-    """Whether an append can be repeated: a server looks for the ids of the events where an exact position says."""
-    return Repeat.NEVER if expected in (ANY, EXISTS) else Repeat.SAME_EVENTS
+def append_kind(expected: int) -> CallKind:
+    """What kind of write an append is: a server looks for the ids of the events where an exact position says."""
+    return CallKind.OTHER_WRITE if expected in (ANY, EXISTS) else CallKind.EXACT_WRITE
 
 
 def append_result(operation: Operation, reply: Reply, nothing: str, actual: str) -> AppendResult:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 from trio_esdb._convert import ANY, EXISTS, NO_LIMIT, NO_STREAM
@@ -100,10 +99,10 @@ def _integer(name: str, value: int, least: int, greatest: int | None, kinds: str
     return int(value)
 
 
-def check_timeout(timeout: float | None) -> float:
-    """A timeout in seconds; None is infinite."""
+def check_timeout(timeout: float | None) -> float | None:
+    """A timeout in seconds; None stays None, math.inf is no limit."""
     if timeout is None:
-        return math.inf
+        return None
     if not isinstance(timeout, int | float) or isinstance(timeout, bool):
         raise InvalidTypeError(f"timeout must be a number of seconds, not {type(timeout).__name__}")
     if not timeout >= 0:

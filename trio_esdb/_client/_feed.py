@@ -92,7 +92,7 @@ class Feed:
 
     def __init__(self, session: Session, operation: Operation, wanted: frozenset[type]) -> None:
         self.operation = operation
-        self.deadline = math.inf if operation.timeout == math.inf else trio.current_time() + operation.timeout
+        self.deadline = session.deadline(operation)
         """When the timeout passes, in seconds of trio's clock."""
         self.subscription_id: str | None = None
         self.last_stream_position: int | None = None

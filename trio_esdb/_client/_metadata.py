@@ -16,9 +16,9 @@ from trio_esdb._model import (
     metadata_from_json,
     metadata_to_json,
 )
-from trio_esdb._rpc import Method, Operation, Repeat
+from trio_esdb._rpc import CallKind, Method, Operation
 
-from ._append_result import append_repeat, append_result
+from ._append_result import append_kind, append_result
 from ._area import Area
 from ._arguments import ExpectedPosition, check_expected, check_stream_name, check_timeout
 
@@ -49,7 +49,7 @@ class MetadataArea(Area):
             Method.READ,
             [read_stream_request("$$" + stream_name, position=None, backwards=True, limit=1)],
             f"reading the metadata of stream {stream_name!r}",
-            Repeat.ALWAYS,
+            CallKind.UNARY_READ,
             stream_name,
             timeout=check_timeout(timeout),
         )
@@ -96,7 +96,7 @@ class MetadataArea(Area):
             Method.APPEND,
             messages,
             f"writing the metadata of stream {stream_name!r}",
-            append_repeat(expected),
+            append_kind(expected),
             stream_name,
             expected_position,
             seconds,

@@ -8,7 +8,7 @@ from contextlib import AbstractAsyncContextManager
 from trio_esdb._convert import read_all_request, read_stream_request
 from trio_esdb._errors import StreamNotFoundError
 from trio_esdb._model import DEFAULT_EXCLUDE_FILTER, Checkpoint, RecordedEvent, make_filter
-from trio_esdb._rpc import Method, Operation, Repeat
+from trio_esdb._rpc import CallKind, Method, Operation
 
 from ._area import Area
 from ._arguments import (
@@ -75,7 +75,7 @@ class ReadingArea(Area):
                 Method.READ,
                 [request],
                 f"reading stream {stream_name!r}",
-                Repeat.ALWAYS,
+                CallKind.READ,
                 stream_name,
                 timeout=check_timeout(timeout),
             )
@@ -174,7 +174,7 @@ class ReadingArea(Area):
                 Method.READ,
                 [request],
                 "reading all events",
-                Repeat.ALWAYS,
+                CallKind.READ,
                 timeout=check_timeout(timeout),
                 from_position=position is not None,
                 own_patterns=has_own_patterns(filter_exclude, filter_include, filter_by_prefix),
@@ -201,7 +201,7 @@ class ReadingArea(Area):
             Method.READ,
             [request],
             f"reading the position of stream {stream_name!r}",
-            Repeat.ALWAYS,
+            CallKind.UNARY_READ,
             stream_name,
             timeout=check_timeout(timeout),
         )

@@ -15,7 +15,7 @@ from trio_esdb._model import (
     RecordedEvent,
     make_filter,
 )
-from trio_esdb._rpc import Method, Operation, Repeat
+from trio_esdb._rpc import CallKind, Method, Operation
 
 from ._area import Area
 from ._arguments import (
@@ -151,9 +151,8 @@ class SubscribingArea(Area):
             Method.READ,
             [request],
             "subscribing to all events",
-            Repeat.ALWAYS,
+            CallKind.SUBSCRIPTION,
             timeout=check_timeout(timeout),
-            endless=True,
             from_position=position is not None,
             own_patterns=has_own_patterns(filter_exclude, filter_include, filter_by_prefix),
         )
@@ -235,10 +234,9 @@ class SubscribingArea(Area):
             Method.READ,
             [request],
             f"subscribing to stream {stream_name!r}",
-            Repeat.ALWAYS,
+            CallKind.SUBSCRIPTION,
             stream_name,
             timeout=check_timeout(timeout),
-            endless=True,
         )
         return self._open(operation, wanted=_wanted(False, include_caught_up, include_fell_behind))
 

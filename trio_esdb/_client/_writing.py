@@ -15,9 +15,9 @@ from trio_esdb._errors import (
     TooLargeError,
 )
 from trio_esdb._model import AppendResult, NewEvent
-from trio_esdb._rpc import Method, Operation, Repeat
+from trio_esdb._rpc import CallKind, Method, Operation
 
-from ._append_result import append_repeat, append_result
+from ._append_result import append_kind, append_result
 from ._area import Area
 from ._arguments import ExpectedPosition, check_expected, check_stream_name, check_timeout
 
@@ -78,7 +78,7 @@ class WritingArea(Area):
             Method.APPEND,
             messages,
             f"appending to stream {stream_name!r}",
-            append_repeat(expected),
+            append_kind(expected),
             stream_name,
             expected_position,
             seconds,
@@ -174,7 +174,7 @@ class WritingArea(Area):
             method,
             [delete_request(stream_name, expected)],
             f"{verb} stream {stream_name!r}",
-            Repeat.NEVER,
+            CallKind.OTHER_WRITE,
             stream_name,
             expected_position,
             seconds,

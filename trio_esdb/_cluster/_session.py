@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from random import Random
 
 import trio
 
 from trio_esdb._convert import ReadDecoder
-from trio_esdb._rpc import Operation, Reply, error_from, wait_for_own_deadline
+from trio_esdb._model import RetryPolicy
+from trio_esdb._rpc import Attempts, Operation, Reply, error_from, wait_for_own_deadline
 from trio_esdb._transport import Sink, StreamingCall, unary_call
 from trio_esdb._wire import HeadersTooLarge, Limits
 
@@ -16,6 +18,8 @@ from ._pool import Pool
 
 _LARGEST_REPLY = 64 * 1024
 """Bytes of a reply. Those of the calls that have one are far smaller, and are read in one go."""
+_DEFAULT_DEADLINE = 10.0
+"""Seconds."""
 
 
 class Session:
@@ -30,12 +34,29 @@ class Session:
         self.pool = pool
         self.decoder = ReadDecoder()
         """Decodes what reads and subscriptions of this session receive."""
+        self._random = Random()
         self._largest_reply = min(limits.receive_message, _LARGEST_REPLY)
 
     @property
     def closed(self) -> bool:
         """Whether the client was closed."""
         return self.pool.closed
+
+    def deadline(self, operation: Operation) -> float:
+        """When the timeout of a call that begins now will pass, in seconds of trio's clock."""
+        timeout = operation.timeout
+        return math.inf if timeout is None or timeout == math.inf else trio.current_time() + timeout
+
+    def attempts(self, operation: Operation, deadline: float = math.inf) -> Attempts:
+        """What decides whether this call is repeated, with the deadline that it has."""
+        return Attempts(
+            operation,
+            RetryPolicy(),
+            deadline=deadline,
+            patience=_DEFAULT_DEADLINE,
+            random=self._random,
+            wait=trio.sleep,
+        )
 
     @trio.lowlevel.enable_ki_protection
     async def run(self, operation: Operation) -> Reply:
@@ -46,9 +67,9 @@ class Session:
             ServerError: What the server's end of the call means.
             trio.ClosedResourceError: The client was closed.
         """
-        if operation.timeout == math.inf:
+        deadline = self.deadline(operation)
+        if deadline == math.inf:
             return await self._run_on(await self.pool.link(), operation)
-        deadline = trio.current_time() + operation.timeout
         link = await self._link_before(deadline, operation)
         with trio.CancelScope(deadline=deadline):
             return await self._run_on(link, operation)

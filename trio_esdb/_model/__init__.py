@@ -24,6 +24,7 @@ from ._filters import (
 )
 from ._messages import CaughtUp, Checkpoint, FellBehind
 from ._metadata import StreamMetadata, metadata_from_json, metadata_to_json
+from ._retry import RetryPolicy
 from ._statistics import ClientStatistics, ConnectionStatistics
 from ._timeouts import Timeouts
 
@@ -56,6 +57,7 @@ __all__ = [
     "NewEvent",
     "NodeDraining",
     "RecordedEvent",
+    "RetryPolicy",
     "StreamMetadata",
     "StreamState",
     "Timeouts",

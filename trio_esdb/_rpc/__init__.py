@@ -1,18 +1,26 @@
 """Typed calls: what a call is, its headers, and the errors that its failures become."""
 
+from ._attempts import Attempts
 from ._deadlines import ended_at, wait_for_own_deadline
 from ._error_table import error_from
 from ._headers import RequestHeaders
 from ._methods import Method
-from ._operation import Operation, Repeat, Reply
+from ._operation import Operation, Reply
+from ._policy import POLICY, Action, CallKind, Trouble, is_calm, trouble_of
 
 __all__ = [
+    "POLICY",
+    "Action",
+    "Attempts",
+    "CallKind",
     "Method",
     "Operation",
-    "Repeat",
     "Reply",
     "RequestHeaders",
+    "Trouble",
     "ended_at",
     "error_from",
+    "is_calm",
+    "trouble_of",
     "wait_for_own_deadline",
 ]

@@ -13,6 +13,7 @@ from trio_esdb import _errors as errors
 from trio_esdb._wire import Outcome, Status
 
 from ._operation import Operation
+from ._policy import NOT_READY_TEXTS
 
 _BY_EXCEPTION: dict[str, type[errors.ServerError]] = {
     "access-denied": errors.AccessDeniedError,
@@ -67,8 +68,6 @@ _REFUSALS: frozenset[type[errors.ServerError]] = frozenset(
 
 _INTEGER = re.compile("-?[0-9]{1,20}")
 """int() takes more: signs, underscores, blanks, the digits of other scripts."""
-_NOT_READY = ("Server Is Not Ready", "Server not ready", "Server Is Busy", "Server Is Too Busy")
-"""UNAVAILABLE with one of these texts comes before a server does anything."""
 
 
 def error_from(operation: Operation, outcome: Outcome, address: str) -> errors.ServerError:
@@ -119,7 +118,7 @@ def _applied(kind: type[errors.ServerError], outcome: Outcome) -> bool | None:
         return None
     if kind in _REFUSALS or outcome.status is Status.INVALID_ARGUMENT:
         return False
-    if outcome.status is Status.UNAVAILABLE and outcome.message.startswith(_NOT_READY):
+    if outcome.status is Status.UNAVAILABLE and outcome.message.startswith(NOT_READY_TEXTS):
         return False
     return None
 

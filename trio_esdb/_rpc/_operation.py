@@ -6,28 +6,17 @@ finds that it failed asks it for the error. So every error of a call is worded i
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
-from enum import Enum
 from typing import Any, NamedTuple, TypeVar
 
 from trio_esdb._errors import DeadlineExceededError, ProtocolError, ResourceExhaustedError, ServerError
+from trio_esdb._model import RetryPolicy
 
 from ._methods import Method
+from ._policy import CallKind
 
 T = TypeVar("T")
 E = TypeVar("E", bound=ServerError)
-
-
-class Repeat(Enum):
-    """When sending a call a second time is safe, although the first time may have been done."""
-
-    ALWAYS = "always"
-    """It changes nothing."""
-    SAME_EVENTS = "same events"
-    """The server recognizes the ids of the events, because the expected position is exact."""
-    NEVER = "never"
-    """Only if the first time was certainly not done."""
 
 
 class Reply(NamedTuple):
@@ -45,28 +34,33 @@ class Operation(NamedTuple):
     """The request messages, encoded."""
     doing: str
     """What the call is for, as errors say it: ``"appending to stream 's'"``."""
-    repeat: Repeat
+    kind: CallKind
+    """What the policy for trouble must know of it."""
     stream_name: str = ""
     expected: object = None
     """The expected position as the caller gave it."""
-    timeout: float = math.inf
-    """The caller's own limit in seconds."""
-    endless: bool = False
-    """True for a subscription: the caller's cancel scope limits only how long opening it takes."""
+    timeout: float | None = None
+    """The caller's own limit in seconds. None if there is none, so the client's default counts if the kind has one."""
     from_position: bool = False
     """The caller named a position in the log of all events."""
     own_patterns: bool = False
     """The caller gave regular expressions."""
+    retry: RetryPolicy | bool | None = None
+    """Whether and how it is repeated. None is as the client was told."""
+
+    @property
+    def endless(self) -> bool:
+        """True for a subscription: the caller's cancel scope limits only how long opening it takes."""
+        return self.kind is CallKind.SUBSCRIPTION or self.kind is CallKind.GROUP
 
     def error(self, kind: type[E], text: str, address: str, *, status: str, where: str = "", **facts: Any) -> E:
         """An error of this class. ``where`` is what stands before the address in the brackets."""
         return kind(f"{self.doing}: {text} [{where}{address}]", status=status, address=address, **facts)
 
-    def overdue(self, address: str, *, applied: bool | None = None) -> DeadlineExceededError:
-        """The error for a call whose own timeout has passed."""
-        return self.error(
-            DeadlineExceededError, "the timeout passed", address, status="DEADLINE_EXCEEDED", applied=applied
-        )
+    def overdue(self, address: str, tried: str = "", *, applied: bool | None = None) -> DeadlineExceededError:
+        """The error for a call whose timeout has passed. ``tried`` tells of attempts that failed before."""
+        text = f"the timeout passed{tried}"
+        return self.error(DeadlineExceededError, text, address, status="DEADLINE_EXCEEDED", applied=applied)
 
     def unexpected(self, found: str) -> str:
         """The text for an expected position that is not the actual one."""

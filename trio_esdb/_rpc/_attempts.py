@@ -1,0 +1,215 @@
+"""The attempts of one call: whether it is sent again after a failure, when, and what the last error says.
+
+One object lives as long as the call does in the eyes of its caller, over all attempts. What happens in an attempt is
+not its business: whoever runs the call tells it of failures (``again``) and of progress.
+
+How long it goes on (patience):
+
+- A call with one answer has a deadline, always: its timeout, or the client's default. Attempts end with it.
+- A read has a timeout only if the caller gave one. Without it, an outage may last as long as the default deadline,
+  counted from the failure that began it; progress ends an outage.
+- A subscription that has begun has no limit but the caller's cancel scope. Until then it is as a read.
+
+Time is trio's clock. Waiting is done by a function of the session, which ends it when the client is closed.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Awaitable, Callable
+from random import Random
+
+import trio
+
+from trio_esdb._errors import DeadlineExceededError, ExpectedPositionError, ServerError
+from trio_esdb._model import RetryPolicy
+
+from ._operation import Operation
+from ._policy import POLICY, Action, CallKind, Trouble
+
+_WRITES = (CallKind.EXACT_WRITE, CallKind.OTHER_WRITE)
+_ENDLESS = (CallKind.SUBSCRIPTION, CallKind.GROUP)
+_WAIT_FIRST = (Trouble.NOT_READY, Trouble.SERVER_TIMEOUT, Trouble.CALM)
+"""Here the server has said that it needs time. After other trouble the first repeat comes at once."""
+_FRUITLESS = (Trouble.CLEAN_END, Trouble.DROPPED)
+_MOST_FRUITLESS = 5
+"""How often an endless call may be ended by the server, one time after the other, without any progress."""
+_LIFE = 5.0
+"""Seconds. An endless call that was open for so long after its confirmation has made progress, even without events."""
+_LEAST_DELAY = 0.01
+"""Seconds."""
+_PUSHBACK = "grpc-retry-pushback-ms"
+_INTEGER = re.compile("-?[0-9]{1,9}")
+
+Wait = Callable[[float], Awaitable[None]]
+
+
+class Attempts:
+    """The attempts of one call.
+
+    Args:
+        operation: The call.
+        policy: How long to wait.
+        enabled: Whether a call may be repeated of which a server may know. If not, only "never sent" is repeated.
+        deadline: When the timeout of the call passes, in seconds of trio's clock.
+        patience: How many seconds an outage may last that the deadline does not end.
+        random: Gives the jitter.
+        wait: Waits for so many seconds, and raises trio.ClosedResourceError if the client is closed.
+        renew: Called when credentials turned out not to be valid; whether there are others to try.
+        report: Called before a repeat with the error, the number of the attempt to come, and the seconds until then.
+    """
+
+    def __init__(
+        self,
+        operation: Operation,
+        policy: RetryPolicy,
+        *,
+        enabled: bool = True,
+        deadline: float = math.inf,
+        patience: float = math.inf,
+        random: Random,
+        wait: Wait,
+        renew: Callable[[], bool] = lambda: False,
+        report: Callable[[ServerError, int, float], None] = lambda error, attempt, delay: None,
+    ) -> None:
+        self.operation = operation
+        self.deadline = deadline
+        self.tries = 1
+        """The number of the attempt that is made now, counted from the last progress."""
+        self.begun = False
+        """Whether there was progress: for an endless call, whether it has begun."""
+        self.last: ServerError | None = None
+        """The last failure since the last progress."""
+        self._policy = policy
+        self._enabled = enabled
+        self._patience = patience if deadline == math.inf else math.inf
+        self._random = random
+        self._wait = wait
+        self._renew = renew
+        self._report = report
+        self._unknown = False
+        self._renewed = False
+        self._repeats = 0
+        self._fruitless = 0
+        self._outage: float | None = None
+        self._confirmed: float | None = None
+
+    def action(self, trouble: Trouble) -> Action:
+        """What the policy says for this call."""
+        if not self._enabled and trouble is not Trouble.NEVER_SENT:
+            return Action.FINISH if trouble is Trouble.DRAINING else Action.RAISE
+        return POLICY[trouble].get(self.operation.kind, Action.RAISE)
+
+    @trio.lowlevel.enable_ki_protection
+    async def again(self, error: ServerError, trouble: Trouble, *, calm: bool = False) -> None:
+        """An attempt failed: wait until the call is to be sent again.
+
+        Args:
+            error: What its caller would get for it.
+            trouble: What kind of failure it was.
+            calm: Whether the server said as well that it gets too much.
+
+        Raises:
+            ServerError: The call is not sent again: ``error``, which tells of the other attempts too, or
+                DeadlineExceededError if the deadline passed.
+            trio.ClosedResourceError: The client was closed.
+        """
+        now = trio.current_time()
+        if self._confirmed is not None and now - self._confirmed >= _LIFE:
+            self.progress()
+        self._confirmed = None
+        if self._outage is None:
+            self._outage = now
+        delay = self._delay(error, trouble, calm or trouble is Trouble.CALM)
+        patience = math.inf if self.begun and self.operation.kind in _ENDLESS else self._patience
+        too_late = now + delay >= self.deadline
+        if (
+            not self._allows(trouble)
+            or delay < 0
+            or now + delay > self._outage + patience
+            or (too_late and trouble is Trouble.NOT_LEADER)
+        ):
+            raise self.final(error)
+        self._failed(error)
+        if too_late:
+            await self._wait(max(0.0, self.deadline - now))
+            raise self.overdue(error.address)
+        self.tries += 1
+        self._repeats += 1
+        self._report(error, self.tries, delay)
+        await self._wait(delay)
+
+    def confirmed(self) -> None:
+        """An endless call has begun. If it lives for some seconds, that is progress."""
+        self.begun = True
+        self._confirmed = trio.current_time()
+
+    def progress(self) -> None:
+        """An answer, an event or a checkpoint came: what was before does not count any more."""
+        if self.last is not None or not self.begun:
+            self.begun = True
+            self.last = None
+            self.tries = 1
+            self._repeats = self._fruitless = 0
+            self._outage = None
+            self._renewed = False
+
+    def final(self, error: ServerError) -> ServerError:
+        """An error that ends the call, with what must be said of all its attempts."""
+        unknown = self._unknown
+        self._failed(error)
+        if unknown and error.applied is False and not isinstance(error, ExpectedPositionError):
+            error.applied = None
+        if self.tries > 1:
+            error.args = (f"{error} (tried {self.tries} times)",)
+        return error
+
+    def overdue(self, address: str, *, sent: bool = False) -> DeadlineExceededError:
+        """The error for a call whose deadline has passed.
+
+        Args:
+            address: The address of the node.
+            sent: Whether an attempt is under way: it may be applied.
+        """
+        last = self.last
+        tried = "" if last is None else f"; tried {self.tries} times, the last failure: {last}"
+        error = self.operation.overdue(address, tried, applied=None if sent or self._unknown else False)
+        error.__cause__ = last
+        return error
+
+    def _failed(self, error: ServerError) -> None:
+        self.last = error
+        if error.applied is None and self.operation.kind in _WRITES:
+            self._unknown = True
+
+    def _allows(self, trouble: Trouble) -> bool:
+        """Whether the call may be sent again after this failure."""
+        action = self.action(trouble)
+        if trouble is Trouble.UNUSABLE and not self.begun:
+            return False
+        if trouble in _FRUITLESS:
+            self._fruitless += 1
+            if self._fruitless >= _MOST_FRUITLESS:
+                return False
+        if action is Action.ASK_CREDENTIALS:
+            allowed = not self._renewed and self._renew()
+            self._renewed = True
+            return allowed
+        return action is not Action.RAISE
+
+    def _delay(self, error: ServerError, trouble: Trouble, calm: bool) -> float:
+        """Seconds until the next attempt; negative if the server wants none."""
+        pushback = error.trailers.get(_PUSHBACK)
+        if isinstance(pushback, str) and _INTEGER.fullmatch(pushback):
+            return int(pushback) / 1000
+        policy = self._policy
+        longest = 20 * policy.first_delay if policy.max_delay is None else policy.max_delay
+        if calm:
+            delay = longest
+        else:
+            doublings = self._repeats - (trouble not in _WAIT_FIRST)
+            if doublings < 0:
+                return 0
+            delay = min(longest, policy.first_delay * 2.0 ** min(doublings, 100))
+        return max(_LEAST_DELAY, delay * (1 + policy.jitter * (2 * self._random.random() - 1)))
