@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 from collections.abc import Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 import trio
 
+from tests.support import http2
 from tests.support.clock import PATIENCE
 from tests.support.processes import loopbacks
 from trio_esdb import CaughtUp, ESDBClient, NewEvent, StreamState, UnavailableError
@@ -219,4 +221,35 @@ async def test_a_host_with_several_addresses_has_one_port() -> None:
             for host in loopbacks():
                 async with ESDBClient(uri_of(host, port)) as client:
                     assert await client.get_stream_position("s") is None
+            nursery.cancel_scope.cancel()
+
+
+async def test_a_client_that_is_frozen_does_not_keep_its_subscription() -> None:
+    """It has asked for events and answers no PING, as a process that was stopped: its kernel keeps the connection."""
+    with trio.fail_after(PATIENCE):
+        async with EmbeddedNode() as node, trio.open_nursery() as nursery:
+            serve = partial(node.serve_tcp, keep_alive_interval=0.1, keep_alive_timeout=0.1)
+            port = await nursery.start(serve)
+            async with (
+                ESDBClient(uri_of("127.0.0.1", port)) as client,
+                await trio.open_tcp_stream("127.0.0.1", port) as frozen,
+            ):
+                subscribe = http2.frame(
+                    http2.HEADERS,
+                    http2.END_HEADERS,
+                    1,
+                    http2.without_table().encode(
+                        [
+                            (name, "/event_store.client.streams.Streams/Read" if name == ":path" else value)
+                            for name, value in http2.REQUEST
+                        ]
+                    ),
+                )
+                await frozen.send_all(http2.PREFACE + http2.settings() + subscribe)
+                received = b""
+                with contextlib.suppress(trio.BrokenResourceError):  # with a call open, the node resets the connection
+                    while portion := await frozen.receive_some():
+                        received += portion
+                assert http2.frame(http2.PING, 0, 0, bytes(8)) in received
+                assert await client.append_event("s", None, event()) >= 0, "who answers stays"
             nursery.cancel_scope.cancel()

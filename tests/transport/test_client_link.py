@@ -359,6 +359,31 @@ async def test_goodbye_without_calls_closes_at_once() -> None:
         assert link.room == 0
 
 
+@pytest.mark.parametrize("queued", [1, 2, 3])
+async def test_a_connection_that_is_lost_before_all_of_a_large_request_is_queued(
+    queued: int, nursery: trio.Nursery
+) -> None:
+    """Its messages are queued in turns of ten thousand: before the last turn, the server cannot have done anything."""
+    async with client_by_hand() as (link, hand):
+        results: list[tuple[bytes, Outcome]] = []
+        hand.put(http2.settings((4, 10**6)), http2.window_update(0, 10**6))
+        await hand.heard()
+
+        async def call() -> None:
+            results.append(await unary_call(link, http2.REQUEST, [b""] * 30_000))
+
+        nursery.start_soon(call)
+        for _ in range(queued):
+            await trio.lowlevel.checkpoint()
+        if queued == 3:
+            await hand.heard()
+        hand.hang_up()
+        await link.closed.wait()
+        await wait_all_tasks_blocked()
+        ((_, outcome),) = results
+        assert (outcome.lost, outcome.unsent) == (True, queued < 3)
+
+
 @pytest.mark.parametrize("ending", ["answer", "cancel", "refuse"])
 async def test_after_goodbye_open_calls_go_on_and_the_last_closes_the_link(nursery: trio.Nursery, ending: str) -> None:
     async with client_by_hand() as (link, hand):

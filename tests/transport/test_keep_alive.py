@@ -7,6 +7,7 @@ import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import pytest
 import trio
 from trio.testing import MockClock, memory_stream_pair, wait_all_tasks_blocked
 
@@ -15,7 +16,7 @@ from tests.support.counting import counted_steps
 from tests.support.links import Call, Hand, unknown
 from trio_esdb._transport import ClientLink, KeepAlive, unary_call
 from trio_esdb._transport._handlers import AsyncHandler, Handler, ServerCall
-from trio_esdb._transport._serving import ServerLink, serve_stream
+from trio_esdb._transport._serving import Patience, ServerLink, serve_stream
 from trio_esdb._wire import Code, Outcome, Status
 
 TEXT = "no answer to a PING for 10 s, the peer is frozen or cannot be reached"
@@ -214,13 +215,18 @@ async def test_a_loop_that_stood_still_before_the_ping_left(mock_clock: MockCloc
         assert call.outcome is None
 
 
-async def test_a_server_that_finds_the_pings_too_many(autojump_clock: MockClock) -> None:
+async def test_a_server_that_finds_the_pings_too_many(
+    autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
     keep_alive = KeepAlive(10, 10)
     async with by_hand(keep_alive) as (link, hand):
         call = Call(link, http2.REQUEST, [b"a"])
         hand.put(http2.goaway(1, Code.ENHANCE_YOUR_CALM, b"too_many_pings"))
         await hand.heard()
         assert keep_alive.interval == 20
+        assert [record.getMessage() for record in caplog.records] == [
+            "node-1 finds that keepalive sends too many PINGs: new connections send one after 20 s of silence"
+        ]
         await link.closed.wait()
         assert trio.current_time() == 30
         assert call.outcome is not None
@@ -258,7 +264,7 @@ async def test_a_frozen_client_ends_its_calls(autojump_clock: MockClock) -> None
             ended.set()
 
     handlers: dict[str, Handler] = {"/shop.Orders/Place": AsyncHandler(wait)}
-    link = ServerLink(hand.stream, handlers, unknown, keep_alive=KeepAlive(10, 10, without_calls=True))
+    link = ServerLink(hand.stream, handlers, unknown, None, Patience(ping=10, pong=10))
     async with trio.open_nursery() as nursery:
         nursery.start_soon(link.run)
         hand.put(http2.PREFACE, http2.settings(), hand.headers(1, http2.REQUEST))
@@ -268,3 +274,29 @@ async def test_a_frozen_client_ends_its_calls(autojump_clock: MockClock) -> None
     sent = await hand.heard()
     assert pings(sent) == 1
     assert sent[-1].payload == struct.pack(">II", 1, Code.INTERNAL_ERROR) + TEXT.encode()
+
+
+async def test_a_client_without_calls_is_asked_too(autojump_clock: MockClock) -> None:
+    """As by a real node: nobody else would notice that it is gone."""
+    hand = Hand()
+    link = ServerLink(hand.stream, {}, unknown, None, Patience(ping=10, pong=4))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(link.run)
+        hand.put(http2.PREFACE, http2.settings())
+        await trio.sleep(11)
+        assert pings(await hand.heard()) == 1
+        hand.put(http2.frame(http2.PING, http2.ACK, 0, bytes(8)))
+        await link.closed.wait()
+        assert trio.current_time() == 25
+
+
+async def test_a_client_that_takes_nothing_is_given_up(autojump_clock: MockClock) -> None:
+    ours, theirs = memory_stream_pair()
+    assert ours.send_stream is not None
+    ours.send_stream.send_all_hook = trio.sleep_forever
+    link = ServerLink(ours, {}, unknown, None, Patience(ping=10, pong=10))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(link.run)
+        await theirs.send_all(http2.PREFACE + http2.settings())
+        await link.closed.wait()
+    assert trio.current_time() == 20

@@ -14,6 +14,7 @@ it can take the messages of one call after the other.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Protocol
 
 import trio
@@ -58,6 +59,8 @@ async def unary_call(
     try:
         for at in range(_MESSAGES_PER_TURN, len(messages), _MESSAGES_PER_TURN):
             await trio.lowlevel.checkpoint()
+            if call.outcome is not None and call.outcome.lost:  # the end of the request was never queued
+                return b"", replace(call.outcome, unsent=True)
             following = at + _MESSAGES_PER_TURN
             link.send(stream, messages[at:following], end=following >= len(messages))
     except BaseException:

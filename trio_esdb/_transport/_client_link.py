@@ -6,6 +6,7 @@ does not matter to the link what kind of call it is, nor what becomes of the mes
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Sequence
 from typing import Protocol
@@ -31,6 +32,8 @@ from trio_esdb._wire import (
 from ._link import Link
 
 Headers = tuple[tuple[str, str], ...]
+
+_log = logging.getLogger("trio_esdb")
 
 
 class CallOwner(Protocol):
@@ -171,6 +174,11 @@ class ClientLink(Link[ClientConnection]):
     def _goaway_received(self, event: GoawayReceived) -> None:
         if event.too_many_pings:
             self._watch.slow_down()
+            _log.warning(
+                "%s finds that keepalive sends too many PINGs: new connections send one after %g s of silence",
+                self.address,
+                self._watch.interval,
+            )
         if event.first:
             self.on_goaway()
             for stream in list(self.core.streams.values()):

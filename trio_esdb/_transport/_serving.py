@@ -53,15 +53,18 @@ class Patience:
 
     ``preface`` is the time in which a client must send HTTP/2's connection preface. ``idle`` is how long a connection
     is kept without a call, at least; it may be twice as long. ``write`` is the time in which the client must take what
-    is written to it at once.
+    is written to it at once. After a silence of ``ping`` a PING asks whether the client is still there, also when it
+    has no call, and within ``pong`` it must answer.
     """
 
     preface: float = math.inf
     idle: float = math.inf
     write: float = math.inf
+    ping: float = math.inf
+    pong: float = math.inf
 
     def __post_init__(self) -> None:
-        for seconds in (self.preface, self.idle, self.write):
+        for seconds in (self.preface, self.idle, self.write, self.ping, self.pong):
             if not seconds > 0:
                 raise ValueError(f"a timeout of a connection must be more than 0 seconds, not {seconds}")
 
@@ -91,12 +94,12 @@ class ServerLink(Link[ServerConnection]):
         unknown: Callable[[str], Failure],
         limits: Limits | None = None,
         patience: Patience | None = None,
-        keep_alive: KeepAlive | None = None,
     ) -> None:
+        self._patience = patience or Patience()
+        keep_alive = KeepAlive(self._patience.ping, self._patience.pong, without_calls=True)
         super().__init__(stream, ServerConnection(limits), keep_alive)
         self._handlers = handlers
         self._unknown = unknown
-        self._patience = patience or Patience()
         self.write_timeout = self._patience.write
         self._nursery: trio.Nursery | None = None
         self._scope = trio.CancelScope()

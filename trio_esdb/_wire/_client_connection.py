@@ -58,7 +58,7 @@ class ClientConnection(Connection):
     ConnectionEnded.
     """
 
-    __slots__ = ("_greeted", "_next_id", "draining", "goaway")
+    __slots__ = ("_calm", "_greeted", "_next_id", "draining", "goaway")
 
     _client_side = True
     _usual_header_list = 1024 * 1024
@@ -69,6 +69,8 @@ class ClientConnection(Connection):
         """Whether no new calls are possible: the server sent GOAWAY, or the stream numbers are used up."""
         self.goaway: str | None = None
         """What the server's GOAWAY said; None if there was none."""
+        self._calm = False
+        """Whether the server's GOAWAY says ENHANCE_YOUR_CALM."""
         self._next_id = 1
         self._greeted = False
 
@@ -215,20 +217,18 @@ class ClientConnection(Connection):
             # Without a reset, the stream would stay open and count against the server's limit of concurrent streams.
             self._queue_reset(stream.id, Code.CANCEL)
         self._forget(stream)
-        self.events.append(CallEnded(stream, outcome))
+        self.events.append(self._end_of(stream, outcome))
 
     def _was_reset(self, stream: Stream, code: int) -> None:
-        self.events.append(CallEnded(stream, from_reset(code)))
+        self.events.append(self._end_of(stream, from_reset(code)))
 
     def _end_of(self, stream: Stream, outcome: Outcome) -> Event:
+        """The event for a call's end. A call that was cut off before its end had left is ``unsent``."""
+        if outcome.lost or self.ended:
+            end_has_left = stream.end_at <= self._left if stream.local_closed else stream.ending is None
+            if self._calm or not end_has_left:
+                outcome = replace(outcome, calm=self._calm or outcome.calm, unsent=not end_has_left)
         return CallEnded(stream, outcome)
-
-    def _end_all(self, outcome: Outcome) -> None:
-        unsent = replace(outcome, unsent=True)
-        for stream in list(self.streams.values()):
-            end_left = stream.end_at <= self._left if stream.local_closed else stream.ending is None
-            self._forget(stream)
-            self.events.append(CallEnded(stream, outcome if end_left else unsent))
 
     def _refuse_message(self, stream: Stream, error: MessageError) -> None:
         self._break(stream, Code.CANCEL, error.text, Status.RESOURCE_EXHAUSTED if error.too_large else Status.INTERNAL)
@@ -241,9 +241,10 @@ class ClientConnection(Connection):
         first = self.goaway is None
         self.goaway = f"the server closes the connection with {code_name(code)}{': ' if debug else ''}{debug}"
         self.draining = True
+        self._calm = self._calm or code == Code.ENHANCE_YOUR_CALM
         for stream in [s for s in self.streams.values() if s.id > last]:
             self._forget(stream)
-            outcome = Outcome(Status.UNAVAILABLE, self.goaway, local=True, refused=True)
+            outcome = Outcome(Status.UNAVAILABLE, self.goaway, local=True, refused=True, calm=self._calm)
             self.events.append(CallEnded(stream, outcome))
         too_many_pings = code == Code.ENHANCE_YOUR_CALM and debug == "too_many_pings"
         self.events.append(GoawayReceived(first, too_many_pings))

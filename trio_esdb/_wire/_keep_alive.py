@@ -50,18 +50,19 @@ class KeepAlive:
 class Watch:
     """Keepalive of one connection."""
 
-    __slots__ = ("_asked_at", "_interval", "_keep_alive")
+    __slots__ = ("_asked_at", "_keep_alive", "interval")
 
     def __init__(self, keep_alive: KeepAlive) -> None:
         self._keep_alive = keep_alive
-        self._interval = keep_alive.interval
+        self.interval = keep_alive.interval
+        """Seconds of silence after which this connection asks."""
         self._asked_at: float | None = None
         """When the last PING was queued, as long as no byte is known to have come since."""
 
     @property
     def idle(self) -> bool:
         """Whether this connection never asks."""
-        return self._interval == math.inf
+        return self.interval == math.inf
 
     @property
     def lost(self) -> str:
@@ -81,18 +82,18 @@ class Watch:
         asked_at = self._asked_at
         if asked_at is not None and core.heard_at < asked_at:
             end = asked_at + self._keep_alive.timeout
-            return None if now >= end else min(end, now + self._interval)
+            return None if now >= end else min(end, now + self.interval)
         self._asked_at = None
         if not core.streams and not self._keep_alive.without_calls:
             return math.inf
-        due = core.heard_at + self._interval
+        due = core.heard_at + self.interval
         if now < due:
             return due
         core.ask_for_life()
         self._asked_at = now
-        return now + min(self._interval, self._keep_alive.timeout)
+        return now + min(self.interval, self._keep_alive.timeout)
 
     def slow_down(self) -> None:
         """The server finds the PINGs too many: this and all further connections send half as many."""
-        self._interval *= 2
-        self._keep_alive.interval = max(self._keep_alive.interval, self._interval)
+        self.interval *= 2
+        self._keep_alive.interval = max(self._keep_alive.interval, self.interval)

@@ -232,6 +232,8 @@ class EmbeddedNode:
         preface_timeout: float = 10.0,
         idle_timeout: float = 300.0,
         write_timeout: float = 60.0,
+        keep_alive_interval: float = 10.0,
+        keep_alive_timeout: float = 10.0,
         task_status: trio.TaskStatus[int] = trio.TASK_STATUS_IGNORED,
     ) -> None:
         """Listen for clients until cancelled or the node ends; started with the port.
@@ -250,6 +252,8 @@ class EmbeddedNode:
             preface_timeout: Seconds in which a client must begin to speak HTTP/2.
             idle_timeout: Seconds that a connection without calls is kept, at least. It is closed before twice as long.
             write_timeout: Seconds in which a client must take what is written to it at once, up to 256 KiB.
+            keep_alive_interval: Seconds after which a client that says nothing is sent a PING.
+            keep_alive_timeout: Seconds in which such a client must answer; then its connection and calls end.
             task_status: For ``nursery.start``.
 
         Raises:
@@ -262,7 +266,13 @@ class EmbeddedNode:
         if advertise_port is not None and not 0 < advertise_port < 65_536:
             raise ValueError(f"advertise_port must be from 1 to 65535, not {advertise_port}")
         admission = Admission(usual_connections() if max_connections is None else max_connections)
-        patience = Patience(preface=preface_timeout, idle=idle_timeout, write=write_timeout)
+        patience = Patience(
+            preface=preface_timeout,
+            idle=idle_timeout,
+            write=write_timeout,
+            ping=keep_alive_interval,
+            pong=keep_alive_timeout,
+        )
 
         async def serve(stream: trio.abc.Stream) -> None:
             await self._serve(stream, patience, admission)

@@ -263,6 +263,8 @@ def test_listening_on_tcp(host: str) -> None:
         ({"preface_timeout": 0}, "more than 0 seconds, not 0"),
         ({"idle_timeout": -1}, "more than 0 seconds, not -1"),
         ({"write_timeout": float("nan")}, "more than 0 seconds, not nan"),
+        ({"keep_alive_interval": 0}, "more than 0 seconds, not 0"),
+        ({"keep_alive_timeout": -2}, "more than 0 seconds, not -2"),
         ({"advertise_port": 0}, "from 1 to 65535, not 0"),
         ({"advertise_port": 65_536}, "from 1 to 65535, not 65536"),
     ],
