@@ -16,7 +16,7 @@ from contextlib import contextmanager
 import trio
 
 from trio_esdb._nursery import background_tasks
-from trio_esdb._settings import Settings
+from trio_esdb._settings import Host
 from trio_esdb.embedded import EmbeddedNode
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -43,9 +43,9 @@ async def serve(options: argparse.Namespace) -> None:
                     )
                 )
             except OSError as exc:
-                where = Settings(host, port).address
+                where = Host(host, port).address
                 raise OSError(f"cannot listen on {where}: {exc.strerror or exc}") from None
-            print(f"listening on esdb://{Settings(host, listened_on).address}?Tls=false", flush=True)
+            print(f"listening on esdb://{Host(host, listened_on).address}?Tls=false", flush=True)
             listening.start_soon(_shut_down, told, node, options.grace)
             await node.wait_stopped()
 

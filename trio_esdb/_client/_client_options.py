@@ -11,7 +11,7 @@ from typing import Any
 from trio_esdb._cluster import ClientOptions, Connect, Endpoint
 from trio_esdb._errors import InvalidArgumentError, InvalidTypeError
 from trio_esdb._model import BasicCredentials, BearerToken, Credentials, CredentialsProvider, Timeouts
-from trio_esdb._settings import parse
+from trio_esdb._settings import CONNECTION_NAME_ALLOWED, Host, Settings, is_connection_name, parse
 from trio_esdb._wire import Limits
 
 USUAL_MESSAGE_SIZE = Limits().receive_message
@@ -49,40 +49,49 @@ def make_options(
         InvalidArgumentError: An argument or the connection string cannot be used.
     """
     settings = parse(uri)
-    embedded = settings.host is None
+    if settings.cluster:
+        raise InvalidArgumentError(
+            "uri: clusters are not supported yet; name one node, without +discover and dnsDiscover=true"
+        )
+    if settings.tls:
+        raise InvalidArgumentError(
+            "uri: TLS, which is the default, is not supported yet; add ?tls=false for a node without it"
+        )
+    host = Host(_EMBEDDED) if settings.embedded else settings.hosts[0]
     if connect is not None and not callable(connect):
         raise InvalidTypeError(
             f"connect must be a function of a host and a port that gives a stream, not {type(connect).__name__}"
         )
     _check_bool("plain_text_credentials", plain_text_credentials)
-    allowed = embedded or plain_text_credentials
+    allowed = settings.tls or settings.embedded or plain_text_credentials
     credentials = _check_credentials(credentials)
     if credentials is not None and not allowed:
         raise InvalidArgumentError(
             "credentials: the connection string says tls=false, so anybody on the way could read them; use TLS, or "
             "permit it with plain_text_credentials=True"
         )
+    if credentials is None and allowed:
+        credentials = settings.credentials
     _check_integer("max_message_size", max_message_size, _LEAST_MESSAGE_SIZE, _GREATEST_MESSAGE_SIZE)
     if max_connections is not None:
         _check_integer("max_connections", max_connections, 1, None)
     _check_bool("retry", retry)
     _check_bool("keep_alive_without_calls", keep_alive_without_calls)
     random = Random() if random is None else _check_type("random", random, Random, "a random.Random")
-    if connection_name is None:
-        connection_name = str(uuid.UUID(int=random.getrandbits(128), version=4))
     return ClientOptions(
-        node=Endpoint(settings.host or _EMBEDDED, settings.port, settings.address),
-        embedded=embedded,
+        node=Endpoint(host.name, host.port, _EMBEDDED if settings.embedded else host.address),
+        embedded=settings.embedded,
         connect=connect,
-        connection_name=_check_type("connection_name", connection_name, str, "a str"),
+        connection_name=_connection_name(connection_name, settings, random),
         credentials=credentials,
         credentials_allowed=allowed,
         limits=Limits(receive_message=max_message_size),
         timeouts=Timeouts() if timeouts is None else _check_type("timeouts", timeouts, Timeouts, "a Timeouts"),
-        default_deadline=_seconds("default_deadline", default_deadline, 10.0),
+        default_deadline=_seconds("default_deadline", default_deadline, settings.default_deadline),
         retry=retry,
-        keep_alive_interval=_seconds("keep_alive_interval", keep_alive_interval, 10.0),
-        keep_alive_timeout=_seconds("keep_alive_timeout", keep_alive_timeout, 10.0),
+        discovery_interval=settings.discovery_interval,
+        keep_alive_interval=_seconds("keep_alive_interval", keep_alive_interval, settings.keep_alive_interval),
+        keep_alive_timeout=_seconds("keep_alive_timeout", keep_alive_timeout, settings.keep_alive_timeout),
         keep_alive_without_calls=keep_alive_without_calls,
         max_connections=max_connections,
         idle_connection_timeout=_seconds("idle_connection_timeout", idle_connection_timeout, math.inf),
@@ -99,6 +108,15 @@ def _check_credentials(credentials: Any) -> Any:
             f"not {'a class' if isinstance(credentials, type) else type(credentials).__name__}"
         )
     return credentials
+
+
+def _connection_name(name: str | None, settings: Settings, random: Random) -> str:
+    if name is None:
+        return settings.connection_name or str(uuid.UUID(int=random.getrandbits(128), version=4))
+    _check_type("connection_name", name, str, "a str")
+    if not is_connection_name(name):
+        raise InvalidArgumentError(f"connection_name must be {CONNECTION_NAME_ALLOWED}, not {name!r}")
+    return name
 
 
 def _seconds(name: str, value: Seconds, default: float) -> float:
