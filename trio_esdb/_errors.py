@@ -223,7 +223,13 @@ class UnavailableError(ServerError):
     If the connection was lost during a call that writes, the server may or may not have written. ``applied`` is False
     if it certainly has not. It is safe to repeat an append with the same events and the same exact expected position,
     because the server recognises the ids of the events.
+
+    Attributes:
+        final (bool): True if there is no connection, and another attempt would fail in the same way: a certificate or
+            a setting is wrong, or the port belongs to something else.
     """
+
+    final: bool = False
 
 
 class DeadlineExceededError(ServerError, trio.TooSlowError):

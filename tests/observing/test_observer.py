@@ -38,11 +38,11 @@ EACH: dict[ConnectionEvent, tuple[int, str]] = {
         "connected to node:2113 (connection 1) after 0.250 s",
     ),
     ConnectionFailed(address=NODE, connection=2, reason="refused"): (
-        logging.WARNING,
+        logging.INFO,
         "cannot connect to node:2113 (connection 2): refused",
     ),
     ConnectionLost(address=NODE, connection=1, reason="it broke"): (
-        logging.WARNING,
+        logging.INFO,
         "lost the connection to node:2113 (connection 1): it broke",
     ),
     ConnectionClosed(address=NODE, connection=3, reason="it was idle"): (

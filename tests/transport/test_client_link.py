@@ -562,3 +562,17 @@ async def test_what_was_given_to_a_cancelled_send_is_sent(nursery: trio.Nursery)
             await call.send(b"")
         assert scope.cancelled_caught
         call.close()
+
+
+@pytest.mark.parametrize("complaint", [trio.BrokenResourceError("gone"), ConnectionResetError(104, "reset")])
+async def test_a_stream_that_cannot_be_closed_without_a_complaint(complaint: Exception) -> None:
+    """The connection ends all the same, and so does nothing else."""
+    async with client_by_hand() as (link, hand):
+
+        async def close() -> None:
+            raise complaint
+
+        hand.stream.aclose = close  # type: ignore[method-assign]
+        hand.hang_up()
+        await link.closed.wait()
+        assert link.reason == "the peer closed the connection"

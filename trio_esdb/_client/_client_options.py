@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import uuid
+from collections.abc import Iterable
 from random import Random
 from types import EllipsisType
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 from trio_esdb._cluster import ClientOptions, Connect, Endpoint
 from trio_esdb._errors import InvalidArgumentError, InvalidTypeError
 from trio_esdb._model import BasicCredentials, BearerToken, Credentials, CredentialsProvider, Timeouts
+from trio_esdb._observing import Instrument, Observer
 from trio_esdb._settings import CONNECTION_NAME_ALLOWED, Host, Settings, is_connection_name, parse
 from trio_esdb._wire import Limits
 
@@ -42,6 +44,7 @@ def make_options(
     max_connections: int | None,
     idle_connection_timeout: float | None,
     random: Random | None,
+    instruments: Iterable[Instrument],
 ) -> ClientOptions:
     """The options of a client; see ``ESDBClient`` for the arguments.
 
@@ -78,11 +81,12 @@ def make_options(
     _check_bool("retry", retry)
     _check_bool("keep_alive_without_calls", keep_alive_without_calls)
     random = Random() if random is None else _check_type("random", random, Random, "a random.Random")
+    name = _connection_name(connection_name, settings, random)
     return ClientOptions(
         node=Endpoint(host.name, host.port, _EMBEDDED if settings.embedded else host.address),
         embedded=settings.embedded,
         connect=connect,
-        connection_name=_connection_name(connection_name, settings, random),
+        connection_name=name,
         credentials=credentials,
         credentials_allowed=allowed,
         limits=Limits(receive_message=max_message_size),
@@ -96,6 +100,7 @@ def make_options(
         max_connections=max_connections,
         idle_connection_timeout=_seconds("idle_connection_timeout", idle_connection_timeout, math.inf),
         random=random,
+        observer=Observer(name, _check_instruments(instruments)),
     )
 
 
@@ -117,6 +122,17 @@ def _connection_name(name: str | None, settings: Settings, random: Random) -> st
     if not is_connection_name(name):
         raise InvalidArgumentError(f"connection_name must be {CONNECTION_NAME_ALLOWED}, not {name!r}")
     return name
+
+
+def _check_instruments(instruments: Iterable[Instrument]) -> tuple[Instrument, ...]:
+    if not isinstance(instruments, Iterable):
+        raise InvalidTypeError(f"instruments must be a list of Instrument, not {type(instruments).__name__}")
+    checked = tuple(instruments)
+    for each in checked:
+        if not isinstance(each, Instrument):
+            what = f"the class {each.__name__}" if isinstance(each, type) else type(each).__name__
+            raise InvalidTypeError(f"instruments: each must be an object of a subclass of Instrument, not {what}")
+    return checked
 
 
 def _seconds(name: str, value: Seconds, default: float) -> float:

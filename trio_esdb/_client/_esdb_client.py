@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing
 from random import Random
 from types import EllipsisType, TracebackType
 from typing import Self
@@ -12,18 +12,21 @@ import trio
 
 from trio_esdb._cluster import Connect, Pool, Session
 from trio_esdb._errors import ESDBError, InvalidArgumentError
-from trio_esdb._model import ClientStatistics, Credentials, CredentialsProvider, Timeouts
+from trio_esdb._model import Credentials, CredentialsProvider, Timeouts
 from trio_esdb._nursery import BackgroundTasks, background_tasks
+from trio_esdb._observing import Instrument
 from trio_esdb._transport import dial_tcp
+from trio_esdb._transport._dial import Dialer
 
 from ._client_options import USUAL_MESSAGE_SIZE, make_options
 from ._metadata import MetadataArea
+from ._observing import ObservingArea
 from ._reading import ReadingArea
 from ._subscribing import SubscribingArea
 from ._writing import WritingArea
 
 
-class ESDBClient(WritingArea, ReadingArea, SubscribingArea, MetadataArea):
+class ESDBClient(WritingArea, ReadingArea, SubscribingArea, MetadataArea, ObservingArea):
     """A client of EventStoreDB or KurrentDB: ``async with ESDBClient("esdb://localhost:2113?Tls=false") as client``.
 
     Entering the block connects, so a wrong address fails there. Leaving the block resets the calls that are still open
@@ -59,6 +62,7 @@ class ESDBClient(WritingArea, ReadingArea, SubscribingArea, MetadataArea):
         idle_connection_timeout: Seconds after which a connection without calls is closed, if it is not the only one;
             None for never.
         timeouts: How long the client waits inside, for example for a connection.
+        instruments: Are told of each call and of each event that is received; see ``Instrument``.
         random: Where random numbers come from: names, and the differences of waiting times.
 
     Raises:
@@ -86,6 +90,7 @@ class ESDBClient(WritingArea, ReadingArea, SubscribingArea, MetadataArea):
         max_connections: int | None = None,
         idle_connection_timeout: float | None = 60.0,
         timeouts: Timeouts | None = None,
+        instruments: Iterable[Instrument] = (),
         random: Random | None = None,
     ) -> None:
         for name, value in (
@@ -111,6 +116,7 @@ class ESDBClient(WritingArea, ReadingArea, SubscribingArea, MetadataArea):
             idle_connection_timeout=idle_connection_timeout,
             timeouts=timeouts,
             random=random,
+            instruments=instruments,
         )
         self._lifetime: AbstractAsyncContextManager[None] | None = None
         self._closing = trio.Event()
@@ -163,14 +169,8 @@ class ESDBClient(WritingArea, ReadingArea, SubscribingArea, MetadataArea):
             await self._open_session.pool.aclose()
         else:
             await trio.lowlevel.checkpoint()
-
-    def statistics(self) -> ClientStatistics:
-        """The state of the client's connections now. A client that is not open has none.
-
-        Returns:
-            Connections, open calls, and bytes that wait to be sent.
-        """
-        return ClientStatistics(()) if self._open_session is None else self._open_session.pool.statistics()
+        if self._lifetime is None:
+            self._options.observer.close()
 
     def _check_not_closed(self) -> None:
         if self._closing.is_set():
@@ -179,19 +179,20 @@ class ESDBClient(WritingArea, ReadingArea, SubscribingArea, MetadataArea):
     @asynccontextmanager
     @trio.lowlevel.enable_ki_protection
     async def _connected(self) -> AsyncIterator[None]:
-        async with background_tasks() as tasks:
-            options = self._options
-            connect = options.connect
-            if connect is None:
-                connect = await self._embedded_node(tasks) if options.embedded else dial_tcp
-            pool = Pool(tasks, connect, options.node, options.limits)
-            await pool.link()
-            self._check_not_closed()
-            self._open_session = Session(pool, options.limits)
-            try:
-                yield
-            finally:
-                pool.close()
+        options = self._options
+        with closing(options.observer):
+            async with background_tasks() as tasks:
+                connect = options.connect
+                if connect is None:
+                    connect = await self._embedded_node(tasks) if options.embedded else dial_tcp
+                pool = Pool(tasks, Dialer(connect, options.tls, options.timeouts), options)
+                try:
+                    await pool.link()
+                    self._check_not_closed()
+                    self._open_session = Session(pool, options.limits)
+                    yield
+                finally:
+                    pool.close()
 
     async def _embedded_node(self, tasks: BackgroundTasks) -> Connect:
         from trio_esdb.embedded import EmbeddedNode  # a client of a real node never loads it

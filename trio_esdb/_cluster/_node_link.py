@@ -2,20 +2,87 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import trio
 
 from trio_esdb._model import ConnectionStatistics
 from trio_esdb._rpc import RequestHeaders
-from trio_esdb._transport import ClientLink
+from trio_esdb._transport import ClientLink, KeepAlive
 from trio_esdb._wire import Limits
 
 
-class NodeLink(ClientLink):
-    """A connection to one node; ``headers`` makes the headers of the calls on it."""
+class LinkOwner(Protocol):
+    """What a connection tells whoever opened it. The methods must neither wait nor raise."""
 
-    def __init__(self, stream: trio.abc.Stream, address: str, limits: Limits | None = None) -> None:
-        super().__init__(stream, address, limits)
-        self.headers = RequestHeaders(address)
+    several: bool
+    """Whether it wants to know which connections are idle."""
+    room_wanted: bool
+    """Whether it wants to know of room for further calls."""
+
+    def on_room(self) -> None:
+        """A connection may have room for another call."""
+
+    def on_idle(self, link: NodeLink) -> None:
+        """The last call on a connection is over."""
+
+    def on_draining(self, link: NodeLink) -> None:
+        """The server takes no more calls on a connection."""
+
+
+class NodeLink(ClientLink):
+    """A connection to one node.
+
+    Args:
+        stream: The byte stream.
+        owner: Who is told what happens to the connection.
+        number: The number of the connection in its client.
+        headers: Makes the headers of the calls on it.
+        limits: What is taken from the server.
+        keep_alive: When a silent server is asked for a sign of life.
+    """
+
+    def __init__(
+        self,
+        stream: trio.abc.Stream,
+        owner: LinkOwner,
+        number: int,
+        headers: RequestHeaders,
+        limits: Limits | None = None,
+        keep_alive: KeepAlive | None = None,
+    ) -> None:
+        super().__init__(stream, headers.authority, limits, keep_alive)
+        self.number = number
+        self.headers = headers
+        self.idle_since = 0.0
+        """When its last call ended, in seconds of trio's clock, if it has none."""
+        self.closed_because = ""
+        """Why it was closed here; empty if it was not."""
+        self._owner = owner
+
+    def leave(self, reason: str) -> None:
+        """Close it soon, because it is not needed any more."""
+        if not self.closed_because:
+            self.closed_because = reason
+            self.close()
+
+    def on_room(self) -> None:
+        """The server may take more calls at once."""
+        self._owner.on_room()
+
+    def on_goaway(self) -> None:
+        """The server takes no more calls."""
+        self._owner.on_draining(self)
+
+    def _leave_if_done(self) -> None:
+        owner = self._owner
+        if not self.core.streams:
+            if self.core.draining:
+                self.leave("the node takes no more calls on it")
+            elif owner.several:
+                owner.on_idle(self)
+        if owner.room_wanted:
+            owner.on_room()
 
     def statistics(self) -> ConnectionStatistics:
         """The state of this connection."""
@@ -25,4 +92,6 @@ class NodeLink(ClientLink):
             open_calls=len(streams),
             bytes_queued=self.core.output_size + sum(stream.unsent for stream in streams),
             accepts_calls=self.room > 0,
+            bytes_sent=self.bytes_sent,
+            bytes_received=self.bytes_received,
         )

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from random import Random
+from typing import TYPE_CHECKING
 
 from trio_esdb._model import Credentials, CredentialsProvider, Timeouts
+from trio_esdb._observing import Observer
 from trio_esdb._wire import Limits
 
 from ._endpoint import Connect, Endpoint
+
+if TYPE_CHECKING:
+    from trio_esdb._transport._tls_config import TLSConfig
 
 DEFAULT_DEADLINE = 10.0
 """Seconds in which a call with one answer must have it."""
@@ -43,3 +48,6 @@ class ClientOptions:
     max_connections: int | None = None
     idle_connection_timeout: float = 60.0
     random: Random = field(default_factory=Random)
+    tls: TLSConfig | None = None
+    """Certificates; None for plain text."""
+    observer: Observer = field(default_factory=Observer)

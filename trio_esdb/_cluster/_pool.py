@@ -1,23 +1,43 @@
 """The connections of a client to its node. They are opened when they are needed.
 
 A server takes about 100 calls at once on a connection; the next call opens a further one. A connection that broke is
-replaced by the next call. All tasks that wait for one attempt to connect share its result.
+replaced by the next call. Connections beyond the first are closed when they have had no call for a while.
+
+Calls for which no connection has room wait in a line. Only the first of them acts: it takes the room that there is, or
+has a connection opened. When it leaves the line, with or without a connection, the next one becomes the first. So calls
+are served in order, and one that is cancelled does not matter to the others.
+
+One connection is opened at a time, by a task of the client. It goes on if the call that wanted it is cancelled, since
+others may wait for it by then. If it fails, all calls that wait get the error. If the client may not have more
+connections, calls wait until one has room.
 """
 
 from __future__ import annotations
 
+import math
+from collections import OrderedDict
+
 import trio
 
 from trio_esdb._errors import UnavailableError
-from trio_esdb._model import ClientStatistics
+from trio_esdb._model import (
+    Connected,
+    Connecting,
+    ConnectionClosed,
+    ConnectionFailed,
+    ConnectionLost,
+    ConnectionStatistics,
+    NodeDraining,
+)
 from trio_esdb._nursery import BackgroundTasks
-from trio_esdb._wire import Limits
+from trio_esdb._rpc import RequestHeaders
+from trio_esdb._transport import KeepAlive
+from trio_esdb._transport._dial import Dialer, DialError, ended_before_settings
 
-from ._endpoint import Connect, Endpoint
 from ._node_link import NodeLink
+from ._options import ClientOptions
 
-_PATIENCE = 10.0
-"""Seconds in which a new connection must be made and the server must have sent its first frame on it."""
+_CLOSED = "the client was closed"
 
 
 class Pool:
@@ -25,22 +45,37 @@ class Pool:
 
     Args:
         tasks: Where the connections run.
-        connect: Makes the byte stream of a new connection.
-        node: Where the node is.
-        limits: What is taken from the server.
+        dial: Makes the byte stream of a new connection.
+        options: What the client was told.
     """
 
-    def __init__(self, tasks: trio.Nursery | BackgroundTasks, connect: Connect, node: Endpoint, limits: Limits) -> None:
+    def __init__(self, tasks: trio.Nursery | BackgroundTasks, dial: Dialer, options: ClientOptions) -> None:
         self.closed = False
-        self.node = node
+        self.node = options.node
+        self.several = False
+        self.room_wanted = False
         self._tasks = tasks
-        self._connect = connect
-        self._limits = limits
+        self._dial = dial
+        self._options = options
+        self._observer = options.observer
+        self._most = math.inf if options.max_connections is None else options.max_connections
         self._links: list[NodeLink] = []
-        self._connecting = trio.Lock()
+        self._keep_alive = KeepAlive(
+            options.keep_alive_interval, options.keep_alive_timeout, options.keep_alive_without_calls
+        )
+        self._line: OrderedDict[_Waiter, None] = OrderedDict()
+        """The calls that wait, in their order."""
         self._attempt: trio.CancelScope | None = None
-        self._failed_attempts = 0
-        self._last_failure = ""
+        self._opened = 0
+        self._sent_before = 0
+        """Bytes that were sent on connections that have ended."""
+        self._received_before = 0
+        self._idle = trio.Event()
+        """Set when the task that closes idle connections is to look again."""
+        self._idle_wanted = False
+        """Whether that task has nothing to wait for but connections that become idle."""
+
+    # -- calls -------------------------------------------------------------------------------------------------------
 
     @trio.lowlevel.enable_ki_protection
     async def link(self) -> NodeLink:
@@ -52,56 +87,208 @@ class Pool:
         """
         if self.closed:
             await trio.lowlevel.checkpoint()  # for a task that is cancelled as well, that comes first
-        link = self._with_room()
-        if link is not None:
-            return link
-        failed_before = self._failed_attempts
-        async with self._connecting:  # all tasks that wait for one attempt share its result
-            while (link := self._with_room()) is None:
-                if self._failed_attempts != failed_before:
-                    raise self._unreachable()
-                await self._open()
-        return link
+            raise _closed()
+        if not self._line:
+            for link in self._links:
+                if link.room > 0:
+                    return link
+        return await self._wait_in_line()
 
-    def _with_room(self) -> NodeLink | None:
-        if self.closed:
-            raise trio.ClosedResourceError("the client was closed")
+    async def _wait_in_line(self) -> NodeLink:
+        waiter = _Waiter()
+        self._line[waiter] = None
+        try:
+            while True:
+                if self.closed:
+                    raise _closed()
+                if waiter.failure is not None:
+                    raise waiter.failure
+                if next(iter(self._line)) is waiter:
+                    for link in self._links:
+                        if link.room > 0:
+                            return link
+                    self._open_another()
+                await waiter.wait()
+        finally:
+            del self._line[waiter]
+            self.on_room()
+
+    def _open_another(self) -> None:
+        """Open a connection, if there may be one more and none is being opened; else a call waits for room."""
+        if self._attempt is not None:
+            return
+        if sum(not link.core.draining for link in self._links) < self._most:
+            self._attempt = trio.CancelScope()
+            self._tasks.start_soon(self._open, self._attempt)
+        else:
+            self._want_room(True)
+
+    def _want_room(self, wanted: bool) -> None:
+        self.room_wanted = wanted
         for link in self._links:
-            if link.room > 0:
-                return link
-        return None
+            link.on_sent = self.on_room if wanted else None
+
+    # -- what connections tell ---------------------------------------------------------------------------------------
+
+    def on_room(self) -> None:
+        """A connection may have room: let the first in line see."""
+        if self.room_wanted:
+            self._want_room(False)
+        if self._line:
+            next(iter(self._line)).wake()
+
+    def on_idle(self, link: NodeLink) -> None:
+        """The last call on a connection is over."""
+        link.idle_since = trio.current_time()
+        if self._idle_wanted and link is not self._links[0]:
+            self._idle.set()
+
+    def on_draining(self, link: NodeLink) -> None:
+        """The server takes no more calls on a connection."""
+        details = link.core.goaway or "no reason was given"
+        self._observer.emit(NodeDraining(address=link.address, connection=link.number, details=details))
+        self.on_room()
+
+    # -- opening -----------------------------------------------------------------------------------------------------
 
     @trio.lowlevel.enable_ki_protection
-    async def _open(self) -> None:
-        reason = f"no answer within {_PATIENCE:g} seconds"
-        with trio.move_on_after(_PATIENCE) as self._attempt:
-            try:
-                stream = await self._connect(self.node.host, self.node.port)
-            except (OSError, UnicodeError, trio.BrokenResourceError, trio.ClosedResourceError) as exc:
-                raise self._attempt_failed(_reason(exc)) from exc
-            if self.closed:  # during the attempt; the nursery may be gone as well
-                await trio.aclose_forcefully(stream)
-                raise trio.ClosedResourceError("the client was closed")
-            link = NodeLink(stream, self.node.address, self._limits)
-            self._tasks.start_soon(self._run, link)
-            ready = False
-            try:
-                ready = await link.ready() and not self.closed
-            finally:
-                if not ready:
-                    link.close()
-            if ready and link.room > 0:
-                self._links.append(link)
-                return
-            reason = link.core.goaway or "the server takes no calls" if ready else link.reason
-            link.close()
-        if self.closed:
-            raise trio.ClosedResourceError("the client was closed")
-        raise self._attempt_failed(reason)
+    async def _open(self, scope: trio.CancelScope) -> None:
+        """Open a connection, and tell those who wait what came of it."""
+        self._opened += 1
+        number, address = self._opened, self.node.address
+        self._observer.emit(Connecting(address=address, connection=number))
+        began = trio.current_time()
+        failure: Exception | None = None
+        link: NodeLink | None = None
+        try:
+            with scope:
+                link = await self._connect(number)
+        except Exception as exc:  # noqa: BLE001 - connect() is the program's own, and its caller gets what it raises
+            failure = exc
+        finally:
+            self._attempt = None
+            if link is None and failure is None:
+                self.close()  # it was cancelled: so are all tasks of the client
+                self._observer.emit(ConnectionFailed(address=address, connection=number, reason=_CLOSED))
+        if link is not None:
+            self._links.append(link)
+            self._observer.emit(Connected(address=address, connection=number, seconds=trio.current_time() - began))
+            self._watch_idle()
+            self.on_room()
+        elif failure is not None:
+            self._failed(failure, number)
 
+    async def _connect(self, number: int) -> NodeLink:
+        """A new connection that the server takes calls on.
+
+        Raises:
+            DialError: There is none to be had.
+        """
+        options = self._options
+        stream = await self._dial(self.node.host, self.node.port)
+        if self.closed:  # and connect() did not care that it was cancelled
+            await trio.aclose_forcefully(stream)
+            raise DialError(_CLOSED)
+        scheme = "http" if options.tls is None else "https"
+        headers = RequestHeaders(self.node.address, scheme=scheme, connection_name=options.connection_name)
+        link = NodeLink(stream, self, number, headers, options.limits, self._keep_alive)
+        link.closing_time = options.timeouts.close
+        self._tasks.start_soon(self._run, link)
+        limit = options.timeouts.settings
+        try:
+            with trio.move_on_after(limit):
+                if not await link.ready():
+                    ended = ended_before_settings(stream, link.reason)
+                    raise DialError(ended.reason, ended.final or link.rule_broken)
+                if link.room <= 0:
+                    raise DialError(link.core.goaway or "the server takes no calls")
+                link.idle_since = trio.current_time()
+                return link
+            raise DialError(f"the server sent nothing within {limit:g} seconds (timeouts.settings)")
+        except BaseException:
+            link.close()
+            raise
+
+    def _failed(self, failure: Exception, number: int) -> None:
+        """There is no connection: every call that waits gets an error of its own.
+
+        What connect() raised is the program's own. The first call gets it as it is, and the next one tries again.
+        """
+        address = self.node.address
+        reason = failure.reason if isinstance(failure, DialError) else f"{type(failure).__name__} in connect()"
+        self._observer.emit(ConnectionFailed(address=address, connection=number, reason=reason))
+        for waiter in self._line:
+            if not isinstance(failure, DialError):
+                waiter.fail(failure)
+                break
+            error = UnavailableError(
+                f"cannot connect to {address}: {reason}",
+                status="UNAVAILABLE",
+                details=reason,
+                address=address,
+                applied=False,
+            )
+            error.final = failure.final
+            error.__cause__ = failure.__cause__
+            waiter.fail(error)
+
+    # -- the life of a connection ------------------------------------------------------------------------------------
+
+    @trio.lowlevel.enable_ki_protection
+    async def _run(self, link: NodeLink) -> None:
+        try:
+            await link.run()
+        finally:
+            if link in self._links:
+                self._links.remove(link)
+                self._sent_before += link.bytes_sent
+                self._received_before += link.bytes_received
+                self._ended(link)
+                self._idle.set()
+                self.on_room()
+
+    def _ended(self, link: NodeLink) -> None:
+        address, number = link.address, link.number
+        if link.broken and not link.closed_because and not self.closed:
+            self._observer.emit(ConnectionLost(address=address, connection=number, reason=link.reason))
+        else:
+            why = link.closed_because or _CLOSED
+            self._observer.emit(ConnectionClosed(address=address, connection=number, reason=why))
+
+    def _watch_idle(self) -> None:
+        """Have idle connections closed, from the second connection on."""
+        if len(self._links) > 1 and not self.several and self._options.idle_connection_timeout != math.inf:
+            self.several = True
+            self._tasks.start_soon(self._close_idle)
+
+    @trio.lowlevel.enable_ki_protection
+    async def _close_idle(self) -> None:
+        """Close the connections beyond the first that have had no call for long. There is a timer only for these."""
+        limit = self._options.idle_connection_timeout
+        while len(self._links) > 1:
+            serving = [link for link in self._links if not link.core.draining]
+            now, due = trio.current_time(), math.inf
+            for link in serving[1:]:
+                if not link.core.streams:
+                    if link.idle_since + limit <= now:
+                        link.leave(f"it was idle for {limit:g} seconds")
+                    else:
+                        due = min(due, link.idle_since + limit)
+            self._idle = trio.Event()
+            self._idle_wanted = due == math.inf
+            with trio.move_on_at(due):
+                await self._idle.wait()
+            self._idle_wanted = False
+        self.several = False
+
+    # -- closing -----------------------------------------------------------------------------------------------------
+
+    @trio.lowlevel.enable_ki_protection
     def close(self) -> None:
         """Take no more calls. Tasks that wait for a connection get trio.ClosedResourceError at once."""
         self.closed = True
+        for waiter in self._line:
+            waiter.wake()
         if self._attempt is not None:
             self._attempt.cancel()
 
@@ -111,47 +298,57 @@ class Pool:
         self.close()
         links = list(self._links)
         for link in links:
-            link.close()
+            link.leave(_CLOSED)
         for link in links:
             await link.closed.wait()
         await trio.lowlevel.checkpoint()
 
-    def statistics(self) -> ClientStatistics:
+    # -- statistics --------------------------------------------------------------------------------------------------
+
+    def connections(self) -> tuple[ConnectionStatistics, ...]:
         """The state of the open connections."""
-        return ClientStatistics(tuple(link.statistics() for link in self._links))
+        return tuple(link.statistics() for link in self._links)
 
-    @trio.lowlevel.enable_ki_protection
-    async def _run(self, link: NodeLink) -> None:
-        try:
-            await link.run()
-        finally:
-            if link in self._links:
-                self._links.remove(link)
+    @property
+    def waiting_calls(self) -> int:
+        """How many calls wait for a connection."""
+        return len(self._line)
 
-    def _attempt_failed(self, reason: str) -> UnavailableError:
-        self._failed_attempts += 1
-        self._last_failure = reason
-        return self._unreachable()
+    @property
+    def bytes_sent(self) -> int:
+        """Bytes that were sent on all connections."""
+        return self._sent_before + sum(link.bytes_sent for link in self._links)
 
-    def _unreachable(self) -> UnavailableError:
-        address, reason = self.node.address, self._last_failure
-        return UnavailableError(
-            f"cannot connect to {address}: {reason}",
-            status="UNAVAILABLE",
-            details=reason,
-            address=address,
-            applied=False,
-        )
+    @property
+    def bytes_received(self) -> int:
+        """Bytes that came on all connections."""
+        return self._received_before + sum(link.bytes_received for link in self._links)
 
 
-def _reason(exc: Exception) -> str:
-    """Why there is no connection. trio says only that all attempts failed; their reasons are the cause."""
-    cause = exc.__cause__
-    if isinstance(cause, BaseExceptionGroup):
-        return "; ".join(map(_text, cause.exceptions))
-    return _text(cause or exc)
+class _Waiter:
+    """A call that waits for a connection."""
+
+    __slots__ = ("_woken", "failure")
+
+    def __init__(self) -> None:
+        self.failure: Exception | None = None
+        """What it is to raise."""
+        self._woken = trio.Event()
+
+    async def wait(self) -> None:
+        """Wait until there is something to look at."""
+        await self._woken.wait()
+        self._woken = trio.Event()
+
+    def wake(self) -> None:
+        """Let it look."""
+        self._woken.set()
+
+    def fail(self, failure: Exception) -> None:
+        """Let it raise this."""
+        self.failure = failure
+        self._woken.set()
 
 
-def _text(exc: BaseException) -> str:
-    """What an exception says; an exception without a text says its class."""
-    return str(exc) or type(exc).__name__
+def _closed() -> trio.ClosedResourceError:
+    return trio.ClosedResourceError(_CLOSED)

@@ -32,14 +32,15 @@ from ._listener import ConnectionEvents
 _LEVELS: dict[type[ConnectionEvent], int] = {
     Connecting: logging.DEBUG,
     Connected: logging.INFO,
-    ConnectionFailed: logging.WARNING,
-    ConnectionLost: logging.WARNING,
+    ConnectionFailed: logging.INFO,
+    ConnectionLost: logging.INFO,
     ConnectionClosed: logging.DEBUG,
     NodeDraining: logging.INFO,
     CallRepeated: logging.INFO,
     CallResumed: logging.INFO,
     CredentialsAsked: logging.DEBUG,
 }
+"""None is a warning: what does not heal is raised, and a program without logging would be shown it twice."""
 
 
 class Observer:

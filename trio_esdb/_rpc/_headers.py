@@ -18,11 +18,13 @@ class RequestHeaders:
     Args:
         authority: The ``:authority`` of all calls, ``host:port``.
         scheme: ``"http"``, or ``"https"`` over TLS. Servers refuse calls whose scheme is not that of the connection.
+        connection_name: The name of the client, which servers show to their operators; empty for none.
     """
 
-    def __init__(self, authority: str, *, scheme: str = "http") -> None:
-        self._authority = authority
+    def __init__(self, authority: str, *, scheme: str = "http", connection_name: str = "") -> None:
+        self.authority = authority
         self._scheme = scheme
+        self._name = (("connection-name", connection_name),) if connection_name else ()
         self._known: dict[tuple[Method, bool], Headers] = {}
 
     def of(self, method: Method, *, requires_leader: bool = True) -> Headers:
@@ -39,10 +41,11 @@ class RequestHeaders:
                 (":method", "POST"),
                 (":scheme", self._scheme),
                 (":path", method.value),
-                (":authority", self._authority),
+                (":authority", self.authority),
                 ("te", "trailers"),
                 ("content-type", "application/grpc"),
                 ("user-agent", "trio-esdb"),
                 ("requires-leader", "true" if requires_leader else "false"),
+                *self._name,
             )
         return headers

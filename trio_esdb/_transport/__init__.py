@@ -1,6 +1,7 @@
 """Connections with their tasks: calls as their owners see them, and serving.
 
-The server's end is imported from ``_serving`` itself: most programs never load it.
+The server's end is imported from ``_serving`` itself: most programs never load it. So is the dialer from ``_dial``: the
+embedded node does not load it.
 """
 
 from __future__ import annotations

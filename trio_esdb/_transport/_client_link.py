@@ -163,10 +163,14 @@ class ClientLink(Link[ClientConnection]):
             event.stream.owner.on_drained()
         elif type(event) is RoomChanged:
             self._greeted.set()
+            self.on_room()
         elif type(event) is GoawayReceived:
             self._goaway_received(event)
         elif type(event) is ConnectionEnded:
             self.reason = event.reason
+
+    def on_room(self) -> None:
+        """The server may take more calls at once, or fewer. For subclasses."""
 
     def on_goaway(self) -> None:
         """The server is about to close the connection: it takes no new calls. For subclasses; comes once."""

@@ -13,7 +13,7 @@ both ends stopped, each could wait for the other for ever.
 Keepalive. A third task looks from time to time whether the peer still lives (``_wire._keep_alive``). It does so also
 while the writer cannot go on because the peer takes nothing.
 
-The end. Whoever ends the connection, what is queued then is sent, for a second at most. If a write was cut in two,
+The end. Whoever ends the connection, what is queued then is sent, within the closing time. If a write was cut in two,
 nothing may follow it, and the stream is closed at once.
 
 Interrupts. Ctrl-C raises KeyboardInterrupt at any line of Python that trio does not protect. Two steps that belong
@@ -27,7 +27,7 @@ from __future__ import annotations
 import contextlib
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 import trio
@@ -48,8 +48,6 @@ _WRITE_SIZE = 256 * 1024
 _READERS_TURN = 1.0
 """Seconds that keepalive waits at most after the loop stood still."""
 _CLOSED_HERE = "the connection was closed here"
-_CLOSING_TIME = 1.0
-"""Seconds in which the last output of a connection must leave."""
 
 
 class Link(ABC, Generic[Core]):
@@ -57,6 +55,10 @@ class Link(ABC, Generic[Core]):
 
     write_timeout: float = math.inf
     """Seconds in which the peer must take what is written at once; then the connection is lost."""
+    closing_time: float = 1.0
+    """Seconds in which the last output of a connection must leave."""
+    on_sent: Callable[[], None] | None = None
+    """Called whenever the peer took something; None if nobody wants to know."""
     resets_unanswered: bool = False
     """Whether a TCP connection that ends with calls open is reset."""
 
@@ -67,6 +69,10 @@ class Link(ABC, Generic[Core]):
         """Why the connection ended, once ``closed`` is set."""
         self.broken = False
         """Whether it ended though nobody closed it here."""
+        self.rule_broken = False
+        """Whether it ended because what the peer sent was not HTTP/2."""
+        self.bytes_sent = 0
+        self.bytes_received = 0
         self._stream = stream
         self._writer: trio.lowlevel.Task | None = None
         self._sending = False
@@ -107,7 +113,8 @@ class Link(ABC, Generic[Core]):
                     nursery.start_soon(self._stay_alive, nursery.cancel_scope)
                 reason = await self._read()
                 if self.core.ended:  # the peer broke a rule; the writer has still to say which
-                    nursery.cancel_scope.deadline = trio.current_time() + _CLOSING_TIME
+                    self.rule_broken = True
+                    nursery.cancel_scope.deadline = trio.current_time() + self.closing_time
                     self.wake()
                 else:
                     nursery.cancel_scope.cancel()
@@ -133,6 +140,7 @@ class Link(ABC, Generic[Core]):
                 return f"the connection broke: {exc.__cause__ or exc}"
             if not data:
                 return "the peer closed the connection"
+            self.bytes_received += len(data)
             events = core.receive_data(bytes(data), trio.current_time())
             self._handle_all(events)
             if core.has_output:
@@ -156,6 +164,9 @@ class Link(ABC, Generic[Core]):
                     else:
                         await self._send_in_time(data)
                     self._sending = False
+                    self.bytes_sent += len(data)
+                    if self.on_sent is not None:
+                        self.on_sent()
                 elif self.finished or core.ended:
                     reading.cancel()
                     return
@@ -163,7 +174,7 @@ class Link(ABC, Generic[Core]):
                     await self._wait_for_output()
         except (trio.BrokenResourceError, trio.ClosedResourceError) as exc:
             self._lost = f"the connection broke: {exc.__cause__ or exc}"
-            reading.deadline = trio.current_time() + _CLOSING_TIME  # what the peer sent last may still be there
+            reading.deadline = trio.current_time() + self.closing_time  # what the peer sent last may still be there
 
     @trio.lowlevel.enable_ki_protection
     async def _stay_alive(self, connection: trio.CancelScope) -> None:
@@ -217,12 +228,17 @@ class Link(ABC, Generic[Core]):
             if self._sending or (self._lost is not None and not self._silent):  # a frame is torn, nothing may follow it
                 scope.cancel()
             else:
-                scope.deadline = trio.current_time() + _CLOSING_TIME
+                scope.deadline = trio.current_time() + self.closing_time
                 with contextlib.suppress(trio.BrokenResourceError, trio.ClosedResourceError):
                     await self._stream.send_all(self.core.data_to_send())
             if reset:
                 reset_when_closed(self._stream)
-            await self._stream.aclose()
+            await self._close_stream()
         with trio.CancelScope(shield=True) as scope:
             scope.cancel()  # closed already, unless the time passed while something was still to be sent
+            await self._close_stream()
+
+    async def _close_stream(self) -> None:
+        # A stream of the program's own may complain of a peer that is gone, even when it is just closed.
+        with contextlib.suppress(OSError, trio.BrokenResourceError, trio.ClosedResourceError):
             await self._stream.aclose()

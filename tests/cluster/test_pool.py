@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import pytest
 import trio
 import trio.testing
 
 from tests.support.links import Call
-from trio_esdb import UnavailableError
-from trio_esdb._cluster import Endpoint, Pool, Session
+from trio_esdb import Timeouts, UnavailableError
+from trio_esdb._cluster import ClientOptions, Connect, Endpoint, Pool
 from trio_esdb._transport import ClientLink
+from trio_esdb._transport._dial import Dialer
 from trio_esdb._transport._handlers import AsyncHandler, Failure
 from trio_esdb._transport._serving import serve_stream
 from trio_esdb._wire import Limits, Status
@@ -84,7 +86,7 @@ class Node:
 
 @pytest.fixture
 async def outside(nursery: trio.Nursery) -> trio.Nursery:
-    """Where nodes live: beside the session's own nursery."""
+    """Where nodes live: beside the pool's own nursery."""
     return nursery
 
 
@@ -94,10 +96,15 @@ async def node(outside: trio.Nursery) -> Node:
 
 
 @pytest.fixture
-async def session(node: Node, outside: trio.Nursery) -> Session:
-    """A session whose tasks can be counted: its nursery has no others."""
+async def pool(node: Node, outside: trio.Nursery) -> Pool:
+    """A pool whose tasks can be counted: its nursery has no others."""
     inner: trio.Nursery = await outside.start(own_nursery)
-    return Session(Pool(inner, node.connect, NODE, Limits()), Limits())
+    return make(inner, node.connect)
+
+
+def make(tasks: trio.Nursery, connect: Connect, **options: Any) -> Pool:
+    told = ClientOptions(node=NODE, connection_name="orders", **options)
+    return Pool(tasks, Dialer(connect, None, told.timeouts), told)
 
 
 async def own_nursery(task_status: trio.TaskStatus[trio.Nursery]) -> None:
@@ -106,8 +113,8 @@ async def own_nursery(task_status: trio.TaskStatus[trio.Nursery]) -> None:
         await trio.sleep_forever()
 
 
-def tasks(session: Session) -> int:
-    return len(session.pool._tasks.child_tasks)
+def tasks(pool: Pool) -> int:
+    return len(pool._tasks.child_tasks)
 
 
 def call(link: ClientLink) -> Call:
@@ -123,21 +130,21 @@ async def all_quiet() -> None:
 # One connection for all
 
 
-async def test_the_first_call_connects_and_the_next_shares(session: Session, node: Node) -> None:
-    link = await session.pool.link()
+async def test_the_first_call_connects_and_the_next_shares(pool: Pool, node: Node) -> None:
+    link = await pool.link()
     assert node.attempts == 1
     assert link.address == "node:2113"
     assert link.room == 100
-    assert await session.pool.link() is link
-    assert (node.attempts, tasks(session)) == (1, 1)
+    assert await pool.link() is link
+    assert (node.attempts, tasks(pool)) == (1, 1)
 
 
-async def test_calls_at_once_share_one_attempt(session: Session, node: Node) -> None:
+async def test_calls_at_once_share_one_attempt(pool: Pool, node: Node) -> None:
     node.before = lambda: trio.sleep(3)
     found: list[ClientLink] = []
 
     async def use() -> None:
-        found.append(await session.pool.link())
+        found.append(await pool.link())
 
     began = trio.current_time()
     async with trio.open_nursery() as users:
@@ -148,38 +155,38 @@ async def test_calls_at_once_share_one_attempt(session: Session, node: Node) -> 
     assert found == [found[0]] * 50
 
 
-async def test_the_101st_call_opens_another_connection(session: Session, node: Node) -> None:
+async def test_the_101st_call_opens_another_connection(pool: Pool, node: Node) -> None:
     node.limits = Limits(concurrent_streams=100)
-    first = await session.pool.link()
+    first = await pool.link()
     calls = [call(first) for _ in range(100)]
     assert first.room == 0
-    second = await session.pool.link()
+    second = await pool.link()
     assert second is not first
     assert (node.attempts, second.room) == (2, 100)
     calls[0].close()
-    assert await session.pool.link() is first
+    assert await pool.link() is first
     for each in calls:
         each.close()
 
 
-async def test_the_servers_own_limit_counts(session: Session, node: Node) -> None:
+async def test_the_servers_own_limit_counts(pool: Pool, node: Node) -> None:
     node.limits = Limits(concurrent_streams=2)
     links = []
     for _ in range(6):
-        link = await session.pool.link()
+        link = await pool.link()
         links.append(link)
         call(link)
     assert node.attempts == 3
     assert [links.count(link) for link in dict.fromkeys(links)] == [2, 2, 2]
 
 
-async def test_callers_that_wait_fill_what_one_of_them_opened(session: Session, node: Node) -> None:
+async def test_callers_that_wait_fill_what_one_of_them_opened(pool: Pool, node: Node) -> None:
     """Five callers and two places a connection: three connections, each opened by one of those who wait."""
     node.limits = Limits(concurrent_streams=2)
     node.before = lambda: trio.sleep(1)
 
     async def use() -> None:
-        call(await session.pool.link())
+        call(await pool.link())
 
     async with trio.open_nursery() as users:
         for _ in range(5):
@@ -190,27 +197,27 @@ async def test_callers_that_wait_fill_what_one_of_them_opened(session: Session, 
 # Connections that are lost
 
 
-async def test_a_lost_connection_is_replaced_by_the_next_call(session: Session, node: Node) -> None:
-    first = await session.pool.link()
+async def test_a_lost_connection_is_replaced_by_the_next_call(pool: Pool, node: Node) -> None:
+    first = await pool.link()
     await trio.aclose_forcefully(node.streams[0])
     await all_quiet()
     assert first.room == 0
-    assert tasks(session) == 0
-    second = await session.pool.link()
+    assert tasks(pool) == 0
+    second = await pool.link()
     assert second is not first
     assert node.attempts == 2
-    assert await session.pool.link() is second
+    assert await pool.link() is second
 
 
-async def test_a_connection_that_just_broke_is_not_handed_out(session: Session, node: Node) -> None:
+async def test_a_connection_that_just_broke_is_not_handed_out(pool: Pool, node: Node) -> None:
     """Before any task has noticed."""
-    first = await session.pool.link()
+    first = await pool.link()
     first.core.connection_lost("it broke")
-    assert await session.pool.link() is not first
+    assert await pool.link() is not first
 
 
-async def test_nothing_is_reconnected_without_a_call(session: Session, node: Node) -> None:
-    await session.pool.link()
+async def test_nothing_is_reconnected_without_a_call(pool: Pool, node: Node) -> None:
+    await pool.link()
     await trio.aclose_forcefully(node.streams[0])
     await trio.sleep(1000)
     assert node.attempts == 1
@@ -229,23 +236,23 @@ async def test_nothing_is_reconnected_without_a_call(session: Session, node: Nod
         (trio.ClosedResourceError("it is closed"), "it is closed"),
     ],
 )
-async def test_unreachable(session: Session, node: Node, failure: Exception, reason: str) -> None:
+async def test_unreachable(pool: Pool, node: Node, failure: Exception, reason: str) -> None:
     async def fail() -> None:
         raise failure
 
     node.before = fail
     with pytest.raises(UnavailableError, match=f"cannot connect to node:2113: .*{reason}") as caught:
-        await session.pool.link()
+        await pool.link()
     exc = caught.value
     assert (exc.status, exc.address) == ("UNAVAILABLE", "node:2113")
     assert reason in exc.details
     assert exc.__cause__ is failure
-    assert tasks(session) == 0
+    assert tasks(pool) == 0
     node.before = trio.lowlevel.checkpoint
-    assert (await session.pool.link()).room == 100
+    assert (await pool.link()).room == 100
 
 
-async def test_all_addresses_of_a_name_failed(session: Session, node: Node) -> None:
+async def test_all_addresses_of_a_name_failed(pool: Pool, node: Node) -> None:
     """trio tells why only in the cause."""
 
     async def fail() -> None:
@@ -256,19 +263,19 @@ async def test_all_addresses_of_a_name_failed(session: Session, node: Node) -> N
 
     node.before = fail
     with pytest.raises(UnavailableError, match=r"refused by ::1; .*refused by 127\.0\.0\.1"):
-        await session.pool.link()
+        await pool.link()
 
 
-async def test_any_other_failure_is_the_programs_own(session: Session, node: Node) -> None:
+async def test_any_other_failure_is_the_programs_own(pool: Pool, node: Node) -> None:
     async def fail() -> None:
         raise KeyError("mine")
 
     node.before = fail
     with pytest.raises(KeyError, match="mine"):
-        await session.pool.link()
+        await pool.link()
 
 
-async def test_those_who_wait_share_a_failure(session: Session, node: Node) -> None:
+async def test_those_who_wait_share_a_failure(pool: Pool, node: Node) -> None:
     failures = 0
 
     async def fail() -> None:
@@ -278,7 +285,7 @@ async def test_those_who_wait_share_a_failure(session: Session, node: Node) -> N
     async def use() -> None:
         nonlocal failures
         with pytest.raises(UnavailableError, match="Connection refused"):
-            await session.pool.link()
+            await pool.link()
         failures += 1
 
     node.before = fail
@@ -289,31 +296,35 @@ async def test_those_who_wait_share_a_failure(session: Session, node: Node) -> N
     assert (failures, node.attempts) == (50, 1)
     assert trio.current_time() - began == pytest.approx(1)
     with pytest.raises(UnavailableError):
-        await session.pool.link()
+        await pool.link()
     assert node.attempts == 2
 
 
-async def test_a_server_that_says_nothing(session: Session, node: Node) -> None:
+async def test_a_server_that_says_nothing(pool: Pool, node: Node) -> None:
     node.answer = node.listen
     began = trio.current_time()
-    with pytest.raises(UnavailableError, match="cannot connect to node:2113: no answer within 10 seconds"):
-        await session.pool.link()
+    with pytest.raises(UnavailableError, match="cannot connect to node:2113: the server sent nothing within 10 s"):
+        await pool.link()
     assert trio.current_time() - began == pytest.approx(10)
     assert await node.is_rid_of_them()
-    assert tasks(session) == 0
+    assert tasks(pool) == 0
 
 
-async def test_patience_covers_connecting_and_the_first_words(session: Session, node: Node) -> None:
-    node.before = lambda: trio.sleep(6)
+@pytest.mark.parametrize("seconds", [0.5, 30])
+async def test_each_step_has_its_own_time(outside: trio.Nursery, node: Node, seconds: float) -> None:
+    """And the error names the one that was not enough."""
+    pool = make(outside, node.connect, timeouts=Timeouts(connect=seconds, settings=2 * seconds))
+    node.before = lambda: trio.sleep(0.9 * seconds)
     node.answer = node.listen
     began = trio.current_time()
-    with pytest.raises(UnavailableError, match="no answer within 10 seconds"):
-        await session.pool.link()
-    assert trio.current_time() - began == pytest.approx(10)
+    with pytest.raises(UnavailableError, match=rf"nothing within {2 * seconds:g} seconds \(timeouts\.settings\)"):
+        await pool.link()
+    assert trio.current_time() - began == pytest.approx(2.9 * seconds)
     node.before = trio.sleep_forever
-    with pytest.raises(UnavailableError, match="no answer within 10 seconds"):
-        await session.pool.link()
-    assert trio.current_time() - began == pytest.approx(20)
+    began = trio.current_time()
+    with pytest.raises(UnavailableError, match=rf"no connection within {seconds:g} seconds \(timeouts\.connect\)"):
+        await pool.link()
+    assert trio.current_time() - began == pytest.approx(seconds)
 
 
 @pytest.mark.parametrize(
@@ -326,18 +337,18 @@ async def test_patience_covers_connecting_and_the_first_words(session: Session, 
         (b"\x00\x00\x00\x06\x00\x00\x00\x00\x00", "the server's first frame is not SETTINGS"),
     ],
 )
-async def test_servers_that_do_not_speak_http2(session: Session, node: Node, data: bytes, reason: str) -> None:
+async def test_servers_that_do_not_speak_http2(pool: Pool, node: Node, data: bytes, reason: str) -> None:
     node.answer = node.says(data)
     began = trio.current_time()
     with pytest.raises(UnavailableError, match=f"cannot connect to node:2113: .*{reason}"):
-        await session.pool.link()
+        await pool.link()
     assert trio.current_time() == began
     assert await node.is_rid_of_them()
-    assert tasks(session) == 0
+    assert tasks(pool) == 0
 
 
 @pytest.mark.parametrize("data", [b"", b"HTT", b"\x00\x00"])
-async def test_servers_that_hang_up(session: Session, node: Node, data: bytes) -> None:
+async def test_servers_that_hang_up(pool: Pool, node: Node, data: bytes) -> None:
     async def half(stream: trio.StapledStream) -> None:
         await stream.send_all(data)
         await stream.send_eof()
@@ -345,39 +356,39 @@ async def test_servers_that_hang_up(session: Session, node: Node, data: bytes) -
 
     node.answer = half
     with pytest.raises(UnavailableError, match="cannot connect to node:2113: the peer closed the connection"):
-        await session.pool.link()
+        await pool.link()
     node.answer = trio.StapledStream.aclose
     with pytest.raises(UnavailableError, match="cannot connect to node:2113: the "):
-        await session.pool.link()
-    assert tasks(session) == 0
+        await pool.link()
+    assert tasks(pool) == 0
 
 
-async def test_a_server_that_takes_no_calls(session: Session, node: Node) -> None:
+async def test_a_server_that_takes_no_calls(pool: Pool, node: Node) -> None:
     """It is not asked again and again."""
     node.limits = Limits(concurrent_streams=0)
     with pytest.raises(UnavailableError, match="the server takes no calls"):
-        await session.pool.link()
+        await pool.link()
     assert node.attempts == 1
     assert await node.is_rid_of_them()
 
 
-async def test_a_server_that_is_about_to_leave(session: Session, node: Node) -> None:
+async def test_a_server_that_is_about_to_leave(pool: Pool, node: Node) -> None:
     settings = b"\x00\x00\x00\x04\x00\x00\x00\x00\x00"
     goaway = b"\x00\x00\x0c\x07\x00\x00\x00\x00\x00" + bytes(8) + b"bye!"
     node.answer = node.says(settings + goaway)
     with pytest.raises(UnavailableError, match=r"the server closes the connection with NO_ERROR: bye!"):
-        await session.pool.link()
+        await pool.link()
     assert node.attempts == 1
     assert await node.is_rid_of_them()
-    assert tasks(session) == 0
+    assert tasks(pool) == 0
 
 
 # Giving up
 
 
 @pytest.mark.parametrize("seconds", [1, 4, 7])
-async def test_a_cancelled_call_leaves_nothing_behind(session: Session, node: Node, seconds: float) -> None:
-    """While it connects, while it waits for the server's first words; and the next call begins anew."""
+async def test_a_cancelled_call_does_not_stop_what_it_began(pool: Pool, node: Node, seconds: float) -> None:
+    """While it connects, while it waits for the server's first words: the next call uses what comes of it."""
 
     async def late(stream: trio.StapledStream) -> None:
         await trio.sleep(3)
@@ -386,77 +397,87 @@ async def test_a_cancelled_call_leaves_nothing_behind(session: Session, node: No
     node.before = lambda: trio.sleep(3)
     node.answer = late
     with trio.move_on_after(seconds) as scope:
-        await session.pool.link()
+        await pool.link()
         await trio.sleep_forever()
     assert scope.cancelled_caught
-    established = seconds > 6
-    assert await node.is_rid_of_them() == (not established)
-    assert tasks(session) == len(session.pool.statistics().connections) == established
-    link = await session.pool.link()
+    link = await pool.link()
     assert link.room == 100
-    assert node.attempts == (1 if established else 2)
+    assert node.attempts == 1
+    assert trio.current_time() == max(6, seconds)
+    assert tasks(pool) == 1
 
 
-async def test_when_the_one_that_connects_gives_up_another_goes_on(session: Session, node: Node) -> None:
+async def test_an_attempt_that_nobody_waits_for_any_more_ends(pool: Pool, node: Node) -> None:
+    node.answer = node.listen
+    with trio.move_on_after(1):
+        await pool.link()
+    assert await node.is_rid_of_them() is False
+    await trio.sleep(5)
+    assert await node.is_rid_of_them()
+    assert tasks(pool) == 0
+
+
+async def test_when_the_one_that_connects_gives_up_the_others_go_on(pool: Pool, node: Node) -> None:
     node.before = lambda: trio.sleep(3)
     found: list[ClientLink] = []
 
     async def use() -> None:
-        found.append(await session.pool.link())
+        found.append(await pool.link())
 
     async with trio.open_nursery() as users:
         with trio.move_on_after(1):
             users.start_soon(use)
             users.start_soon(use)
-            await session.pool.link()
-    assert node.attempts == 2
+            await pool.link()
+    assert node.attempts == 1
+    assert trio.current_time() == 3
     assert found == [found[0]] * 2
 
 
 # Closing
 
 
-async def test_closing_is_final(session: Session, node: Node) -> None:
-    link = await session.pool.link()
-    await session.pool.aclose()
+async def test_closing_is_final(pool: Pool, node: Node) -> None:
+    link = await pool.link()
+    await pool.aclose()
     assert link.closed.is_set()
-    assert tasks(session) == 0
+    assert tasks(pool) == 0
     assert await node.is_rid_of_them()
     for _ in range(2):
         with pytest.raises(trio.ClosedResourceError, match="the client was closed"):
-            await session.pool.link()
-        await session.pool.aclose()
+            await pool.link()
+        await pool.aclose()
     assert node.attempts == 1
 
 
-async def test_closing_before_anything_was_opened(session: Session, node: Node) -> None:
-    await session.pool.aclose()
+async def test_closing_before_anything_was_opened(pool: Pool, node: Node) -> None:
+    await pool.aclose()
     with pytest.raises(trio.ClosedResourceError):
-        await session.pool.link()
+        await pool.link()
     assert node.attempts == 0
 
 
-async def test_closing_ends_calls(session: Session, node: Node) -> None:
-    open_call = call(await session.pool.link())
-    await session.pool.aclose()
+async def test_closing_ends_calls(pool: Pool, node: Node) -> None:
+    open_call = call(await pool.link())
+    await pool.aclose()
     assert open_call.outcome is not None
     assert open_call.outcome.status is Status.UNAVAILABLE
 
 
-async def test_closing_closes_all_connections(session: Session, node: Node) -> None:
+async def test_closing_closes_all_connections(pool: Pool, node: Node) -> None:
     node.limits = Limits(concurrent_streams=1)
     links = []
     for _ in range(3):
-        links.append(await session.pool.link())
+        links.append(await pool.link())
         call(links[-1])
-    await session.pool.aclose()
+    await pool.aclose()
     assert [link.closed.is_set() for link in links] == [True] * 3
-    assert tasks(session) == 0
+    assert tasks(pool) == 0
 
 
-async def test_closing_takes_a_bounded_time(session: Session, node: Node) -> None:
+async def test_closing_takes_a_bounded_time(pool: Pool, node: Node) -> None:
     """A server that has stopped reading does not hold it up."""
-    link = await session.pool.link()
+    link = await pool.link()
 
     async def stuck() -> None:
         await trio.sleep_forever()
@@ -465,13 +486,13 @@ async def test_closing_takes_a_bounded_time(session: Session, node: Node) -> Non
     assert isinstance(sending, trio.testing.MemorySendStream)
     sending.send_all_hook = stuck
     began = trio.current_time()
-    await session.pool.aclose()
+    await pool.aclose()
     assert trio.current_time() - began <= 2
     assert link.closed.is_set()
 
 
 @pytest.mark.parametrize("seconds", [1, 4])
-async def test_closing_while_a_call_waits_for_a_connection(session: Session, node: Node, seconds: float) -> None:
+async def test_closing_while_a_call_waits_for_a_connection(pool: Pool, node: Node, seconds: float) -> None:
     """While it is made, and while the server has yet to speak: whatever comes of it is closed."""
     node.before = lambda: trio.sleep(3)
     node.answer = node.listen
@@ -479,28 +500,28 @@ async def test_closing_while_a_call_waits_for_a_connection(session: Session, nod
 
     async def use() -> None:
         with pytest.raises(trio.ClosedResourceError, match="the client was closed"):
-            await session.pool.link()
+            await pool.link()
         refused.set()
 
     async with trio.open_nursery() as users:
         users.start_soon(use)
         users.start_soon(use)
         await trio.sleep(seconds)
-        await session.pool.aclose()
+        await pool.aclose()
     assert refused.is_set()
     assert node.attempts == 1
     assert await node.is_rid_of_them()
-    assert tasks(session) == 0
-    assert session.pool.statistics().connections == ()
+    assert tasks(pool) == 0
+    assert pool.connections() == ()
 
 
 async def test_the_end_of_the_nursery_closes_connections(node: Node) -> None:
     async with trio.open_nursery() as nursery:
-        session = Session(Pool(nursery, node.connect, NODE, Limits()), Limits())
-        link = await session.pool.link()
+        pool = make(nursery, node.connect)
+        link = await pool.link()
         nursery.cancel_scope.cancel()
     assert link.closed.is_set()
-    assert session.pool.statistics().connections == ()
+    assert pool.connections() == ()
 
 
 # Why there is no connection
@@ -520,10 +541,10 @@ SETTINGS = b"\x00\x00\x00\x04\x00\x00\x00\x00\x00"
     ],
     ids=["too large", "WINDOW_UPDATE of 0", "PUSH_PROMISE", "bad SETTINGS", "GOAWAY"],
 )
-async def test_settings_and_a_bad_frame_in_one_read(session: Session, node: Node, more: bytes, reason: str) -> None:
+async def test_settings_and_a_bad_frame_in_one_read(pool: Pool, node: Node, more: bytes, reason: str) -> None:
     node.answer = node.says(SETTINGS + more)
     with pytest.raises(UnavailableError, match=f"cannot connect to node:2113: .*{reason}") as caught:
-        await session.pool.link()
+        await pool.link()
     assert len(caught.value.details) > 5
     assert await node.is_rid_of_them()
 
@@ -536,26 +557,26 @@ async def test_settings_and_a_bad_frame_in_one_read(session: Session, node: Node
         (OSError(), "OSError"),
     ],
 )
-async def test_a_failure_without_a_text(session: Session, node: Node, failure: Exception, reason: str) -> None:
+async def test_a_failure_without_a_text(pool: Pool, node: Node, failure: Exception, reason: str) -> None:
     async def fail() -> None:
         raise failure
 
     node.before = fail
     with pytest.raises(UnavailableError, match=f"cannot connect to node:2113: {reason}"):
-        await session.pool.link()
+        await pool.link()
 
 
-async def test_a_connection_that_is_made_after_closing_is_closed(session: Session, node: Node) -> None:
+async def test_a_connection_that_is_made_after_closing_is_closed(pool: Pool, node: Node) -> None:
     """Although nobody may wait for the attempt any more."""
 
     async def close() -> None:
-        session.pool.closed = True
+        pool.closed = True
 
     node.before = close
     with pytest.raises(trio.ClosedResourceError):
-        await session.pool.link()
+        await pool.link()
     assert await node.is_rid_of_them()
-    assert tasks(session) == 0
+    assert tasks(pool) == 0
 
 
 async def test_the_connector_is_told_where_to(outside: trio.Nursery, node: Node) -> None:
@@ -565,7 +586,7 @@ async def test_the_connector_is_told_where_to(outside: trio.Nursery, node: Node)
         told.append((host, port))
         return await node.connect(host, port)
 
-    session = Session(Pool(outside, connect, NODE, Limits()), Limits())
-    await session.pool.link()
+    pool = make(outside, connect)
+    await pool.link()
     assert told == [("node", 2113)]
-    await session.pool.aclose()
+    await pool.aclose()
