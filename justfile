@@ -33,8 +33,8 @@ gen: _dev
 gen-check: _dev
     {{ python }} protos/generate.py --check
 
-# Run an embedded node on TCP until Ctrl-C, e.g. `just serve --host 127.0.0.1 --port 2113`
-serve *options: (_venv "user" ".[cli]")
+# Run an embedded node on TCP until Ctrl-C, e.g. `just serve --port 2113 --tls certs --users`
+serve *options: (_venv "serve" ".[cli,tls-server]")
     @{{ python }} -m trio_esdb serve "$@"
 
 # Replay the recorded conversations of a real node against the embedded node, or against a fresh node at HOST:PORT

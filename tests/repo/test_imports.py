@@ -97,7 +97,10 @@ def test_one_file_uses_grpclib_and_only_what_has_no_loop(root: Path) -> None:
 def test_what_is_imported_is_declared(root: Path) -> None:
     """The package may import what its dependencies bring, but only if it is named as a dependency as well."""
     project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
-    required = [*project["dependencies"], *project["optional-dependencies"]["cli"]]
+    required = [
+        *project["dependencies"],
+        *(each for extra in project["optional-dependencies"].values() for each in extra),
+    ]
     declared = {re.split(r"[^A-Za-z0-9_.-]", line)[0] for line in required}
     distributions = packages_distributions()
     for path in (root / "trio_esdb").rglob("*.py"):

@@ -406,6 +406,15 @@ async def test_the_next_connections_alone(connect: Callable[[], AsyncIterator[Pa
     assert [each.connection.is_open for each in pairs] == [True, False, False, True]
 
 
+async def test_it_is_too_late_for_the_next(connect: Callable[[], AsyncIterator[Pair]], route: Route) -> None:
+    following = route.next()
+    following.hold(to="server")
+    with trio.move_on_after(1):
+        await connect()
+    with pytest.raises(InvalidArgumentError, match="were made already"):
+        following.release(to="server")
+
+
 async def test_refused(network: MemoryNetwork, connect: Callable[[], AsyncIterator[Pair]], route: Route) -> None:
     before = await connect()
     route.refuse()
@@ -512,6 +521,9 @@ def wrong(do: Callable[[Faults], object]) -> None:
         lambda faults: faults.cut_after(1, to=None),
         lambda faults: faults.cut_after(1, to="client", end="eof"),
         lambda faults: faults.next(0),
+        lambda faults: faults.next().reset(),
+        lambda faults: faults.next().close(),
+        lambda faults: faults.next().half_open(),
         lambda faults: faults.next(True),
     ],
 )

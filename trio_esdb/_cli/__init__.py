@@ -7,6 +7,7 @@ import os
 import re
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 import trio
 
@@ -66,7 +67,8 @@ def _parser() -> argparse.ArgumentParser:
     serve = commands.add_parser(
         "serve",
         help="run an embedded node on a TCP port",
-        description="Run an embedded node: in memory, without TLS or users, for development and tests. Not a database.",
+        description="Run an embedded node: in memory, for development and tests. It is not a database. It prints its "
+        "address, which is a connection string for clients.",
     )
     serve.add_argument("--host", default="127.0.0.1", help="the address to listen on (default: %(default)s)")
     serve.add_argument("--port", type=_port, default=2113, help="the port, 0 for a free one (default: %(default)s)")
@@ -76,6 +78,19 @@ def _parser() -> argparse.ArgumentParser:
         default=(None, None),
         metavar="HOST[:PORT]",
         help="what clients are told by gossip (default: where the node listens, 127.0.0.1 for all addresses)",
+    )
+    serve.add_argument(
+        "--tls",
+        type=Path,
+        metavar="DIR",
+        help="use TLS, with the certificates in this folder (ca/ca.crt, node.crt, node.key), which are made if it is "
+        "empty; that needs trio-esdb[tls-server]",
+    )
+    serve.add_argument(
+        "--users",
+        action="store_true",
+        help="users must log in, and access is controlled; the first users are admin and ops, with the password "
+        "changeit",
     )
     serve.add_argument(
         "--grace",

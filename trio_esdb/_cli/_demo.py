@@ -128,7 +128,8 @@ def _table(orders: list[_Order]) -> Iterator[Callable[[], None]]:
 
 def _summary(address: str, orders: dict[str, _Order]) -> None:
     events = [event for order in orders.values() for event in order.received]
-    print(f"\n{len(orders)} orders appended to {address}, {len(events)} events received:")
+    shown = address.partition("://")[0] + "://" + address.partition("://")[2].rpartition("@")[2]  # no password
+    print(f"\n{len(orders)} orders appended to {shown}, {len(events)} events received:")
     for event in events:
         print(f"  {event.id}  {event.stream_name}/{event.stream_position}  {event.type}  @ {event.commit_position}")
     last = max(event.commit_position or 0 for event in events)

@@ -10,14 +10,20 @@ from __future__ import annotations
 import argparse
 import faulthandler
 import signal
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import quote
 
 import trio
 
 from trio_esdb._nursery import background_tasks
 from trio_esdb._settings import Host
-from trio_esdb.embedded import EmbeddedNode
+from trio_esdb._transport._certificates import LOCAL_NAMES
+from trio_esdb.embedded import Certificates, EmbeddedNode
+
+from ._folder import AUTHORITY, certificates_in, objection
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _MARGIN = 3.0
@@ -27,6 +33,7 @@ _MARGIN = 3.0
 async def serve(options: argparse.Namespace) -> None:
     """Serve until a signal or until a client shuts the node down; prints where, once it listens."""
     host, port = options.host, options.port
+    certificates = None if options.tls is None else _certificates(options.tls, host, options.advertise[0])
     with _stopping() as told:
         async with EmbeddedNode() as node, background_tasks() as listening:
             try:
@@ -34,6 +41,7 @@ async def serve(options: argparse.Namespace) -> None:
                     lambda task_status: node.serve_tcp(
                         host,
                         port,
+                        tls=certificates,
                         advertise_host=options.advertise[0],
                         advertise_port=options.advertise[1],
                         max_connections=options.max_connections,
@@ -45,9 +53,39 @@ async def serve(options: argparse.Namespace) -> None:
             except OSError as exc:
                 where = Host(host, port).address
                 raise OSError(f"cannot listen on {where}: {exc.strerror or exc}") from None
-            print(f"listening on esdb://{Host(host, listened_on).address}?Tls=false", flush=True)
+            print(f"listening on {_uri(options, listened_on)}", flush=True)
+            if options.tls is not None:
+                print(f"the certificate that clients must trust is {_authority(options.tls)}", flush=True)
             listening.start_soon(_shut_down, told, node, options.grace)
             await node.wait_stopped()
+
+
+def _certificates(folder: Path, host: str, advertised: str | None) -> Certificates:
+    """Those in the folder. Says it if they are not for the names by which the node is reached."""
+    names = [name for name in (_reachable(host), advertised) if name]
+    certificates = certificates_in(folder, tuple(dict.fromkeys([*LOCAL_NAMES, *names])))
+    for name in names:
+        refused = objection(certificates, name)
+        if refused is not None:
+            print(f"trio-esdb: clients that connect to {name!r} will refuse the node: {refused}", file=sys.stderr)
+    return certificates
+
+
+def _reachable(host: str) -> str:
+    """A host by which clients of this machine reach the node."""
+    return {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+
+
+def _authority(folder: Path) -> str:
+    return str((folder / AUTHORITY).resolve())
+
+
+def _uri(options: argparse.Namespace, port: int) -> str:
+    """A connection string for clients of this machine, without credentials."""
+    address = Host(_reachable(options.host), port).address
+    if options.tls is None:
+        return f"esdb://{address}?Tls=false"
+    return f"esdb://{address}?tls=true&tlsCaFile={quote(_authority(options.tls))}"
 
 
 async def _shut_down(told: trio.Event, node: EmbeddedNode, grace: float) -> None:

@@ -154,16 +154,13 @@ def _as_file(data: bytes) -> Iterator[str]:
 
     ``ssl`` takes certificates and keys of its own side only from files.
     """
-    if hasattr(os, "memfd_create"):  # Linux: a file in memory alone
-        with suppress(OSError):
-            number = os.memfd_create("pem", os.MFD_CLOEXEC)
-            path = f"/proc/self/fd/{number}"
-            with open(number, "wb") as file:
-                file.write(data)
-                file.flush()
-                if os.path.exists(path):
-                    yield path
-                    return
+    number = _memory_file()
+    if number is not None:
+        with open(number, "wb") as file:
+            file.write(data)
+            file.flush()
+            yield f"/proc/self/fd/{number}"
+        return
     number, path = tempfile.mkstemp(prefix="pem-")  # readable by its owner only
     try:
         with open(number, "wb") as file:
@@ -171,6 +168,18 @@ def _as_file(data: bytes) -> Iterator[str]:
         yield path
     finally:
         os.unlink(path)
+
+
+def _memory_file() -> int | None:
+    """A new file in memory alone, which has a path; None where there are no such files."""
+    if not hasattr(os, "memfd_create"):  # only Linux has it
+        return None
+    with suppress(OSError):
+        number = os.memfd_create("pem", os.MFD_CLOEXEC)
+        if os.path.exists(f"/proc/self/fd/{number}"):
+            return number
+        os.close(number)
+    return None
 
 
 def _reason(exc: Any) -> str:

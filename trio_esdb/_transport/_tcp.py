@@ -24,18 +24,14 @@ async def dial_tcp(host: str, port: int) -> trio.abc.Stream:
 def reset_when_closed(stream: trio.abc.Stream) -> None:
     """Let the peer of a TCP connection see a reset when the stream is closed, not an orderly end.
 
-    A stream that is no TCP connection may have a method of this name for the same.
-
     gRPC clients take an orderly end in the middle of a call for a fault of the server's protocol, and a reset for a
-    server that is gone.
+    server that is gone. A stream over TCP, and one that is like it, has a method of this name.
     """
     above_tcp = getattr(stream, "reset_when_closed", None)
     if above_tcp is not None:
         above_tcp()
     elif isinstance(stream, trio.SocketStream):
         stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_AT_ONCE)
-    else:
-        getattr(stream, "reset_when_closed", _nothing)()
 
 
 async def listen_tcp(host: str, port: int) -> list[trio.SocketListener]:
@@ -61,7 +57,3 @@ def port_of(listeners: list[trio.SocketListener]) -> int:
     """The port that is listened on."""
     port: int = listeners[0].socket.getsockname()[1]
     return port
-
-
-def _nothing() -> None:
-    pass

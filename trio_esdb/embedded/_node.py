@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import ssl
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -15,6 +17,7 @@ import trio
 from trio_esdb._nursery import background_tasks
 from trio_esdb._transport import listen_tcp, port_of
 from trio_esdb._transport._admission import Admission, usual_connections
+from trio_esdb._transport._certificates import TLS, context_of
 from trio_esdb._transport._serving import Patience, ServerLink
 from trio_esdb._wire import Limits
 
@@ -32,6 +35,7 @@ _LIMITS = Limits(
     largest_stream_window=768 * 1024,
 )
 """A real node's."""
+_log = logging.getLogger("trio_esdb.server")
 _HERE = ("127.0.0.1", 2113)
 _ANY_ADDRESS = ("", "0.0.0.0", "::")
 _GRACE = 5.0
@@ -191,33 +195,45 @@ class EmbeddedNode:
         """Wait until the node has ended."""
         await self._stopped.wait()
 
-    async def connect(self, host: str = "", port: int = 0) -> trio.abc.Stream:
+    async def connect(self, host: str = "", port: int = 0, *, tls: TLS | None = None) -> trio.abc.Stream:
         """The client's end of a new connection to the node, in memory.
 
-        ``host`` and ``port`` are ignored: they are there so that this method can be a client's ``connect``.
+        Args:
+            host: Is ignored: it is there so that this method can be a client's ``connect``.
+            port: Is ignored.
+            tls: The certificates that the node shows, or an ``ssl.SSLContext``. The stream has then TLS to be spoken
+                on it, which a client does.
 
         Raises:
+            InvalidArgumentError: ``tls`` cannot be used.
             RuntimeError: The node does not run yet.
             trio.ClosedResourceError: The node has ended or is about to.
         """
         await trio.lowlevel.checkpoint()
         nursery = self._running()
+        context = context_of(tls)
         client, server = memory_streams()
-        nursery.start_soon(self._serve, server)
+        nursery.start_soon(self._serve, server, None, None, context)
         return client
 
     @trio.lowlevel.enable_ki_protection
-    async def serve_stream(self, stream: trio.abc.Stream) -> None:
+    async def serve_stream(self, stream: trio.abc.Stream, *, tls: TLS | None = None) -> None:
         """Serve one connection over any byte stream, until it or the node ends; closes the stream.
 
+        Args:
+            stream: The server's end of the connection.
+            tls: The certificates that the node shows, or an ``ssl.SSLContext``; without it there is no TLS.
+
         Raises:
+            InvalidArgumentError: ``tls`` cannot be used.
             RuntimeError: The node does not run yet.
             trio.ClosedResourceError: The node has ended or is about to.
         """
         self._running()
+        context = context_of(tls)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._cancel_at_end, nursery.cancel_scope)
-            await self._serve(stream)
+            await self._serve(stream, context=context)
             nursery.cancel_scope.cancel()
 
     @trio.lowlevel.enable_ki_protection
@@ -226,6 +242,7 @@ class EmbeddedNode:
         host: str = "127.0.0.1",
         port: int = 0,
         *,
+        tls: TLS | None = None,
         advertise_host: str | None = None,
         advertise_port: int | None = None,
         max_connections: int | None = None,
@@ -244,12 +261,13 @@ class EmbeddedNode:
         Args:
             host: The address or name to listen on.
             port: The port; 0 picks a free one.
+            tls: The certificates that the node shows, or an ``ssl.SSLContext`` for servers; without it there is no TLS.
             advertise_host: The host that clients are told.
             advertise_port: The port that clients are told.
             max_connections: How many connections are kept; by default 1000, or less where the process may have only
                 few open files. A further one takes the place of a connection without calls. It is refused where there
                 is none.
-            preface_timeout: Seconds in which a client must begin to speak HTTP/2.
+            preface_timeout: Seconds in which a client must begin to speak HTTP/2, the TLS handshake included.
             idle_timeout: Seconds that a connection without calls is kept, at least. It is closed before twice as long.
             write_timeout: Seconds in which a client must take what is written to it at once, up to 256 KiB.
             keep_alive_interval: Seconds after which a client that says nothing is sent a PING.
@@ -257,7 +275,7 @@ class EmbeddedNode:
             task_status: For ``nursery.start``.
 
         Raises:
-            ValueError: A number makes no sense.
+            ValueError: A number makes no sense, or ``tls`` cannot be used.
             OSError: The address cannot be listened on.
             RuntimeError: The node does not run yet.
             trio.ClosedResourceError: The node has ended or is about to.
@@ -265,6 +283,7 @@ class EmbeddedNode:
         self._running()
         if advertise_port is not None and not 0 < advertise_port < 65_536:
             raise ValueError(f"advertise_port must be from 1 to 65535, not {advertise_port}")
+        context = context_of(tls)
         admission = Admission(usual_connections() if max_connections is None else max_connections)
         patience = Patience(
             preface=preface_timeout,
@@ -275,7 +294,7 @@ class EmbeddedNode:
         )
 
         async def serve(stream: trio.abc.Stream) -> None:
-            await self._serve(stream, patience, admission)
+            await self._serve(stream, patience, admission, context)
 
         listeners = await listen_tcp(host, port)
         listened_on = port_of(listeners)
@@ -290,6 +309,7 @@ class EmbeddedNode:
         self,
         listeners: Sequence[trio.abc.Listener[trio.abc.Stream]],
         *,
+        tls: TLS | None = None,
         address: tuple[str, int] | None = None,
         task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
     ) -> None:
@@ -299,15 +319,22 @@ class EmbeddedNode:
 
         Args:
             listeners: Any listeners of trio's kind: those of a memory network, of Unix sockets.
+            tls: The certificates that the node shows, or an ``ssl.SSLContext`` for servers; without it there is no TLS.
             address: Host and port that clients are told, if the node has not listened anywhere yet.
             task_status: For ``nursery.start``.
 
         Raises:
+            InvalidArgumentError: ``tls`` cannot be used.
             RuntimeError: The node does not run yet.
             trio.ClosedResourceError: The node has ended or is about to.
         """
         self._running()
-        await self._serve_listeners(listeners, self._serve, address or _HERE, task_status.started)
+        context = context_of(tls)
+
+        async def serve(stream: trio.abc.Stream) -> None:
+            await self._serve(stream, context=context)
+
+        await self._serve_listeners(listeners, serve, address or _HERE, task_status.started)
 
     async def _serve_listeners(
         self,
@@ -331,8 +358,17 @@ class EmbeddedNode:
 
     @trio.lowlevel.enable_ki_protection
     async def _serve(
-        self, stream: trio.abc.Stream, patience: Patience | None = None, admission: Admission | None = None
+        self,
+        stream: trio.abc.Stream,
+        patience: Patience | None = None,
+        admission: Admission | None = None,
+        context: ssl.SSLContext | None = None,
     ) -> None:
+        secured = None
+        if context is not None:
+            from trio_esdb._transport._tls import TLSStream
+
+            stream = secured = TLSStream(stream, context, server_side=True)  # shakes hands when it is first used
         link = ServerLink(stream, self._methods, lambda path: unknown_to(self._methods, path), _LIMITS, patience)
         if admission is not None and not admission.admit(link):
             await trio.aclose_forcefully(stream)
@@ -347,6 +383,8 @@ class EmbeddedNode:
             if admission is not None:
                 admission.leave(link)
             self._link_left.set()
+            if secured is not None and secured.failure is not None:
+                _log.info("a connection with TLS failed: %s", secured.failure)
 
     async def _cancel_at_end(self, scope: trio.CancelScope) -> None:
         await self._stopped.wait()

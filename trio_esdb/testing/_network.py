@@ -8,8 +8,10 @@ import ipaddress
 import math
 import os
 import socket
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from random import Random
 from typing import Protocol, TypeAlias
 
@@ -17,9 +19,10 @@ import trio
 
 from trio_esdb._errors import InvalidArgumentError
 from trio_esdb._nursery import background_tasks
+from trio_esdb._transport._certificates import TLS, context_of
 
 from ._connection import Connection
-from ._route import Route, Weather
+from ._route import Route, Routes
 
 _FIRST_FREE_PORT = 49_152
 
@@ -28,7 +31,12 @@ class Node(Protocol):
     """What an ``EmbeddedNode`` is to the network."""
 
     async def serve_listeners(
-        self, listeners: list[MemoryListener], *, address: tuple[str, int], task_status: trio.TaskStatus[object]
+        self,
+        listeners: list[MemoryListener],
+        *,
+        tls: TLS | None,
+        address: tuple[str, int],
+        task_status: trio.TaskStatus[object],
     ) -> None:
         """Serve the connections that the listeners accept."""
 
@@ -59,7 +67,7 @@ class MemoryNetwork:
 
     def __init__(self, *, random: Random | None = None) -> None:
         self._random = Random(0) if random is None else random
-        self._weather = Weather()
+        self._routes = Routes()
         self._names: set[str] = set()
         self._listeners: dict[tuple[str, int], MemoryListener] = {}
 
@@ -70,7 +78,7 @@ class MemoryNetwork:
     @property
     def connections(self) -> tuple[Connection, ...]:
         """All connections that were ever made, in their order."""
-        return tuple(self._weather.made())
+        return tuple(self._routes.made())
 
     def to(self, host: str | None = None, port: int | None = None) -> Route:
         """All connections to an address, open and future ones; their faults are commanded there.
@@ -79,7 +87,7 @@ class MemoryNetwork:
             host: The host that clients ask for; None stands for all hosts.
             port: The port; None stands for all ports.
         """
-        return self._weather.route(None if host is None else _canonical(host), port)
+        return self._routes.route(None if host is None else _canonical(host), port)
 
     # -- listening ---------------------------------------------------------------------------------------------------
 
@@ -116,6 +124,7 @@ class MemoryNetwork:
         host: str,
         port: int,
         *,
+        tls: TLS | None = None,
         task_status: trio.TaskStatus[Route] = trio.TASK_STATUS_IGNORED,
     ) -> None:
         """Let a server listen at an address until this is cancelled; started with the route to it.
@@ -126,23 +135,26 @@ class MemoryNetwork:
             server: An ``EmbeddedNode``, or a function that serves one stream, as ``trio.serve_listeners`` takes it.
             host: The name or IP address.
             port: The port.
+            tls: The certificates that the server shows, or an ``ssl.SSLContext`` for servers.
             task_status: For ``nursery.start``.
 
         Raises:
-            InvalidArgumentError: That is no address.
+            InvalidArgumentError: That is no address, or ``tls`` cannot be used.
             OSError: Somebody listens there already.
         """
-        listener = self.listener(host, port)
-        address = listener.host, listener.port
-        started = _Started(task_status, self.to(*address))
-        if callable(server):
-            await trio.serve_listeners(server, [listener], task_status=started)
-        else:
-            await server.serve_listeners([listener], address=address, task_status=started)
+        context = context_of(tls)
+        async with self.listener(host, port) as listener:
+            address = listener.host, listener.port
+            started = _Started(task_status, self.to(*address))
+            if callable(server):
+                served = server if context is None else _with_tls(server, context)
+                await trio.serve_listeners(served, [listener], task_status=started)
+            else:
+                await server.serve_listeners([listener], tls=context, address=address, task_status=started)
 
     @asynccontextmanager
     @trio.lowlevel.enable_ki_protection
-    async def listen(self, server: Server, host: str, port: int) -> AsyncIterator[Route]:
+    async def listen(self, server: Server, host: str, port: int, *, tls: TLS | None = None) -> AsyncIterator[Route]:
         """Let a server listen at an address while the block is open: ``async with network.listen(...) as route``.
 
         Connections end with the block. A node that shuts down stops listening by itself.
@@ -151,13 +163,14 @@ class MemoryNetwork:
             server: An ``EmbeddedNode``, or a function that serves one stream, as ``trio.serve_listeners`` takes it.
             host: The name or IP address.
             port: The port.
+            tls: The certificates that the server shows, or an ``ssl.SSLContext`` for servers.
 
         Raises:
-            InvalidArgumentError: That is no address.
+            InvalidArgumentError: That is no address, or ``tls`` cannot be used.
             OSError: Somebody listens there already.
         """
         async with background_tasks() as tasks:
-            yield await tasks.start(self.serve, server, host, port)
+            yield await tasks.start(partial(self.serve, tls=tls), server, host, port)
 
     # -- connecting --------------------------------------------------------------------------------------------------
 
@@ -181,7 +194,7 @@ class MemoryNetwork:
         if host not in self._names:
             raise _unknown(host)
         connection = Connection(host, port, self._random)
-        self._weather.begin(connection)
+        self._routes.begin(connection)
         try:
             await connection._cable.to_server.packet()
             listener = self._listeners.get((host, port))
@@ -192,7 +205,7 @@ class MemoryNetwork:
             listener._offer.send_nowait(connection)
         finally:
             if not connection._made:
-                self._weather.connections.remove(connection)
+                self._routes.connections.remove(connection)
         return connection._cable.client
 
 
@@ -230,6 +243,17 @@ class MemoryListener(trio.abc.Listener[trio.abc.Stream]):
                     self._offered.receive_nowait().reset()
             self._offered.close()
         await trio.lowlevel.checkpoint()
+
+
+def _with_tls(
+    server: Callable[[trio.abc.Stream], Awaitable[object]], context: ssl.SSLContext
+) -> Callable[[trio.abc.Stream], Awaitable[object]]:
+    from trio_esdb._transport._tls import TLSStream
+
+    async def serve(stream: trio.abc.Stream) -> None:
+        await server(TLSStream(stream, context, server_side=True))
+
+    return serve
 
 
 class _Started:

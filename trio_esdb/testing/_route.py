@@ -21,12 +21,12 @@ class Route(Faults):
     Got from ``MemoryNetwork.to``.
     """
 
-    def __init__(self, weather: Weather, host: str | None, port: int | None, future: float = math.inf) -> None:
+    def __init__(self, routes: Routes, host: str | None, port: int | None, future: float = math.inf) -> None:
         self.host = host
         """The host; None stands for all hosts."""
         self.port = port
         """The port; None stands for all ports."""
-        self._weather = weather
+        self._routes = routes
         self._future = future
         self._changes: dict[str, tuple[int, Change]] = {}
 
@@ -37,7 +37,7 @@ class Route(Faults):
     @property
     def connections(self) -> tuple[Connection, ...]:
         """The connections to this address that were ever made, in their order."""
-        return tuple(connection for connection in self._weather.made() if self._covers(connection))
+        return tuple(connection for connection in self._routes.made() if self._covers(connection))
 
     def next(self, count: int = 1) -> Route:
         """The next connections to this address, and no others: ``route.next().cut_after(100, to="client")``.
@@ -48,15 +48,16 @@ class Route(Faults):
             count: How many.
 
         Returns:
-            A route, which is used up when that many connections have been made or tried.
+            A route, which is used up when that many connections have been made or tried. Its faults must be commanded
+            before.
 
         Raises:
             InvalidArgumentError: The count is not positive.
         """
         if isinstance(count, bool) or not isinstance(count, int) or count < 1:
             raise InvalidArgumentError(f"next takes a number of connections from 1 on, not {count!r}")
-        route = Route(self._weather, self.host, self.port, count)
-        self._weather.routes.append(route)
+        route = Route(self._routes, self.host, self.port, count)
+        self._routes.all.append(route)
         return route
 
     def refuse(self) -> None:
@@ -80,7 +81,7 @@ class Route(Faults):
 
     def heal(self) -> None:
         """Take all faults away. What has ended, has ended; a half-open connection stays so."""
-        for route in self._weather.routes:
+        for route in self._routes.all:
             if self.host in (None, route.host) and self.port in (None, route.port):
                 route._changes.clear()
         super().heal()
@@ -89,31 +90,35 @@ class Route(Faults):
         return self.host in (None, connection.host) and self.port in (None, connection.port)
 
     def _apply(self, kind: str, change: Change, *, lasting: bool = True) -> None:
+        if self._future < math.inf and not lasting:
+            raise InvalidArgumentError(f"{kind} is about open connections, and next() about future ones: use cut_after")
+        if not self._future:
+            raise InvalidArgumentError("the connections of this next() were made already, see network.connections")
         if lasting:
-            self._changes[kind] = next(self._weather.numbers), change
+            self._changes[kind] = next(self._routes.numbers), change
         if self._future == math.inf:
-            for connection in self._weather.connections:
+            for connection in self._routes.connections:
                 if self._covers(connection):
                     change(connection._cable)
 
 
-class Weather:
+class Routes:
     """The faults of a network: the routes that have some, and the connections that get them."""
 
     def __init__(self) -> None:
         self.connections: list[Connection] = []
         """All that were made, and those that are being made."""
-        self.routes: list[Route] = []
+        self.all: list[Route] = []
         self.numbers = count()
         """Tell in which order the commands were given."""
 
     def route(self, host: str | None, port: int | None) -> Route:
         """The route to an address, for all connections to it."""
-        for route in self.routes:
+        for route in self.all:
             if (route.host, route.port, route._future) == (host, port, math.inf):
                 return route
         route = Route(self, host, port)
-        self.routes.append(route)
+        self.all.append(route)
         return route
 
     def made(self) -> Iterable[Connection]:
@@ -123,11 +128,11 @@ class Weather:
     def begin(self, connection: Connection) -> None:
         """Give a connection that is about to be made the faults of its routes."""
         changes: list[tuple[int, Change]] = []
-        for route in self.routes:
+        for route in self.all:
             if route._covers(connection) and route._future:
                 route._future -= 1
                 changes += route._changes.values()
-        self.routes = [route for route in self.routes if route._future]
+        self.all = [route for route in self.all if route._future]
         self.connections.append(connection)
         for _, change in sorted(changes, key=_number):
             change(connection._cable)
