@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import datetime
+import http.client
 import shutil
 import signal
+import ssl
 import stat
 import sys
 from collections.abc import Callable
@@ -106,6 +108,23 @@ async def test_what_is_open_when_the_server_ends_is_unavailable(tmp_path: Path) 
             assert await trio.to_thread.run_sync(end) is grpc.StatusCode.UNAVAILABLE
         status, _, complaint = await program.ended()
         assert (status, complaint) == (0, "")
+
+
+async def test_health_checks_over_https(tmp_path: Path) -> None:
+    async with Program.running(serving("--port", "0", "--tls", str(tmp_path))) as program:
+        address = urlsplit(await program.uri()).netloc
+        context = ssl.create_default_context(cafile=tmp_path / "ca" / "ca.crt")
+
+        def status(alpn: list[str]) -> int:
+            context.set_alpn_protocols(alpn)
+            connection = http.client.HTTPSConnection(address, timeout=10, context=context)
+            connection.request("GET", "/health/live")
+            return connection.getresponse().status
+
+        for alpn in (["http/1.1"], []):
+            assert await trio.to_thread.run_sync(status, alpn) == 204
+        program.send(signal.SIGTERM)
+        assert (await program.ended())[0] == 0
 
 
 def remove(name: str) -> Callable[[Path], None]:
