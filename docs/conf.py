@@ -13,6 +13,7 @@ from sphinx.pycode import ModuleAnalyzer
 
 import trio_esdb
 import trio_esdb.embedded
+import trio_esdb.testing
 
 HERE = Path(__file__).parent
 
@@ -45,8 +46,8 @@ napoleon_numpy_docstring = False
 napoleon_use_rtype = False
 napoleon_use_ivar = True
 
-# A type variable has no page.
-nitpick_ignore_regex = [("py:.*", r"trio_esdb\..*\.T")]
+# A type variable has no page, and neither has the protocol that an EmbeddedNode fulfils for a network.
+nitpick_ignore_regex = [("py:.*", r"trio_esdb\..*\.T"), ("py:class", r"trio_esdb\.testing\._network\.Node")]
 
 # The inventories are short lists in the repository, of the names that our docstrings refer to.
 intersphinx_mapping = {
@@ -62,14 +63,19 @@ def find_attribute_docstrings(module: object) -> None:
     """
     public = ModuleAnalyzer.for_module(module.__name__)
     public.analyze()
-    for name in [name for name in sys.modules if name.startswith("trio_esdb._")]:
+    for name in [name for name in sys.modules if name.startswith("trio_esdb.") and "._" in name]:
         private = ModuleAnalyzer.for_module(name)
         private.analyze()
+        found = {
+            public_name
+            for public_name in module.__all__
+            if getattr(sys.modules[name], public_name, None) is getattr(module, public_name)
+        }
         for (owner, attribute), text in private.attr_docs.items():
-            if (owner or attribute) in module.__all__:
+            if (owner or attribute) in found:
                 public.attr_docs[owner, attribute] = text
         for attribute, order in private.tagorder.items():
-            if attribute.partition(".")[0] in module.__all__:
+            if attribute.partition(".")[0] in found:
                 public.tagorder[attribute] = order
 
 
@@ -81,7 +87,7 @@ def resolve_annotations(module: object) -> None:
             constructor.__annotations__ = typing.get_type_hints(constructor)
 
 
-for module in (trio_esdb, trio_esdb.embedded):
+for module in (trio_esdb, trio_esdb.embedded, trio_esdb.testing):
     find_attribute_docstrings(module)
     resolve_annotations(module)
 
