@@ -41,6 +41,11 @@ def scenario(name: str):
     return register
 
 
+def basic(name: str, password: str) -> str:
+    """The value of an authorization header."""
+    return "Basic " + base64.b64encode(f"{name}:{password}".encode()).decode()
+
+
 class Schema:
     """Message classes and methods, by full name, from a folder of .proto files."""
 

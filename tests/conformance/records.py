@@ -11,14 +11,19 @@ from . import driver
 
 FOLDER = Path(__file__).parent / "records"
 PROTOS = Path(__file__).parents[2] / "protos"
-MODULES = ("streams", "edges", "others", "persistent", "edges_persistent")
+MODULES = ("streams", "edges", "others", "persistent", "edges_persistent", "users", "access", "edges_access")
+WITH_USERS = ("users/", "access/")
+"""Beginnings of the names of scenarios for a node with users; all others are for one without."""
 
-NOT_OFFERED = {"persistent/": "persistent subscriptions"}
+NOT_OFFERED = {"persistent/": "persistent subscriptions", "access/persistent-": "persistent subscriptions"}
 """Beginnings of the names of scenarios whose subject the embedded node does not have yet."""
 
 DEVIATIONS = {
     "features/supported-methods": "the list of services follows what the node offers",
     "metadata/max-count-elsewhere": "compared up to its persistent subscription, which the node does not offer",
+    "access/links-and-targets": "compared without its calls of persistent subscriptions",
+    "access/nobody-elsewhere": "the same, and the list of services follows what the node offers",
+    "access/ops-user": "compared without its calls of persistent subscriptions",
 }
 """What the embedded node answers otherwise on purpose; ``expected`` does the cutting."""
 
@@ -33,6 +38,11 @@ def scenarios() -> list[str]:
     return sorted(driver.SCENARIOS)
 
 
+def credentials(name: str) -> tuple[tuple[str, str], ...]:
+    """The metadata with which the calls of a scenario are made, where it says nothing else: those of an admin."""
+    return (("authorization", driver.basic("admin", "changeit")),) if name.startswith(WITH_USERS) else ()
+
+
 @cache
 def schema() -> driver.Schema:
     """Messages and methods as protoc reads them from our .proto files."""
@@ -44,7 +54,7 @@ def golden() -> dict[str, list[dict]]:
     """What a real 24.10.4 node answers."""
     return {
         name: steps
-        for file in ("24.10.4-insecure.json", "24.10.4-edges.json")
+        for file in ("24.10.4-insecure.json", "24.10.4-edges.json", "24.10.4-tls.json", "24.10.4-edges-tls.json")
         for name, steps in json.loads((FOLDER / file).read_text()).items()
     }
 
@@ -56,6 +66,9 @@ def expected(name: str, steps: list[dict]) -> list[dict]:
     if name == "metadata/max-count-elsewhere":
         offered = [i for i, step in enumerate(steps) if step.get("rpc", "").startswith(_PERSISTENT)]
         return steps[: offered[0]]
+    if name in DEVIATIONS:
+        others = {step["call"] for step in steps if step.get("rpc", "").startswith(_PERSISTENT)}
+        return [_only_offered(step) for step in steps if step.get("call") not in others]
     return steps
 
 

@@ -3,8 +3,9 @@
     python -m tests.conformance.run HOST:PORT [--only PREFIX ...] [--show LINES]
     python -m tests.conformance.run HOST:PORT --write record.json
 
-The node must be fresh (streams are named after scenarios), insecure and without projections. With ``embedded`` for
-an address each scenario meets an embedded node of its own.
+The node must be fresh (streams are named after scenarios) and without projections, and insecure but for the scenarios
+of users and access, which need a node with TLS and ``--ca FILE``. With ``embedded`` for an address each scenario meets
+an embedded node of its own.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from pathlib import Path
 from tests.support.nodes import Nodes
 
 from . import driver
-from .records import expected, golden, scenarios, schema
+from .records import WITH_USERS, credentials, expected, golden, scenarios, schema
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -30,15 +31,23 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--show", type=int, default=30, help="lines of difference to show for each scenario")
     parser.add_argument("--write", type=Path, help="write a record instead of comparing")
     parser.add_argument("--raw", action="store_true", help="with --write: positions, times and ids as they came")
+    parser.add_argument("--ca", type=Path, help="the CA of a node with users, for the scenarios about them")
     options = parser.parse_args(arguments)
     names = [name for name in scenarios() if any(name.startswith(prefix) for prefix in options.only)]
+    if options.address != "embedded":
+        names = [name for name in names if name.startswith(WITH_USERS) == (options.ca is not None)]
+    ca = options.ca.read_bytes() if options.ca else None
     record = {}
     with ExitStack() as stack:
         nodes = stack.enter_context(Nodes.running()) if options.address == "embedded" else None
         for name in names:
-            host, _, port = (f"127.0.0.1:{nodes.start()}" if nodes else options.address).rpartition(":")
+            address = options.address
+            if nodes is not None:
+                address = f"127.0.0.1:{nodes.start(users=name.startswith(WITH_USERS))}"
+            host, _, port = address.rpartition(":")
             began = time.monotonic()
-            record[name] = driver.hold(schema(), host, int(port), name, raw=options.raw)
+            metadata = credentials(name)
+            record[name] = driver.hold(schema(), host, int(port), name, metadata=metadata, tls_ca=ca, raw=options.raw)
             print(f"{time.monotonic() - began:6.1f} s  {name}", file=sys.stderr, flush=True)
     if options.write:
         driver.write(record, options.write)

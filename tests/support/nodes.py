@@ -19,13 +19,13 @@ class Nodes:
         self._token: trio.lowlevel.TrioToken | None = None
         self._nursery: trio.Nursery | None = None
 
-    def start(self) -> int:
-        """A fresh node on 127.0.0.1; its port."""
+    def start(self, *, users: bool = False) -> int:
+        """A fresh node on 127.0.0.1, with users or without; its port."""
         assert self._nursery is not None
-        return trio.from_thread.run(self._nursery.start, self._serve, trio_token=self._token)
+        return trio.from_thread.run(self._nursery.start, self._serve, users, trio_token=self._token)
 
-    async def _serve(self, *, task_status: trio.TaskStatus[int]) -> None:
-        async with EmbeddedNode() as node:
+    async def _serve(self, users: bool, *, task_status: trio.TaskStatus[int]) -> None:
+        async with EmbeddedNode(users=users) as node:
             await node.serve_tcp("127.0.0.1", 0, task_status=task_status)
 
     async def _run(self) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from itertools import count
 from typing import Any
 
 import trio
@@ -25,7 +26,9 @@ UNKNOWN = "Exception was thrown by handler."
 class Call:
     """One call, message by message."""
 
-    def __init__(self, link: ClientLink, path: str, timeout: float = math.inf) -> None:
+    def __init__(
+        self, link: ClientLink, path: str, timeout: float = math.inf, authorization: tuple[str, ...] = ()
+    ) -> None:
         self._link = link
         self._asked, self._told = schema().methods.get(path, ("event_store.client.Empty",) * 2)
         headers = (
@@ -35,6 +38,7 @@ class Call:
             (":authority", "node"),
             ("te", "trailers"),
             ("content-type", "application/grpc"),
+            *(("authorization", value) for value in authorization),
         )
         self._call = links.Call(link, headers, [], deadline=trio.current_time() + timeout, end=False)
         stream = self._call._stream
@@ -100,13 +104,22 @@ class Call:
 class Peer:
     """A connection, and the calls that most tests make."""
 
-    def __init__(self, link: ClientLink) -> None:
+    def __init__(self, link: ClientLink, authorization: tuple[str, ...] = (), ids: Iterator[int] | None = None) -> None:
         self.link = link
-        self._ids = 0
+        self._authorization = authorization
+        self._ids = ids or count(1)
+
+    def user(self, name: str, password: str = "changeit") -> Peer:
+        """The same connection, for calls of this user."""
+        return self.authorized(driver.basic(name, password))
+
+    def authorized(self, *values: str) -> Peer:
+        """The same connection, for calls with these ``authorization`` headers."""
+        return Peer(self.link, values, self._ids)
 
     def call(self, path: str, *, timeout: float = math.inf) -> Call:
         """Open a call."""
-        return Call(self.link, path, timeout)
+        return Call(self.link, path, timeout, self._authorization)
 
     async def ask(self, path: str, *bodies: dict[str, Any]) -> tuple[list[dict[str, Any]], Outcome]:
         """All messages of a call, and how it ended."""
@@ -121,9 +134,9 @@ class Peer:
 
     def event(self, data: bytes = b"{}", *, type: str = "T", id: str | None = None) -> dict[str, Any]:
         """A proposed event, with an id of its own unless it has one."""
-        self._ids += 1
+        number = next(self._ids)
         return {
-            "id": {"string": id or f"00000000-0000-4000-9000-{self._ids:012x}"},
+            "id": {"string": id or f"00000000-0000-4000-9000-{number:012x}"},
             "metadata": {"type": type, "content-type": "application/json"},
             "data": data,
         }

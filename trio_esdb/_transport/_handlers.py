@@ -7,7 +7,7 @@ task that reads the connection, an ``AsyncHandler`` has a task of its own.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Generator, Mapping
+from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -41,6 +41,33 @@ class Failure(Exception):
         self.message = message
         self.headers = headers
         self.trailers = {key: value for key, value in (trailers or {}).items() if value}
+
+
+class HttpFailure(Exception):
+    """Ends a call with an HTTP status and no status of gRPC, as where a server fails before it comes to that.
+
+    Args:
+        status: The HTTP status.
+    """
+
+    def __init__(self, status: int) -> None:
+        super().__init__(status)
+        self.status = status
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who makes a call, on a server that asks for it.
+
+    ``name`` is None where the client did not say who it is. ``groups`` are the names of the groups of the user.
+    """
+
+    name: str | None = None
+    groups: frozenset[str] = frozenset()
+
+
+Authenticate = Callable[[Sequence[str]], Caller]
+"""Tells who makes a call from the values of its ``authorization`` headers. Raises Failure or HttpFailure."""
 
 
 def handler_failed() -> Failure:
@@ -99,12 +126,14 @@ class ServerCall:
     """A call as its handler sees it.
 
     ``metadata`` holds the request's metadata with lower-case keys and decoded ``-bin`` values. ``deadline`` is a time
-    of ``trio.current_time()`` in seconds, infinite where the client gave none.
+    of ``trio.current_time()`` in seconds, infinite where the client gave none. ``caller`` is None on a server that does
+    not ask who its clients are.
     """
 
     path: str
     metadata: Metadata
     deadline: float
+    caller: Caller | None
     _link: CallLink = field(repr=False)
     _stream: Stream = field(repr=False)
     _requests: trio.MemoryReceiveChannel[bytes] | None = field(default=None, repr=False)

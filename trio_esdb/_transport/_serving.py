@@ -41,7 +41,18 @@ from trio_esdb._wire import (
 from trio_esdb._wire._server_connection import ServerConnection
 
 from ._compression import decompress
-from ._handlers import AsyncHandler, Failure, Handler, Later, ServerCall, SyncHandler, handler_failed
+from ._handlers import (
+    AsyncHandler,
+    Authenticate,
+    Caller,
+    Failure,
+    Handler,
+    HttpFailure,
+    Later,
+    ServerCall,
+    SyncHandler,
+    handler_failed,
+)
 from ._link import Link
 
 _log = logging.getLogger("trio_esdb.server")
@@ -94,12 +105,14 @@ class ServerLink(Link[ServerConnection]):
         unknown: Callable[[str], Failure],
         limits: Limits | None = None,
         patience: Patience | None = None,
+        authenticate: Authenticate | None = None,
     ) -> None:
         self._patience = patience or Patience()
         keep_alive = KeepAlive(self._patience.ping, self._patience.pong, without_calls=True)
         super().__init__(stream, ServerConnection(limits), keep_alive)
         self._handlers = handlers
         self._unknown = unknown
+        self._authenticate = authenticate
         self.write_timeout = self._patience.write
         self._nursery: trio.Nursery | None = None
         self._scope = trio.CancelScope()
@@ -184,13 +197,24 @@ class ServerLink(Link[ServerConnection]):
 
     def _begin(self, event: CallReceived) -> None:
         stream = event.stream
+        caller: Caller | None = None
+        if self._authenticate is not None:
+            try:
+                caller = self._authenticate([value for key, value in stream.headers or () if key == "authorization"])
+            except Failure as failure:
+                self._fail(stream, failure)
+                return
+            except HttpFailure as failure:
+                self.core.refuse_http(stream, failure.status)
+                self.wake()
+                return
         handler = self._handlers.get(event.path)
         if handler is None:
             self._fail(stream, self._unknown(event.path))
             return
         assert self._nursery is not None
         deadline = math.inf if event.timeout == math.inf else trio.current_time() + event.timeout
-        call = ServerCall(event.path, event.metadata, deadline, self, stream)
+        call = ServerCall(event.path, event.metadata, deadline, caller, self, stream)
         running = stream.owner = _Running(call)
         if isinstance(handler, SyncHandler):
             running.generator = handler.run(call)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import ssl
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import datetime
 from functools import partial
@@ -23,7 +23,7 @@ from trio_esdb._wire import Limits
 
 from ._clock import FIRST_DAY, Ticks, clock_from, clock_is_mock, ticks_of, wall_clock
 from ._memory import memory_streams
-from ._services import Feed, NodeContext, methods_of, unknown_to
+from ._services import Authentication, Feed, NodeContext, Users, first_accounts, methods_of, unknown_to
 from ._store import Store, write_first_events
 
 _LIMITS = Limits(
@@ -46,7 +46,8 @@ _NOT_RUNNING = "this EmbeddedNode does not run yet: enter it with `async with`, 
 class EmbeddedNode:
     """An EventStoreDB node in this process, for development and tests. What it holds is gone when it ends.
 
-    It speaks the real protocol and answers as a single, insecure node of version 24.10.4 does. Use it as a context
+    It speaks the real protocol and answers as a single node of version 24.10.4 does, without users unless it is given
+    them. Use it as a context
     manager, or give it to a nursery of yours with ``await nursery.start(node.run)``; then connect to it in memory
     (``connect``), let it listen (``serve_tcp``), or hand it any byte stream (``serve_stream``).
 
@@ -61,10 +62,14 @@ class EmbeddedNode:
         start: The time when the node starts, as an aware datetime; it goes on as trio's clock does.
         new_id: Makes the ids of subscriptions, of events that the node writes itself, and of the node. Without it
             they are numbered.
-        empty: Leave the first events out.
+        empty: Leave the first events out, apart from those of users.
+        users: Whether the node has users: then clients must log in, and access is controlled. A fresh node has the
+            users ``admin`` and ``ops``, both with the password ``changeit``. A mapping of names to passwords adds
+            users without groups, or gives these two other passwords.
 
     Raises:
-        ValueError: ``start`` has no time zone, or ``clock`` is given too.
+        ValueError: ``start`` has no time zone, or ``clock`` is given too; or a name in ``users`` has a colon.
+        TypeError: ``users`` is something else.
     """
 
     def __init__(
@@ -74,6 +79,7 @@ class EmbeddedNode:
         start: datetime | None = None,
         new_id: Callable[[], uuid.UUID] | None = None,
         empty: bool = False,
+        users: bool | Mapping[str, str] = False,
     ) -> None:
         if start is not None and clock is not None:
             raise ValueError("a node takes clock= or start=, not both")
@@ -95,6 +101,7 @@ class EmbeddedNode:
         self._link_left = trio.Event()
         self._lifetime: AbstractAsyncContextManager[None] | None = None
         store = Store(self._next_id)
+        self._first_accounts = first_accounts(users)
         self._context = NodeContext(
             store=store,
             feed=Feed(store),
@@ -103,8 +110,10 @@ class EmbeddedNode:
             instance=self._next_id(),
             address=_HERE,
             shut_down=self._closing.set,
+            users=Users(store, self._now, self._next_id) if self._first_accounts else None,
         )
         self._methods = methods_of(self._context)
+        self._authentication = None if self._context.users is None else Authentication(self._context.users)
 
     @property
     def address(self) -> tuple[str, int]:
@@ -145,6 +154,8 @@ class EmbeddedNode:
         self._ticks = self._chosen_clock()
         if not self._is_empty:
             write_first_events(self._context.store, self._context.instance, self._next_id, self._now())
+        if self._context.users is not None:
+            self._context.users.write_first(self._first_accounts)
         try:
             async with trio.open_nursery() as self._nursery:
                 try:
@@ -369,7 +380,14 @@ class EmbeddedNode:
             from trio_esdb._transport._tls import TLSStream
 
             stream = secured = TLSStream(stream, context, server_side=True)  # shakes hands when it is first used
-        link = ServerLink(stream, self._methods, lambda path: unknown_to(self._methods, path), _LIMITS, patience)
+        link = ServerLink(
+            stream,
+            self._methods,
+            lambda path: unknown_to(self._methods, path),
+            _LIMITS,
+            patience,
+            authenticate=None if self._authentication is None else self._authentication.caller,
+        )
         if admission is not None and not admission.admit(link):
             await trio.aclose_forcefully(stream)
             return

@@ -5,16 +5,21 @@ from __future__ import annotations
 import pytest
 
 from tests.support.stores import NOW, SECOND, at_once, event, set_metadata, store_with, visible
-from trio_esdb.embedded._store import ANY, HarmfulMetadata, Retention
+from trio_esdb.embedded._store import ANY, HarmfulMetadata, Right, StreamMetadata
 from trio_esdb.embedded._store._metadata import NO_METADATA, parse_metadata, undeleted
 
-ONE = Retention(max_count=1)
+ONE = StreamMetadata(max_count=1)
 
-READ: list[tuple[bytes, Retention]] = [
+
+def with_acl(**rights: tuple[str, ...]) -> StreamMetadata:
+    return StreamMetadata(max_count=1, acl={Right("$" + right): roles for right, roles in rights.items()})
+
+
+READ: list[tuple[bytes, StreamMetadata]] = [
     (b'{"$maxCount":1}', ONE),
-    (b'{"$tb":5}', Retention(truncate_before=5)),
-    (b'{"$tb":0}', Retention(truncate_before=0)),
-    (b'{"$maxAge":60}', Retention(max_age=60 * SECOND)),
+    (b'{"$tb":5}', StreamMetadata(truncate_before=5)),
+    (b'{"$tb":0}', StreamMetadata(truncate_before=0)),
+    (b'{"$maxAge":60}', StreamMetadata(max_age=60 * SECOND)),
     (b'{"$cacheControl":60,"$tmp":true,"other":[1,{"a":null}]}', NO_METADATA),
     (b"{}", NO_METADATA),
     # what counts as absent
@@ -32,7 +37,7 @@ READ: list[tuple[bytes, Retention]] = [
     (b'{"$maxCount":1,"$tmp":1}', NO_METADATA),
     (b'{"$maxCount":1,"$cacheControl":"x"}', NO_METADATA),
     (b'{"$maxCount":1,"$maxAge":922337203686}', NO_METADATA),
-    (b'{"$maxCount":1,"$maxAge":922337203685}', Retention(max_count=1, max_age=922337203685 * SECOND)),
+    (b'{"$maxCount":1,"$maxAge":922337203685}', StreamMetadata(max_count=1, max_age=922337203685 * SECOND)),
     (b'{"$maxCount":1', NO_METADATA),
     (b'{"$maxCount":1,"a":', NO_METADATA),
     (b'{"$maxCount":1,"a":{', NO_METADATA),
@@ -73,10 +78,14 @@ READ: list[tuple[bytes, Retention]] = [
     (b"\x00\x00\xfe\xff" + '{"$maxCount":1}'.encode("utf-32-be"), ONE),
     (b'{"\xff":"\xfe","$maxCount":1}', ONE),
     # access lists
-    (b'{"$maxCount":1,"$acl":{}}', ONE),
-    (b'{"$maxCount":1,"$acl":{"$r":"a"}}', ONE),
-    (b'{"$maxCount":1,"$acl":{"$r":"","$w":[],"$d":["a","b"],"$mr":"c","$mw":"$all "}}', ONE),
-    (b'{"$maxCount":1,"$acl":{"$r":"a","$r":"b"}}', ONE),
+    (b'{"$maxCount":1,"$acl":{}}', with_acl()),
+    (b'{"$maxCount":1,"$acl":{"$r":"a"}}', with_acl(r=("a",))),
+    (
+        b'{"$maxCount":1,"$acl":{"$r":"","$w":[],"$d":["a","b"],"$mr":"c","$mw":"$all "}}',
+        with_acl(r=("",), w=(), d=("a", "b"), mr=("c",), mw=("$all ",)),
+    ),
+    (b'{"$maxCount":1,"$acl":{"$r":"a","$r":"b"}}', with_acl(r=("b",))),
+    (b'{"$maxCount":1,"$acl":{"$r":"a"},"$acl":{"$w":"b"}}', with_acl(w=("b",))),
     (b'{"$maxCount":1,"$acl":{"$r":1,"$r":"b"}}', NO_METADATA),
     (b'{"$maxCount":1,"$acl":null}', NO_METADATA),
     (b'{"$maxCount":1,"$acl":[]}', NO_METADATA),
@@ -86,7 +95,7 @@ READ: list[tuple[bytes, Retention]] = [
     (b'{"$maxCount":1,"$acl":{"$r":1}}', NO_METADATA),
     (b'{"$maxCount":1,"$acl":{"$r":["a",1]}}', NO_METADATA),
     (b'{"$maxCount":1,"$acl":{"$r":[["a"]]}}', NO_METADATA),
-    (b'{"$maxCount":1,"$acl":{"$r":["a",]}}', ONE),
+    (b'{"$maxCount":1,"$acl":{"$r":["a",]}}', with_acl(r=("a",))),
     (b'{"$maxCount":1,"$acl":{"$r":["a"', NO_METADATA),
     (b"{'$maxCount':1,'$acl':{'$r':['a'/* c */]}}", NO_METADATA),
     (b"{'$maxCount':1,'$acl':{/* c */'$r':'a'}}", NO_METADATA),
@@ -98,7 +107,7 @@ READ: list[tuple[bytes, Retention]] = [
 
 
 @pytest.mark.parametrize(("text", "metadata"), READ)
-def test_reading(text: bytes, metadata: Retention) -> None:
+def test_reading(text: bytes, metadata: StreamMetadata) -> None:
     assert parse_metadata(text) == metadata
 
 

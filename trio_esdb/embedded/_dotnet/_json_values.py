@@ -179,9 +179,17 @@ def _write(value: Value) -> str:
     return text if "." in text or "E" in text else text + ".0"
 
 
+def write_indented(members: dict[str, Value]) -> str:
+    """The text with line breaks, as Json.NET writes it, of an object that holds texts, booleans, and lists of them."""
+    return _escaped(json.dumps(members, ensure_ascii=False, indent=2))
+
+
 def _quote(text: str) -> str:
-    quoted = json.dumps(join_surrogates(text), ensure_ascii=False)
-    if not quoted.isascii():
+    return _escaped(json.dumps(join_surrogates(text), ensure_ascii=False))
+
+
+def _escaped(text: str) -> str:
+    if not text.isascii():
         for separator, escape in _SEPARATORS:
-            quoted = quoted.replace(separator, escape)
-    return quoted
+            text = text.replace(separator, escape)
+    return text

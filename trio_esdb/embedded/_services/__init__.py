@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from trio_esdb._transport._handlers import Failure, Handler, SyncHandler
+from trio_esdb._transport._handlers import Failure, Handler
 
+from ._accounts import first_accounts
 from ._appending import append_method
+from ._authentication import Authentication
 from ._batches import batch_append_method
 from ._context import NodeContext
 from ._deleting import delete_method, tombstone_method
-from ._failures import no_users, unimplemented
+from ._failures import unimplemented
 from ._feed import Feed
 from ._gossip import SERVER_VERSION, features_method, gossip_method
 from ._operations import (
@@ -21,30 +23,30 @@ from ._operations import (
     stop_scavenge_method,
 )
 from ._reading import read_method
-from ._unary import always_answered
+from ._user_methods import user_methods
+from ._users import Users
 
-__all__ = ["SERVER_VERSION", "Feed", "NodeContext", "methods_of", "unknown_to"]
+__all__ = [
+    "SERVER_VERSION",
+    "Authentication",
+    "Feed",
+    "NodeContext",
+    "Users",
+    "first_accounts",
+    "methods_of",
+    "unknown_to",
+]
 
 _CLIENT = "/event_store.client."
 _STREAMS = f"{_CLIENT}streams.Streams/"
 _OPERATIONS = f"{_CLIENT}operations.Operations/"
 _USERS = f"{_CLIENT}users.Users/"
-_USER_METHODS = (
-    "Create",
-    "Update",
-    "Delete",
-    "Disable",
-    "Enable",
-    "Details",
-    "ChangePassword",
-    "ResetPassword",
-)
 _FEATURES = f"{_CLIENT}server_features.ServerFeatures/GetSupportedMethods"
 
 
 def methods_of(context: NodeContext) -> dict[str, Handler]:
     """The handlers of all calls by their paths, in the order in which a real node lists its methods."""
-    methods: dict[str, Handler] = {_USERS + name: _without_users() for name in _USER_METHODS}
+    methods: dict[str, Handler] = {_USERS + name: method for name, method in user_methods(context).items()}
     methods |= {
         f"{_STREAMS}Read": read_method(context),
         f"{_STREAMS}Append": append_method(context),
@@ -69,10 +71,3 @@ def unknown_to(methods: Mapping[str, Handler], path: str) -> Failure:
     """The failure of a call for which there is no handler."""
     services = {known.rpartition("/")[0] for known in methods}
     return unimplemented("Method" if path.rpartition("/")[0] in services else "Service")
-
-
-def _without_users() -> SyncHandler:
-    def respond() -> bytes:
-        raise no_users()
-
-    return always_answered(respond)

@@ -17,11 +17,13 @@ from .._store import (
     HarmfulMetadata,
     NeverAnswered,
     Proposal,
+    Right,
     StreamDeleted,
     Written,
     WrongExpectation,
     is_valid_stream,
 )
+from ._access import require
 from ._context import NodeContext
 from ._drafts import Draft, read_draft
 from ._expectations import END, OutOfRange, WriteOptions, read_write_options
@@ -51,8 +53,9 @@ def append_method(context: NodeContext) -> SyncHandler:
             stream, expected = options.stream, options.expected()
         except (Malformed, OutOfRange):
             raise handler_failed() from None
-        if stream is None:
+        if stream is None or (call.caller is not None and not stream):
             raise handler_failed()
+        require(context, call.caller, Right.WRITE, stream)
         events: list[Proposal] = []
         size = 0
         while True:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from trio_esdb._protobuf import LENGTH, VARINT, FieldReader, read_varint
 from trio_esdb_proto.event_store.client import (
+    AccessDenied,
     BadRequest,
     MaximumAppendSizeExceeded,
     Status,
@@ -120,6 +121,11 @@ def timed_out() -> Status:
 def bad_request(text: str) -> Status:
     """A request of the batch is not valid."""
     return _status(Code.INVALID_ARGUMENT, "BadRequest", bytes(BadRequest(message=text)))
+
+
+def denied() -> Status:
+    """The caller may not write to the stream."""
+    return _status(Code.PERMISSION_DENIED, "AccessDenied", bytes(AccessDenied()))
 
 
 def too_large(limit: int) -> Status:

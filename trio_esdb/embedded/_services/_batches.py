@@ -25,12 +25,23 @@ from trio_esdb_proto.event_store.client import Status, StreamIdentifier, Uuid, U
 from trio_esdb_proto.event_store.client.streams import BatchAppendResp
 
 from .._dotnet._guids import BadGuid, to_halves
-from .._store import TURN, HarmfulMetadata, NeverAnswered, Proposal, StreamDeleted, WrongExpectation, is_valid_stream
+from .._store import (
+    TURN,
+    HarmfulMetadata,
+    NeverAnswered,
+    Proposal,
+    Right,
+    StreamDeleted,
+    WrongExpectation,
+    is_valid_stream,
+)
+from ._access import may
 from ._appending import MAX_APPEND_SIZE, success
 from ._batch_messages import (
     BatchPart,
     bad_request,
     deleted,
+    denied,
     id_message,
     identifier_of,
     read_batch_part,
@@ -190,6 +201,9 @@ class _Batches:
             seconds = min(requested_seconds(options, self._context.now()), WRITE_TIMEOUT)
             if options.stream is None:
                 raise _BadRequest("Object reference not set to an instance of an object.")
+            if not may(self._context, self._call.caller, Right.WRITE, options.stream):
+                self._refuse(correlation, identifier_of(options), denied())
+                return
             if seconds <= 0:
                 self._refuse(correlation, identifier_of(options), timed_out())
                 return

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from .._store import Store
 from ._feed import Feed
+from ._users import Users
 from ._writes import Writes
 
 
@@ -25,6 +26,8 @@ class NodeContext:
     """The host and port that gossip names."""
     shut_down: Callable[[], None]
     """Lets the node end; it serves open calls for the grace period."""
+    users: Users | None = None
+    """The users of the node. None: everybody may do everything."""
     writes: Writes = field(init=False)
 
     def __post_init__(self) -> None:

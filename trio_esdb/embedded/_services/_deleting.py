@@ -6,9 +6,10 @@ from collections.abc import Callable
 from functools import partial
 
 from trio_esdb._protobuf import LENGTH, FieldReader, Malformed, field, varint
-from trio_esdb._transport._handlers import Later, SyncHandler
+from trio_esdb._transport._handlers import Caller, Later, SyncHandler
 
-from .._store import NeverAnswered, StreamDeleted, Written, WrongExpectation, is_valid_stream
+from .._store import NeverAnswered, Right, StreamDeleted, Written, WrongExpectation, is_valid_stream
+from ._access import require
 from ._context import NodeContext
 from ._expectations import OutOfRange, read_write_options
 from ._failures import delete_missed, handler_failed, never_answered, nothing_chosen, stream_deleted
@@ -28,8 +29,11 @@ def tombstone_method(context: NodeContext) -> SyncHandler:
 
 
 def _method(context: NodeContext, write: Write, message: str) -> SyncHandler:
-    def respond(request: bytes) -> bytes | Later:
+    def respond(request: bytes, caller: Caller | None) -> bytes | Later:
         stream, expected = _read(request, message)
+        require(context, caller, Right.DELETE, stream)
+        if not is_valid_stream(stream):
+            raise handler_failed()
 
         def delete() -> bytes:
             return _response(stream, write, expected, context.now())
@@ -54,7 +58,7 @@ def _read(request: bytes, message: str) -> tuple[str, int]:
         expected = options.expected()
     except (Malformed, OutOfRange):
         raise handler_failed() from None
-    if options.stream is None or not is_valid_stream(options.stream):
+    if not options.stream:
         raise handler_failed()
     return options.stream, expected
 

@@ -26,6 +26,33 @@ def pattern_refused(reason: str) -> Failure:
     return Failure(Status.UNKNOWN, f"Exception was thrown by handler. The embedded node {reason}.")
 
 
+def unauthenticated() -> Failure:
+    """There is no such user, or another password, or the user is disabled."""
+    return Failure(Status.UNAUTHENTICATED, "Unauthenticated")
+
+
+def broken_account() -> Failure:
+    """The stream of a user holds another user."""
+    return Failure(Status.UNKNOWN, "Internal server error")
+
+
+def access_denied() -> Failure:
+    """The caller may not do this."""
+    return Failure(Status.PERMISSION_DENIED, "Access Denied", {"exception": "access-denied"})
+
+
+def user_not_found(name: str) -> Failure:
+    """There is no such user."""
+    return Failure(
+        Status.NOT_FOUND, f"User '{name}' is not found.", {"exception": "user-not-found", "login-name": name}
+    )
+
+
+def user_conflict(name: str) -> Failure:
+    """There is a user of this name, with another password."""
+    return Failure(Status.FAILED_PRECONDITION, "Conflict.", {"exception": "user-conflict", "login-name": name})
+
+
 def incomplete_message() -> Failure:
     """The client half-closed a call without a request that needs one."""
     return Failure(Status.INTERNAL, "Incomplete message.")

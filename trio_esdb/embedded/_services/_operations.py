@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import trio
 
-from trio_esdb._transport._handlers import AsyncHandler, ServerCall, SyncHandler
+from trio_esdb._transport._handlers import AsyncHandler, Caller, ServerCall, SyncHandler
 from trio_esdb_proto.event_store.client.monitoring import StatsReq, StatsResp
 from trio_esdb_proto.event_store.client.operations import (
     ScavengeResp,
@@ -14,6 +14,7 @@ from trio_esdb_proto.event_store.client.operations import (
 )
 
 from .._dotnet._guids import guid_text
+from ._access import require_operator
 from ._context import NodeContext
 from ._failures import handler_failed, scavenge_not_found
 from ._response_writer import ResponseWriter
@@ -24,13 +25,14 @@ _EMPTY = b""
 
 def done_at_once() -> SyncHandler:
     """An operation without an effect: merging indexes, resigning, priorities, restarting subscriptions."""
-    return always_answered(lambda: _EMPTY)
+    return always_answered(lambda: _EMPTY, require_operator)
 
 
 def start_scavenge_method(context: NodeContext) -> SyncHandler:
     """Operations.StartScavenge: there is nothing to scavenge, so it ends at once."""
 
-    def respond(request: bytes) -> bytes:
+    def respond(request: bytes, caller: Caller | None) -> bytes:
+        require_operator(caller)
         if parse(StartScavengeReq, request).options is None:
             raise handler_failed()
         return bytes(
@@ -45,7 +47,8 @@ def start_scavenge_method(context: NodeContext) -> SyncHandler:
 def stop_scavenge_method() -> SyncHandler:
     """Operations.StopScavenge: no scavenge runs."""
 
-    def respond(request: bytes) -> bytes:
+    def respond(request: bytes, caller: Caller | None) -> bytes:
+        require_operator(caller)
         if parse(StopScavengeReq, request).options is None:
             raise handler_failed()
         raise scavenge_not_found()
@@ -60,7 +63,7 @@ def shutdown_method(context: NodeContext) -> SyncHandler:
         context.shut_down()
         return _EMPTY
 
-    return always_answered(respond)
+    return always_answered(respond, require_operator)
 
 
 def stats_method(context: NodeContext) -> AsyncHandler:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -16,7 +17,7 @@ from trio_esdb_proto.event_store.client.streams import (
     ReadReqOptionsStreamOptions,
 )
 
-from .._store import LAST_NUMBER, BadPattern, Filter, UnsupportedPattern, prefix_filter, regex_filter
+from .._store import ALL_STREAMS, LAST_NUMBER, BadPattern, Filter, UnsupportedPattern, prefix_filter, regex_filter
 from ._expectations import END, OutOfRange, revision_of
 from ._failures import (
     handler_failed,
@@ -86,8 +87,12 @@ class ReadPlan:
     """Whether the client is told the first and last position of the stream."""
 
 
-def read_plan(request: bytes) -> ReadPlan:
+def read_plan(request: bytes, check: Callable[[str], None]) -> ReadPlan:
     """Decode a Read request.
+
+    Args:
+        request: The request.
+        check: Raises Failure if the caller may not read the stream of this name; ALL_STREAMS stands for all.
 
     Raises:
         Failure: A real node refuses such a request, or never answers it.
@@ -100,6 +105,8 @@ def read_plan(request: bytes) -> ReadPlan:
     if options.stream is None and options.all is None:
         raise nothing_chosen(f"{_TYPE}+StreamOptionOneofCase")
     name = None if options.stream is None else stream_name(options.stream.stream_identifier)
+    if name != "":
+        check(ALL_STREAMS if name is None else name)
     _check_combination(options)
     subscribe = options.subscription is not None
     source: StreamSource | AllSource

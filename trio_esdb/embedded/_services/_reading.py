@@ -13,7 +13,8 @@ from collections.abc import Callable
 
 from trio_esdb._transport._handlers import AsyncHandler, Failure, ServerCall
 
-from .._store import AllPage, BeyondEnd, InvalidPosition, Record, StreamDeleted, StreamPage, TooMuchWork
+from .._store import AllPage, BeyondEnd, InvalidPosition, Record, Right, StreamDeleted, StreamPage, TooMuchWork
+from ._access import require
 from ._context import NodeContext
 from ._events import EventEncoder, first_stream_position, last_stream_position, stream_not_found
 from ._failures import never_answered, pattern_refused, stream_deleted, unexpected_result
@@ -28,12 +29,13 @@ def read_method(context: NodeContext) -> AsyncHandler:
     """Streams.Read."""
 
     async def run(call: ServerCall) -> None:
-        plan = read_plan(await only_request(call))
+        request = await only_request(call)
+        plan = read_plan(request, lambda stream: require(context, call.caller, Right.READ, stream))
         encoder = encoder_for(context, plan)
         writer = ResponseWriter(call)
         try:
             if plan.subscribe:
-                await subscribe(context, plan, encoder, writer)
+                await subscribe(context, call.caller, plan, encoder, writer)
             elif isinstance(plan.source, StreamSource):
                 await _read_stream(context, plan, plan.source, encoder, writer)
             else:

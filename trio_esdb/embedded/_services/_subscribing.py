@@ -13,6 +13,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from trio_esdb._transport._handlers import Caller
+
 from .._store import (
     DELETED_TYPE,
     LAST_NUMBER,
@@ -34,15 +36,17 @@ from ._subscription import START, Place, Subscription
 from ._turns import in_turns
 
 
-async def subscribe(context: NodeContext, plan: ReadPlan, encoder: EventEncoder, writer: ResponseWriter) -> None:
-    """Serve a subscription until its client cancels it or the stream is deleted."""
+async def subscribe(
+    context: NodeContext, caller: Caller | None, plan: ReadPlan, encoder: EventEncoder, writer: ResponseWriter
+) -> None:
+    """Serve a subscription until its client cancels it, loses the right to read, or the stream is deleted."""
     subscription: Subscription
     if isinstance(plan.source, StreamSource):
-        subscription = _ToStream(context, plan.source, encoder, writer)
+        subscription = _ToStream(context, caller, plan.source, encoder, writer)
     elif plan.source.wanted is None:
-        subscription = _ToAll(context, plan.source, encoder, writer)
+        subscription = _ToAll(context, caller, plan.source, encoder, writer)
     else:
-        subscription = _Filtered(context, plan.source, plan.source.wanted, encoder, writer)
+        subscription = _Filtered(context, caller, plan.source, plan.source.wanted, encoder, writer)
     await subscription.run()
 
 
@@ -56,9 +60,14 @@ class _ToStream(Subscription):
     __slots__ = ("_source",)
 
     def __init__(
-        self, context: NodeContext, source: StreamSource, encoder: EventEncoder, writer: ResponseWriter
+        self,
+        context: NodeContext,
+        caller: Caller | None,
+        source: StreamSource,
+        encoder: EventEncoder,
+        writer: ResponseWriter,
     ) -> None:
-        super().__init__(context, encoder, writer)
+        super().__init__(context, caller, encoder, writer)
         self._source = source
 
     @property
@@ -110,8 +119,15 @@ class _ToAll(Subscription):
     __slots__ = ("_source",)
     kind = "ReadAllResult"
 
-    def __init__(self, context: NodeContext, source: AllSource, encoder: EventEncoder, writer: ResponseWriter) -> None:
-        super().__init__(context, encoder, writer)
+    def __init__(
+        self,
+        context: NodeContext,
+        caller: Caller | None,
+        source: AllSource,
+        encoder: EventEncoder,
+        writer: ResponseWriter,
+    ) -> None:
+        super().__init__(context, caller, encoder, writer)
         self._source = source
 
     def last_place(self) -> Place:
@@ -174,9 +190,15 @@ class _Filtered(_ToAll):
     kind = "FilteredReadAllResult"
 
     def __init__(
-        self, context: NodeContext, source: AllSource, wanted: Wanted, encoder: EventEncoder, writer: ResponseWriter
+        self,
+        context: NodeContext,
+        caller: Caller | None,
+        source: AllSource,
+        wanted: Wanted,
+        encoder: EventEncoder,
+        writer: ResponseWriter,
     ) -> None:
-        super().__init__(context, source, encoder, writer)
+        super().__init__(context, caller, source, encoder, writer)
         self._wanted = wanted
         self._considered = 0
         self._considered_live = 0

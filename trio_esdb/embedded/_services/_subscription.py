@@ -14,6 +14,9 @@ whoever writes it, without waking the subscription's task; the buffer takes what
 subscription catches up, and while its task waits for the client, the buffer holds ``PAGE`` events and drops the oldest.
 Step 4 sees that events are missing by a gap in the numbers, before an event that the client does not know yet.
 
+A caller without all rights is checked again when the metadata of the stream is written, or the default access lists. A
+caller who may read no more gets the events that were in the buffer by then, and the call ends.
+
 The kinds of subscriptions are in ``_subscribing``.
 """
 
@@ -25,10 +28,14 @@ from collections.abc import Sequence
 
 import trio
 
+from trio_esdb._transport._handlers import Caller
+
 from .._dotnet._guids import guid_text
-from .._store import DELETED_TYPE, Record
+from .._store import ALL_STREAMS, DELETED_TYPE, SETTINGS_STREAM, Record, Right, metastream_of
+from ._access import is_admin, may
 from ._context import NodeContext
 from ._events import CAUGHT_UP, EventEncoder, confirmation
+from ._failures import access_denied
 from ._read_requests import PAGE
 from ._response_writer import ResponseWriter
 
@@ -40,10 +47,25 @@ START: Place = (-1, -1)
 class Subscription(ABC):
     """The steps, which are the same for all kinds."""
 
-    __slots__ = ("_came", "_catching_up", "_items", "_parked", "_taken", "context", "encoder", "place", "writer")
+    __slots__ = (
+        "_came",
+        "_catching_up",
+        "_denied_after",
+        "_items",
+        "_parked",
+        "_taken",
+        "caller",
+        "context",
+        "encoder",
+        "place",
+        "writer",
+    )
 
-    def __init__(self, context: NodeContext, encoder: EventEncoder, writer: ResponseWriter) -> None:
+    def __init__(
+        self, context: NodeContext, caller: Caller | None, encoder: EventEncoder, writer: ResponseWriter
+    ) -> None:
         self.context = context
+        self.caller = caller
         self.encoder = encoder
         self.writer = writer
         self.place = START
@@ -54,6 +76,8 @@ class Subscription(ABC):
         self._catching_up = True
         self._parked: trio.Event | None = None
         """Not None while the task waits with an empty buffer; then new events are sent without the task."""
+        self._denied_after: int | None = None
+        """The number of the last event that came before the caller lost the right to read."""
 
     @abstractmethod
     def last_place(self) -> Place:
@@ -79,7 +103,10 @@ class Subscription(ABC):
     async def run(self) -> None:
         """Go through the steps until the task is cancelled or a Failure ends the call."""
         last = self.last_place()
-        stop = self.context.feed.follow(self.followed, self.written)
+        follow = self.context.feed.follow
+        stops = [follow(self.followed, self.written)]
+        if self.caller is not None and not is_admin(self.caller):
+            stops += [follow(stream, self._rights_written) for stream in (metastream_of(self._read), SETTINGS_STREAM)]
         try:
             self.writer.add(confirmation(guid_text(self.context.new_id()).decode()))
             self.place = self.first_place(last)
@@ -90,7 +117,19 @@ class Subscription(ABC):
                 await self.catch_up()
                 await self._go_live()
         finally:
-            stop()
+            for stop in stops:
+                stop()
+
+    @property
+    def _read(self) -> str:
+        """The stream that the caller needs the right to read."""
+        return ALL_STREAMS if self.followed is None else self.followed
+
+    def _rights_written(self, records: Sequence[Record]) -> None:
+        """Rights may have changed: called in the step of whoever writes them."""
+        if self._denied_after is None and not may(self.context, self.caller, Right.READ, self._read):
+            self._denied_after = self._came
+            self._wake()
 
     def written(self, records: Sequence[Record]) -> None:
         """New events: called in the step of whoever writes them."""
@@ -114,12 +153,15 @@ class Subscription(ABC):
 
     def _keep(self, record: Record, is_event: bool) -> None:
         """Add an item to the live buffer, and wake the task."""
-        if self._parked is not None:
-            self._parked.set()
-            self._parked = None
+        self._wake()
         self._items.append((self._came, record, is_event))
         if len(self._items) > PAGE and (self._catching_up or self.writer.waiting):
             self._items.popleft()
+
+    def _wake(self) -> None:
+        if self._parked is not None:
+            self._parked.set()
+            self._parked = None
 
     def send_checkpoint(self, place: Place) -> None:
         """Send a checkpoint, if this kind of subscription has checkpoints."""
@@ -137,10 +179,14 @@ class Subscription(ABC):
             if not self._items:
                 await self.writer.flush()
                 if not self._items:
+                    if self._denied_after is not None:
+                        raise access_denied()
                     self._parked = trio.Event()
                     await self._parked.wait()
                 continue
             number, record, is_event = self._items.popleft()
+            if self._denied_after is not None and number > self._denied_after:
+                raise access_denied()
             follows = number == self._taken + 1
             self._taken = number
             if not follows and not self._is_known(record, is_event):

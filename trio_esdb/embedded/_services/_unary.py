@@ -10,9 +10,10 @@ import trio
 
 from trio_esdb._protobuf import Malformed
 from trio_esdb._protobuf_messages import decode
-from trio_esdb._transport._handlers import Later, ServerCall, SyncHandler
+from trio_esdb._transport._handlers import Caller, Later, ServerCall, SyncHandler
 from trio_esdb_proto.event_store.client import Empty
 
+from ._access import Check, require_anybody
 from ._failures import additional_data, handler_failed, incomplete_message, message_too_large
 
 SMALL_MESSAGE = 4 * 1024 * 1024
@@ -21,11 +22,13 @@ SMALL_MESSAGE = 4 * 1024 * 1024
 M = TypeVar("M", bound=betterproto2.Message)
 
 
-def answered_by(respond: Callable[[bytes], bytes | Later], *, limit: int | None = SMALL_MESSAGE) -> SyncHandler:
+def answered_by(
+    respond: Callable[[bytes, Caller | None], bytes | Later], *, limit: int | None = SMALL_MESSAGE
+) -> SyncHandler:
     """A handler with one request and one response.
 
     Args:
-        respond: Makes the response. It may raise Failure.
+        respond: Makes the response from the request and who sent it. It may raise Failure.
         limit: The largest request in bytes; None for the limit of the connection.
     """
 
@@ -37,15 +40,21 @@ def answered_by(respond: Callable[[bytes], bytes | Later], *, limit: int | None 
             raise message_too_large()
         if (yield) is not None:
             raise additional_data()
-        return respond(request)
+        return respond(request, call.caller)
 
     return SyncHandler(run)
 
 
-def always_answered(respond: Callable[[], bytes]) -> SyncHandler:
-    """A handler whose response does not depend on the request, which must be a protobuf message all the same."""
+def always_answered(respond: Callable[[], bytes], check: Check = require_anybody) -> SyncHandler:
+    """A handler whose response does not depend on the request, which must be a protobuf message all the same.
 
-    def respond_to(request: bytes) -> bytes:
+    Args:
+        respond: Makes the response. It may raise Failure.
+        check: Raises Failure if the caller may not call the method.
+    """
+
+    def respond_to(request: bytes, caller: Caller | None) -> bytes:
+        check(caller)
         parse(Empty, request)
         return respond()
 

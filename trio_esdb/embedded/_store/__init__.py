@@ -5,9 +5,10 @@ The store has no I/O, no clock and no randomness: the same calls give the same r
 
 from __future__ import annotations
 
+from ._access import ADMINS, ALL_STREAMS, EVERYBODY, SETTINGS_STREAM, Right
 from ._filters import BadPattern, Filter, Target, TooMuchWork, UnsupportedPattern, prefix_filter, regex_filter
 from ._first_events import write_first_events
-from ._metadata import Retention
+from ._metadata import StreamMetadata
 from ._names import (
     DELETED_TYPE,
     LINK_TYPE,
@@ -41,12 +42,16 @@ from ._values import (
 )
 
 __all__ = [
+    "ADMINS",
+    "ALL_STREAMS",
     "ANY",
     "DELETED_TYPE",
+    "EVERYBODY",
     "LAST_NUMBER",
     "LINK_TYPE",
     "METADATA_TYPE",
     "NO_STREAM",
+    "SETTINGS_STREAM",
     "STREAM_EXISTS",
     "TICKS",
     "TURN",
@@ -60,9 +65,10 @@ __all__ = [
     "NeverAnswered",
     "Proposal",
     "Record",
-    "Retention",
+    "Right",
     "Store",
     "StreamDeleted",
+    "StreamMetadata",
     "StreamPage",
     "Target",
     "TooMuchWork",

@@ -8,16 +8,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .._dotnet._json import BadJson, as_date
+from .._dotnet._json import BadJson
 from .._dotnet._json_values import Value, read_members, read_object, write_object
 from .._dotnet._texts import INT64_MAX, INT64_MIN
+from ._access import Acl, read_acl
 from ._values import LAST_NUMBER, TICKS, HarmfulMetadata
 
 DELETING = b'{"$tb":%d}' % LAST_NUMBER
 """The metadata that soft deletes a stream."""
 
 _KNOWN = frozenset(("$maxCount", "$maxAge", "$tb", "$cacheControl", "$tmp", "$acl"))
-_RIGHTS = frozenset(("$r", "$w", "$d", "$mr", "$mw"))
 _BEGIN_OF_TIME = -62_135_596_800 * TICKS  # the year 1, the smallest DateTime of .NET
 _MAX_SECONDS = INT64_MAX // TICKS  # what a TimeSpan of .NET can hold
 _BYTE_ORDER_MARKS = (  # that of UTF-32 comes first, since it begins with that of UTF-16
@@ -30,13 +30,14 @@ _BYTE_ORDER_MARKS = (  # that of UTF-32 comes first, since it begins with that o
 
 
 @dataclass(frozen=True, slots=True)
-class Retention:
+class StreamMetadata:
     """What a node obeys of a stream's metadata."""
 
     max_age: int | None = None
     """In ticks."""
     max_count: int | None = None
     truncate_before: int | None = None
+    acl: Acl | None = None
 
     @property
     def is_deleted(self) -> bool:
@@ -44,16 +45,17 @@ class Retention:
         return self.truncate_before == LAST_NUMBER
 
 
-NO_METADATA = Retention()
-METASTREAM_METADATA = Retention(max_count=1)
+NO_METADATA = StreamMetadata()
+METASTREAM_METADATA = StreamMetadata(max_count=1)
 """Of every metastream: only its last event is visible."""
 
 
-def parse_metadata(data: bytes) -> Retention:
+def parse_metadata(data: bytes) -> StreamMetadata:
     """What the last event of a metastream says. A mistake in one of the keys that a node knows spoils all of it."""
     numbers: dict[str, int] = {}
+    acl = None
     try:
-        for name, value in read_members(_decode(data), _KNOWN):
+        for name, value in read_members(decode_text(data), _KNOWN):
             if name in ("$maxCount", "$tb"):
                 numbers[name] = _integer(value)
             elif name in ("$maxAge", "$cacheControl"):
@@ -61,14 +63,15 @@ def parse_metadata(data: bytes) -> Retention:
             elif name == "$tmp":
                 _check(isinstance(value, bool))
             elif name == "$acl":
-                _check_acl(value)
+                acl = read_acl(value)
     except BadJson:
         return NO_METADATA
     max_age, max_count, truncate_before = numbers.get("$maxAge", 0), numbers.get("$maxCount", 0), numbers.get("$tb", -1)
-    return Retention(
+    return StreamMetadata(
         max_age=max_age * TICKS if max_age > 0 else None,
         max_count=max_count if max_count > 0 else None,
         truncate_before=truncate_before if truncate_before >= 0 else None,
+        acl=acl,
     )
 
 
@@ -112,18 +115,8 @@ def _seconds(value: Value) -> int:
     return number
 
 
-def _check_acl(value: Value) -> None:
-    """Access is not controlled here, but a mistake in the access list counts like any other."""
-    if not isinstance(value, tuple):
-        raise BadJson("no access list")
-    for right, roles in value:
-        _check(right in _RIGHTS)
-        # A string that looks like a moment is not read as a string.
-        for role in roles if isinstance(roles, list) else (roles,):
-            _check(isinstance(role, str) and as_date(role) is None)
-
-
-def _decode(data: bytes) -> str:
+def decode_text(data: bytes) -> str:
+    """The text of JSON data as a node decodes it: by its byte order mark, or as UTF-8."""
     for mark, encoding in _BYTE_ORDER_MARKS:
         if data.startswith(mark):
             return data[len(mark) :].decode(encoding, "replace")

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from itertools import count
 
+from ._access import NO_SETTINGS, SETTINGS_STREAM, Right, Settings, parse_settings, roles_of
 from ._checks import Checks
 from ._filters import Filter
 from ._ids import RecentIds
 from ._links import parse_link
 from ._log import Log, NewRecords, record_size, string_size
-from ._metadata import DELETING, Retention, check_max_age, undeleted
+from ._metadata import DELETING, StreamMetadata, check_max_age, decode_text, undeleted
 from ._names import DELETED_TYPE, METADATA_TYPE, is_metastream, metastream_of, original_of
 from ._reading import read_event, read_stream, read_stream_backwards
 from ._reading_all import read_all, read_all_backwards
@@ -51,6 +52,8 @@ class Store:
         self._checks = Checks(self._streams, self._ids)
         self._make_id = make_id or count(1).__next__
         self._listeners: list[Listener] = []
+        self._settings: tuple[Record | None, Settings] = (None, NO_SETTINGS)
+        """The event of `$settings` that was read last, and what it says."""
 
     # -- the state of the log and of streams
 
@@ -68,10 +71,17 @@ class Store:
         """The number of the stream's last event: -1 if it has none, LAST_NUMBER if it is tombstoned."""
         return self._streams.last_for_reader(stream)
 
-    def metadata(self, stream: str) -> Retention:
+    def metadata(self, stream: str) -> StreamMetadata:
         """The metadata in force of this stream."""
         found = self._streams.get(stream)
-        return Retention() if found is None else found.metadata
+        return StreamMetadata() if found is None else found.metadata
+
+    def roles(self, right: Right, stream: str, now: int) -> tuple[str, ...]:
+        """The users and groups that have this right to a stream; EVERYBODY among them stands for all users."""
+        record = read_event(self._streams, SETTINGS_STREAM, -1, now)
+        if record is not self._settings[0]:
+            self._settings = (record, NO_SETTINGS if record is None else parse_settings(decode_text(record.data)))
+        return roles_of(right, stream, self.metadata(stream).acl, self._settings[1])
 
     # -- writing
 

@@ -18,7 +18,7 @@ from collections.abc import Sequence
 
 from ._ids import id_size
 from ._log import string_size
-from ._metadata import METASTREAM_METADATA, NO_METADATA, Retention, parse_metadata
+from ._metadata import METASTREAM_METADATA, NO_METADATA, StreamMetadata, parse_metadata
 from ._names import is_metastream, original_of
 from ._values import LAST_NUMBER, Record
 
@@ -41,10 +41,10 @@ class EventStream:
         """The number of the last event: -1 if there is none, LAST_NUMBER after a tombstone."""
         self.meta_record: Record | None = None
         """The metadata in force: the last event of this stream's metastream."""
-        self._metadata: Retention | None = None
+        self._metadata: StreamMetadata | None = None
 
     @property
-    def metadata(self) -> Retention:
+    def metadata(self) -> StreamMetadata:
         """The metadata in force, as readers see it."""
         if is_metastream(self.name):
             return METASTREAM_METADATA
