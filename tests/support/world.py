@@ -136,8 +136,8 @@ def watched(node: EmbeddedNode, monkeypatch: pytest.MonkeyPatch) -> Iterator[Wor
     """A world in which the node's ends of its connections can be seen."""
     served: list[ServerLink] = []
 
-    def accepted(stream: trio.abc.Stream, *more: Any) -> ServerLink:
-        link = ServerLink(stream, *more)
+    def accepted(stream: trio.abc.Stream, *more: Any, **options: Any) -> ServerLink:
+        link = ServerLink(stream, *more, **options)
         served.append(link)
         return link
 
