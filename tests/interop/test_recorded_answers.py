@@ -18,6 +18,7 @@ from tests.conformance.records import schema
 from tests.support.foreign import Foreign, Reply
 from tests.support.recorded import VERSIONS, Said, public, said, scenarios
 from trio_esdb import (
+    AccessDeniedError,
     AppendResult,
     Checkpoint,
     ConsumerTooSlowError,
@@ -33,9 +34,11 @@ from trio_esdb import (
     StreamDeletedError,
     StreamNotFoundError,
     StreamState,
+    UnauthenticatedError,
 )
 
 NEVER_ASKED = {
+    "access/rights-to-read-metadata-and-delete": "c19",
     "append/bad-metadata": "c1 c2 c3 c4 c5 c6 c7 c8 c9",
     "append/bad-shape": "c1 c2 c3 c4 c5 c6 c7",
     "append/content-and-metadata": "c1 c3",
@@ -57,11 +60,13 @@ NEVER_ASKED = {
 that lies nowhere or has another prepare position, no window without a size. It tombstones no metadata."""
 
 BY_TRAILER = {
+    "access-denied": AccessDeniedError,
     "stream-deleted": StreamDeletedError,
     "wrong-expected-version": ExpectedPositionError,
     "maximum-append-size-exceeded": ServerTooLargeError,
 }
 BY_TEXT = {
+    "Unauthenticated": UnauthenticatedError,
     "Consumer too slow": ConsumerTooSlowError,
     "ReadAllResult": InvalidPositionError,
     "invalid position": InvalidPositionError,

@@ -71,7 +71,7 @@ import signal, sys, time
 signal.signal(signal.SIGINT, signal.default_int_handler)
 from trio_esdb.embedded import _node
 from trio_esdb.embedded._services import _unary
-def stuck(_):
+def stuck(_request, _caller):
     while True:
         time.sleep(0.01)
 def handlers(context):
