@@ -217,7 +217,7 @@ class ClientConnection(Connection):
             # Without a reset, the stream would stay open and count against the server's limit of concurrent streams.
             self._queue_reset(stream.id, Code.CANCEL)
         self._forget(stream)
-        self.events.append(self._end_of(stream, outcome))
+        self.events.append(self._end_of(stream, outcome) if outcome.lost else CallEnded(stream, outcome))
 
     def _was_reset(self, stream: Stream, code: int) -> None:
         self.events.append(self._end_of(stream, from_reset(code)))
