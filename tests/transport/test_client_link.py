@@ -345,6 +345,19 @@ async def test_a_broken_rule_is_answered_with_one_goaway(nursery: trio.Nursery) 
         assert (hand.closed, link.reason) == (True, text)
 
 
+async def test_a_call_is_answered_as_soon_as_headers_come() -> None:
+    async with client_by_hand() as (link, hand):
+        call = Call(link, http2.REQUEST, [b"a"])
+        await hand.heard()
+        assert not call.answered
+        hand.put(hand.headers(1, http2.RESPONSE), http2.data(1, http2.message(bytes(1000))[:500]))
+        await hand.heard()
+        assert call.answered
+        assert call.waiting == 0
+        call.close()
+        assert not call.answered
+
+
 async def test_pings_are_answered() -> None:
     async with client_by_hand() as (_, hand):
         hand.put(http2.frame(http2.PING, 0, 0, b"12345678"))

@@ -179,6 +179,14 @@ class StreamingCall:
         self._half_closed = end
         self._stream: Stream | None = link.start(headers, messages, self, deadline, end=end)
 
+    @property
+    def answered(self) -> bool:
+        """Whether the server answers: the headers of a large message come long before the message is whole.
+
+        False once the call is over.
+        """
+        return self._stream is not None and self._stream.headers is not None
+
     @trio.lowlevel.enable_ki_protection
     def take(self, size: int) -> None:
         """The consumer took messages; the server may send as much again.
