@@ -12,8 +12,9 @@ import trio.testing
 
 from tests.support import http2
 from tests.support.links import Hand
-from tests.support.scripted import URI, Scripted, fails, silence, wrong_version
+from tests.support.scripted import URI, Scripted, Seen, fails, silence, wrong_version
 from trio_esdb import (
+    DeadlineExceededError,
     ESDBClient,
     ESDBError,
     ExpectedPositionError,
@@ -23,11 +24,11 @@ from trio_esdb import (
     TooLargeError,
     UnavailableError,
 )
-from trio_esdb._wire import Status
+from trio_esdb._wire import Code, Status
 
 EVENT = NewEvent("Happened", b"{}")
 WRITES: dict[str, Callable[[ESDBClient], Awaitable[Any]]] = {
-    "append": lambda client: client.append_event("s", None, EVENT),
+    "append": lambda client: client.append_event("s", StreamState.ANY, EVENT),
     "delete": lambda client: client.delete_stream("s", 3),
     "tombstone": lambda client: client.tombstone_stream("s", 3),
     "metadata": lambda client: client.set_stream_metadata("s", {}),
@@ -41,7 +42,13 @@ async def client_of_hand() -> AsyncIterator[tuple[ESDBClient, Hand]]:
     hand = Hand()
     hand.put(http2.settings((3, 100)))
 
+    first = True
+
     async def connect(host: str, port: int) -> trio.abc.Stream:
+        nonlocal first
+        if not first:
+            raise ConnectionRefusedError(111, "Connection refused")
+        first = False
         return hand.stream
 
     async with ESDBClient(URI, connect=connect) as client:
@@ -57,20 +64,16 @@ async def failure(call: Awaitable[Any]) -> ESDBError:
 
 @writes
 @pytest.mark.parametrize(
-    ("frames", "applied"),
+    "frames",
     [
-        (http2.rst_stream(1, 7), False),  # REFUSED_STREAM
-        (http2.goaway(0), False),  # above the last stream that the server takes
-        (http2.goaway(0, 13), False),
-        (http2.goaway(0, 11, b"too_many_pings"), False),
-        (http2.goaway(1) + http2.rst_stream(1, 8), None),
-        (http2.rst_stream(1, 8), None),
-        (http2.rst_stream(1, 2), None),
-        (http2.frame(6, 0, 0, b"short"), None),  # a PING that ends the connection
+        http2.goaway(1) + http2.rst_stream(1, 8),
+        http2.rst_stream(1, 8),
+        http2.rst_stream(1, 2),
+        http2.frame(6, 0, 0, b"short"),  # a PING that ends the connection
     ],
 )
 async def test_calls_that_the_server_gives_up(
-    nursery: trio.Nursery, write: Callable[[ESDBClient], Awaitable[Any]], frames: bytes, applied: bool | None
+    nursery: trio.Nursery, write: Callable[[ESDBClient], Awaitable[Any]], frames: bytes
 ) -> None:
     async with client_of_hand() as (client, hand):
         found: list[ESDBError] = []
@@ -83,7 +86,50 @@ async def test_calls_that_the_server_gives_up(
         hand.put(frames)
         await hand.heard()
         (error,) = found
-        assert error.applied is applied
+        assert error.applied is None
+
+
+@writes
+@pytest.mark.parametrize(
+    "frames",
+    [
+        http2.goaway(0),  # the call is above the last stream that the server takes
+        http2.goaway(0, 13),
+        http2.goaway(0, 11, b"too_many_pings"),
+    ],
+)
+async def test_calls_that_a_server_refuses_when_it_goes(
+    nursery: trio.Nursery, write: Callable[[ESDBClient], Awaitable[Any]], frames: bytes
+) -> None:
+    """They are sent again, and there is nobody."""
+    async with client_of_hand() as (client, hand):
+
+        async def call() -> None:
+            error = await failure(write(client))
+            assert isinstance(error, DeadlineExceededError)
+            assert error.applied is False
+
+        async with trio.open_nursery() as calls:
+            calls.start_soon(call)
+            await hand.heard()
+            hand.put(frames)
+
+
+@writes
+async def test_calls_that_a_server_refuses_again_and_again(
+    client: ESDBClient, server: Scripted, write: Callable[[ESDBClient], Awaitable[Any]]
+) -> None:
+    async def refuse(seen: Seen) -> None:
+        seen.link.core.reset(seen.stream, Code.REFUSED_STREAM)
+        seen.link.wake()
+        await trio.sleep_forever()
+
+    server.append = server.delete = server.tombstone = refuse
+    error = await failure(write(client))
+    assert isinstance(error, DeadlineExceededError)
+    assert "tried 10 times, the last failure" in str(error)
+    assert error.applied is False
+    assert len(server.seen) == 10
 
 
 @writes
@@ -115,7 +161,7 @@ async def test_a_node_that_cannot_be_reached(write: Callable[[ESDBClient], Await
         await trio.aclose_forcefully(server.streams[0])
         await trio.testing.wait_all_tasks_blocked()
         error = await failure(write(client))
-    assert isinstance(error, UnavailableError)
+    assert isinstance(error, DeadlineExceededError)
     assert error.applied is False
 
 
@@ -219,6 +265,8 @@ async def test_what_never_left_was_not_done(nursery: trio.Nursery, server: Scrip
 
     async def connect(host: str, port: int) -> trio.abc.Stream:
         nonlocal stream
+        if stream is not None:
+            raise ConnectionRefusedError(111, "Connection refused")
         stream = Stuck(await server.connect(host, port))
         return stream
 
@@ -226,8 +274,8 @@ async def test_what_never_left_was_not_done(nursery: trio.Nursery, server: Scrip
     found: dict[str, bool | None] = {}
 
     async def append(name: str, size: int) -> None:
-        error = await failure(client.append_event(name, None, NewEvent("T", bytes(size))))
-        assert isinstance(error, UnavailableError)
+        error = await failure(client.append_event(name, StreamState.ANY, NewEvent("T", bytes(size))))
+        assert isinstance(error, UnavailableError if error.applied is None else DeadlineExceededError)
         found[name] = error.applied
 
     async with ESDBClient(URI, connect=connect) as client:
@@ -241,5 +289,5 @@ async def test_what_never_left_was_not_done(nursery: trio.Nursery, server: Scrip
         stream.broken.set()
         await trio.aclose_forcefully(server.streams[0])
         await trio.testing.wait_all_tasks_blocked()
-        await trio.sleep(5)
+        await trio.sleep(15)
     assert found == {"sent": None, "with the network": None, "queued": False, "beyond the windows": False}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ import trio.testing
 
 from tests.support.leaks import assert_nothing_is_left
 from tests.support.scripted import (
+    URI,
     Scripted,
     Seen,
     appended,
@@ -24,7 +26,15 @@ from tests.support.scripted import (
     says,
     silence,
 )
-from trio_esdb import DeadlineExceededError, ESDBClient, InvalidArgumentError, InvalidTypeError, NewEvent, ServerError
+from trio_esdb import (
+    DeadlineExceededError,
+    ESDBClient,
+    InvalidArgumentError,
+    InvalidTypeError,
+    NewEvent,
+    ServerError,
+    StreamState,
+)
 from trio_esdb._wire import Status
 
 EVENT = NewEvent("Happened", b"{}")
@@ -41,6 +51,8 @@ UNARY: dict[str, Callable[..., Awaitable[Any]]] = {
     "get_stream_position": lambda client, **more: client.get_stream_position("s", **more),
     "get_commit_position": lambda client, **more: client.get_commit_position(**more),
 }
+WITH_FIRST_ANSWER = {"get_stream_metadata", "get_stream_events", "get_stream_position", "get_commit_position"}
+"""Reads, which are begun again if there is no first answer."""
 READS: dict[str, Callable[..., Any]] = {
     "read_stream_events": lambda client, **more: client.read_stream_events("s", **more),
     "read_all_events": lambda client, **more: client.read_all_events(**more),
@@ -65,12 +77,68 @@ def silent(server: Scripted) -> Scripted:
 async def test_without_a_deadline_none_is_sent(
     client: ESDBClient, silent: Scripted, nursery: trio.Nursery, name: str
 ) -> None:
-    nursery.start_soon(UNARY[name], client)
+    nursery.start_soon(partial(UNARY[name], client, timeout=math.inf))
     await trio.testing.wait_all_tasks_blocked()
     assert silent.seen[0].call.deadline == math.inf
-    await trio.sleep(10**6)
-    assert not silent.seen[0].over.is_set()
+    if name not in WITH_FIRST_ANSWER:
+        await trio.sleep(10**6)
+        assert not silent.seen[0].over.is_set()
     nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("name", sorted(set(UNARY) - {"get_stream_events", "get_commit_position"}))
+async def test_the_default_deadline(client: ESDBClient, silent: Scripted, name: str) -> None:
+    """Calls with one answer have it; the time begins with each call."""
+    for _ in range(2):
+        began = trio.current_time()
+        with pytest.raises(DeadlineExceededError, match="timeout passed"):
+            await UNARY[name](client)
+        assert trio.current_time() - began == pytest.approx(10)
+        await trio.sleep(3)
+    await trio.testing.wait_all_tasks_blocked()
+    assert silent.open_calls == 0
+
+
+async def test_calls_that_are_due_one_after_another(silent: Scripted, nursery: trio.Nursery) -> None:
+    ended: list[tuple[str, float]] = []
+    async with ESDBClient(URI, connect=silent.connect, default_deadline=4) as client:
+
+        async def append(stream: str) -> None:
+            with pytest.raises(DeadlineExceededError, match=stream) as caught:
+                await client.append_event(stream, StreamState.ANY, EVENT)
+            assert caught.value.applied is None
+            ended.append((stream, trio.current_time() - began))
+
+        began = trio.current_time()
+        async with trio.open_nursery() as tasks:
+            for number in range(5):
+                tasks.start_soon(append, f"s{number}")
+                await trio.sleep(1)
+        assert [stream for stream, _ in ended] == [f"s{number}" for number in range(5)]
+        assert [at for _, at in ended] == pytest.approx([4, 5, 6, 7, 8])
+        await assert_nothing_is_left(client, silent.links)
+
+
+async def test_a_client_without_a_default_deadline(silent: Scripted, nursery: trio.Nursery) -> None:
+    async with ESDBClient(URI, connect=silent.connect, default_deadline=None) as client:
+        nursery.start_soon(client.append_event, "s", None, EVENT)
+        await trio.sleep(10**6)
+        assert not silent.seen[0].over.is_set()
+        nursery.cancel_scope.cancel()
+
+
+async def test_calls_need_no_tasks(client: ESDBClient, server: Scripted) -> None:
+    """Neither a call in time nor its deadline, and nothing wakes up when there is no call."""
+    server.append = says(appended(0, 4))
+    before = trio.lowlevel.current_statistics().tasks_living
+    for _ in range(2):
+        await client.append_event("s", None, EVENT)
+        assert trio.lowlevel.current_statistics().tasks_living == before
+        await trio.sleep(11)
+        assert trio.lowlevel.current_statistics().seconds_to_next_deadline > 10**6
+    server.append = silence
+    with pytest.raises(DeadlineExceededError):
+        await client.append_event("s", None, EVENT)
 
 
 @unary
@@ -350,12 +418,12 @@ async def test_a_server_with_a_deadline_of_its_own(client: ESDBClient, server: S
     began = trio.current_time()
     with trio.move_on_after(60):
         with pytest.raises(DeadlineExceededError, match="appending to stream 's': Deadline Exceeded") as caught:
-            await client.append_event("s", None, EVENT)
+            await client.append_event("s", None, EVENT, retry=False)
         assert caught.value.details == "Deadline Exceeded"
         with pytest.raises(DeadlineExceededError, match="reading stream 's': Deadline Exceeded"):
             await client.get_stream_events("s")
     with pytest.raises(DeadlineExceededError):
-        await client.append_event("s", None, EVENT)
+        await client.append_event("s", StreamState.ANY, EVENT)
     assert trio.current_time() == began
 
 

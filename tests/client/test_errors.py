@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -49,6 +50,13 @@ BY_STATUS: list[tuple[Status, str, type[ServerError]]] = [
     (Status.DATA_LOSS, "why", e.ServerError),
     (Status.UNAUTHENTICATED, "why", e.UnauthenticatedError),
 ]
+
+
+@pytest.fixture
+async def client(server: Scripted) -> AsyncIterator[ESDBClient]:
+    """A client that repeats nothing, so that each failure comes out as it is."""
+    async with ESDBClient(URI, connect=server.connect, retry=False) as client:
+        yield client
 
 
 async def failures(client: ESDBClient) -> list[ServerError]:

@@ -271,7 +271,7 @@ async def test_groups_of_the_block_stay_as_they_are(server: Scripted) -> None:
 async def test_an_error_of_a_call_comes_out_of_the_block_bare(server: Scripted, nursery: trio.Nursery) -> None:
     async def use() -> None:
         async with ESDBClient(URI, connect=server.connect) as client:
-            await client.append_event("s", None, EVENT)
+            await client.append_event("s", None, EVENT, retry=False)
 
     async def server_goes() -> None:
         await trio.testing.wait_all_tasks_blocked()

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
 import trio
 
-from tests.support.scripted import Scripted, Seen, confirmed, event, fails, goes_on, says
+from tests.support.scripted import URI, Scripted, Seen, confirmed, event, fails, goes_on, says
 from trio_esdb import DeadlineExceededError, ESDBClient, NewEvent, ServerError, UnavailableError
 from trio_esdb._wire import Code, Status
 
@@ -21,6 +21,13 @@ OPENED: dict[str, Callable[..., Any]] = {
     "subscribe to all": lambda client, **more: client.subscribe_all_events(**more),
 }
 every_way = pytest.mark.parametrize("name", OPENED)
+
+
+@pytest.fixture
+async def client(server: Scripted) -> AsyncIterator[ESDBClient]:
+    """A client that repeats nothing, so that each failure comes out as it is."""
+    async with ESDBClient(URI, connect=server.connect, retry=False) as client:
+        yield client
 
 
 async def consume(events: Any, seen: list[object]) -> None:

@@ -6,7 +6,16 @@ from collections.abc import Sequence
 
 from trio_esdb._convert import ANY, EXISTS, NO_LIMIT, NO_STREAM
 from trio_esdb._errors import InvalidArgumentError, InvalidTypeError
-from trio_esdb._model import DEFAULT_EXCLUDE_FILTER, AppendResult, Checkpoint, StreamState
+from trio_esdb._model import (
+    DEFAULT_EXCLUDE_FILTER,
+    AppendResult,
+    BasicCredentials,
+    BearerToken,
+    Checkpoint,
+    Credentials,
+    RetryPolicy,
+    StreamState,
+)
 
 ExpectedPosition = int | StreamState | None
 """The type of ``expected_position``: a stream position, None for a stream without events, or a StreamState."""
@@ -108,6 +117,16 @@ def check_timeout(timeout: float | None) -> float | None:
     if not timeout >= 0:
         raise InvalidArgumentError(f"timeout must not be negative, it is {timeout}")
     return timeout
+
+
+def check_how(retry: RetryPolicy | bool | None, credentials: Credentials | None) -> None:
+    """Check whether and how a call is repeated, and who it is made for. None is as the client was told."""
+    if retry is not None and not isinstance(retry, RetryPolicy | bool):
+        raise InvalidTypeError(f"retry must be True, False, a RetryPolicy or None, not {type(retry).__name__}")
+    if credentials is not None and not isinstance(credentials, BasicCredentials | BearerToken):
+        raise InvalidTypeError(  # without the value, which may be a password
+            f"credentials must be BasicCredentials, a BearerToken or None, not {type(credentials).__name__}"
+        )
 
 
 def has_own_patterns(exclude: Sequence[str], include: Sequence[str], by_prefix: bool) -> bool:

@@ -6,12 +6,12 @@ import math
 import uuid
 from collections.abc import Iterable
 from random import Random
-from types import EllipsisType
+from types import EllipsisType, UnionType
 from typing import Any
 
 from trio_esdb._cluster import ClientOptions, Connect, Endpoint
 from trio_esdb._errors import InvalidArgumentError, InvalidTypeError
-from trio_esdb._model import BasicCredentials, BearerToken, Credentials, CredentialsProvider, Timeouts
+from trio_esdb._model import BasicCredentials, BearerToken, Credentials, CredentialsProvider, RetryPolicy, Timeouts
 from trio_esdb._observing import Instrument, Observer
 from trio_esdb._settings import CONNECTION_NAME_ALLOWED, Host, Settings, is_connection_name, parse
 from trio_esdb._wire import Limits
@@ -37,7 +37,7 @@ def make_options(
     max_message_size: int,
     timeouts: Timeouts | None,
     default_deadline: Seconds,
-    retry: bool,
+    retry: RetryPolicy | bool,
     keep_alive_interval: Seconds,
     keep_alive_timeout: Seconds,
     keep_alive_without_calls: bool,
@@ -78,7 +78,7 @@ def make_options(
     _check_integer("max_message_size", max_message_size, _LEAST_MESSAGE_SIZE, _GREATEST_MESSAGE_SIZE)
     if max_connections is not None:
         _check_integer("max_connections", max_connections, 1, None)
-    _check_bool("retry", retry)
+    _check_type("retry", retry, RetryPolicy | bool, "True, False or a RetryPolicy")
     _check_bool("keep_alive_without_calls", keep_alive_without_calls)
     random = Random() if random is None else _check_type("random", random, Random, "a random.Random")
     name = _connection_name(connection_name, settings, random)
@@ -159,7 +159,7 @@ def _check_integer(name: str, value: int, least: int, greatest: int | None) -> N
         raise InvalidArgumentError(f"{name} must be {allowed}, not {value}")
 
 
-def _check_type(name: str, value: Any, kind: type, expected: str) -> Any:
+def _check_type(name: str, value: Any, kind: type | UnionType, expected: str) -> Any:
     if not isinstance(value, kind):
         raise InvalidTypeError(f"{name} must be {expected}, not {type(value).__name__}")
     return value

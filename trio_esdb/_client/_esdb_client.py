@@ -12,7 +12,7 @@ import trio
 
 from trio_esdb._cluster import Connect, Pool, Session
 from trio_esdb._errors import ESDBError, InvalidArgumentError
-from trio_esdb._model import Credentials, CredentialsProvider, Timeouts
+from trio_esdb._model import Credentials, CredentialsProvider, RetryPolicy, Timeouts
 from trio_esdb._nursery import BackgroundTasks, background_tasks
 from trio_esdb._observing import Instrument
 from trio_esdb._transport import dial_tcp
@@ -54,7 +54,9 @@ class ESDBClient(WritingArea, ReadingArea, SubscribingArea, MetadataArea, Observ
         connection_name: The name of this client in logs. A random name is made if there is none.
         default_deadline: Seconds that a call with one answer may take if it has no ``timeout``; None for no limit. It
             does not hold for reads and subscriptions.
-        retry: Whether calls are repeated where it is safe.
+        retry: Whether calls that failed are sent again where that is safe, see ``docs/trouble.md``. A ``RetryPolicy``
+            also says how long to wait. False leaves only calls that were certainly never sent. Every call can have a
+            ``retry`` of its own.
         keep_alive_interval: Seconds without a sign of life after which the node is asked for one; None for never.
         keep_alive_timeout: Seconds in which it must give one, or the connection is lost; None for no limit.
         keep_alive_without_calls: Whether to do this also while no call is open.
@@ -83,7 +85,7 @@ class ESDBClient(WritingArea, ReadingArea, SubscribingArea, MetadataArea, Observ
         connection_name: str | None = None,
         max_message_size: int = USUAL_MESSAGE_SIZE,
         default_deadline: float | EllipsisType | None = ...,
-        retry: bool = True,
+        retry: RetryPolicy | bool = True,
         keep_alive_interval: float | EllipsisType | None = ...,
         keep_alive_timeout: float | EllipsisType | None = ...,
         keep_alive_without_calls: bool = False,
@@ -189,7 +191,7 @@ class ESDBClient(WritingArea, ReadingArea, SubscribingArea, MetadataArea, Observ
                 try:
                     await pool.link()
                     self._check_not_closed()
-                    self._open_session = Session(pool, options.limits)
+                    self._open_session = Session(pool, options, tasks)
                     yield
                 finally:
                     pool.close()

@@ -9,8 +9,10 @@ from trio_esdb._convert import append_options, proposed_message, read_stream_req
 from trio_esdb._errors import StreamNotFoundError
 from trio_esdb._model import (
     AppendResult,
+    Credentials,
     NewEvent,
     RecordedEvent,
+    RetryPolicy,
     StreamMetadata,
     StreamState,
     metadata_from_json,
@@ -20,20 +22,33 @@ from trio_esdb._rpc import CallKind, Method, Operation
 
 from ._append_result import append_kind, append_result
 from ._area import Area
-from ._arguments import ExpectedPosition, check_expected, check_stream_name, check_timeout
+from ._arguments import (
+    ExpectedPosition,
+    check_expected,
+    check_how,
+    check_stream_name,
+    check_timeout,
+)
 
 
 class MetadataArea(Area):
     """Calls about the metadata of streams."""
 
     async def get_stream_metadata(
-        self, stream_name: str, timeout: float | None = None
+        self,
+        stream_name: str,
+        timeout: float | None = None,
+        *,
+        retry: RetryPolicy | bool | None = None,
+        credentials: Credentials | None = None,
     ) -> tuple[StreamMetadata, int | None]:
         """Read the metadata of a stream.
 
         Args:
             stream_name: The name of the stream.
-            timeout: The limit for the call in seconds.
+            timeout: As for ``append_events``.
+            retry: As for ``append_events``.
+            credentials: As for ``append_events``.
 
         Returns:
             The metadata, and its version. The version is the ``expected_position`` of ``set_stream_metadata``. Without
@@ -45,6 +60,8 @@ class MetadataArea(Area):
             ESDBError: As for ``read_stream_events``.
         """
         check_stream_name(stream_name)
+        if retry is not None or credentials is not None:
+            check_how(retry, credentials)
         operation = Operation(
             Method.READ,
             [read_stream_request("$$" + stream_name, position=None, backwards=True, limit=1)],
@@ -52,6 +69,8 @@ class MetadataArea(Area):
             CallKind.UNARY_READ,
             stream_name,
             timeout=check_timeout(timeout),
+            retry=retry,
+            credentials=credentials,
         )
         async with self._open(operation) as events:
             event: RecordedEvent
@@ -68,6 +87,9 @@ class MetadataArea(Area):
         metadata: Mapping[str, Any],
         expected_position: ExpectedPosition = StreamState.ANY,
         timeout: float | None = None,
+        *,
+        retry: RetryPolicy | bool | None = None,
+        credentials: Credentials | None = None,
     ) -> AppendResult:
         """Replace the metadata of a stream, which need not exist.
 
@@ -76,7 +98,9 @@ class MetadataArea(Area):
             metadata: A ``StreamMetadata``, or any mapping that can be written as JSON.
             expected_position: The version of the metadata to replace, as ``get_stream_metadata`` returns it. None means
                 that there is none yet. ``StreamState.ANY`` makes no check.
-            timeout: The limit for the call in seconds.
+            timeout: As for ``append_events``.
+            retry: As for ``append_events``.
+            credentials: As for ``append_events``.
 
         Returns:
             The commit position of the metadata event, an int whose ``stream_position`` is the new version.
@@ -88,6 +112,8 @@ class MetadataArea(Area):
             ESDBError: As for ``append_events``.
         """
         check_stream_name(stream_name)
+        if retry is not None or credentials is not None:
+            check_how(retry, credentials)
         seconds = check_timeout(timeout)
         expected = check_expected(expected_position)
         event = NewEvent(type="$metadata", data=metadata_to_json(metadata))
@@ -100,6 +126,8 @@ class MetadataArea(Area):
             stream_name,
             expected_position,
             seconds,
+            retry,
+            credentials,
         )
         reply = await self._run(operation)
         return append_result(operation, reply, "there is none", "its version is {}")

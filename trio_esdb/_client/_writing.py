@@ -14,12 +14,18 @@ from trio_esdb._errors import (
     StreamNotFoundError,
     TooLargeError,
 )
-from trio_esdb._model import AppendResult, NewEvent
+from trio_esdb._model import AppendResult, Credentials, NewEvent, RetryPolicy
 from trio_esdb._rpc import CallKind, Method, Operation
 
 from ._append_result import append_kind, append_result
 from ._area import Area
-from ._arguments import ExpectedPosition, check_expected, check_stream_name, check_timeout
+from ._arguments import (
+    ExpectedPosition,
+    check_expected,
+    check_how,
+    check_stream_name,
+    check_timeout,
+)
 
 MESSAGE_LIMIT = 16_767_216
 """The largest message that the Streams service of a server takes, in bytes; an event is one message."""
@@ -39,13 +45,18 @@ class WritingArea(Area):
         expected_position: ExpectedPosition,
         events: Iterable[NewEvent],
         timeout: float | None = None,
+        *,
+        retry: RetryPolicy | bool | None = None,
+        credentials: Credentials | None = None,
     ) -> AppendResult:
         """Append events to a stream: all of them or none.
 
-        If the call is cancelled, the events may or may not have been written. To repeat an append, call it again with
-        the same ``NewEvent`` objects and the same expected position. The server recognises the ids of the events,
-        writes nothing and returns the same result. This is certain if the expected position is None or an int; for
-        ``StreamState.ANY`` and ``StreamState.EXISTS`` a server recognises only ids of recent appends.
+        If the connection is lost before the answer came, the client sends the append again where that is safe: the
+        server recognises the ids of the events, writes nothing and returns the same result. This is certain if the
+        expected position is None or an int. For ``StreamState.ANY`` and ``StreamState.EXISTS`` a server recognises only
+        ids of recent appends, so these are sent again only if they were certainly not done. If the call is cancelled,
+        the events may or may not have been written. To append them again yourself, use the same ``NewEvent`` objects
+        and the same expected position.
 
         Args:
             stream_name: The name of the stream.
@@ -54,7 +65,11 @@ class WritingArea(Area):
                 makes no check.
             events: The events in the order in which they are written. They are taken from the iterable before anything
                 is sent.
-            timeout: The limit for the call in seconds. None means no limit but that of the cancel scope.
+            timeout: The limit for the call in seconds, including all attempts. None means the ``default_deadline`` of
+                the client, ``math.inf`` means no limit but that of the cancel scope.
+            retry: Whether the call is sent again if it failed and that is safe. A ``RetryPolicy`` also says how long to
+                wait; False leaves only calls that were never sent. None means as the client was told.
+            credentials: Who the call is made for. None means as the client was told.
 
         Returns:
             The commit position of the last event, an int that also has the attribute ``stream_position``.
@@ -65,12 +80,17 @@ class WritingArea(Area):
             TooLargeError: An event is larger than a message can be, or the append exceeds the limit of the server.
                 Nothing was written.
             InvalidArgumentError: An argument is not valid. Nothing was sent.
-            DeadlineExceededError: The timeout expired. The events may have been written.
-            UnavailableError: The node cannot be reached or the connection was lost. ``applied`` is False if the events
-                were certainly not written.
+            DeadlineExceededError: The timeout expired, or the default deadline of the client. The error tells the last
+                failure. ``applied`` is False if the events were certainly not written.
+            UnavailableError: The connection was lost, and the append must not be sent again because it may have been
+                done: see ``applied``.
+            UnauthenticatedError: The user name, password or token is not valid.
+            AccessDeniedError: The user may not do this, or the call has no credentials.
             ServerError: The call failed for another reason.
         """
         check_stream_name(stream_name)
+        if retry is not None or credentials is not None:
+            check_how(retry, credentials)
         seconds = check_timeout(timeout)
         expected = check_expected(expected_position)
         messages = [append_options(stream_name, expected), *await _encoded(events)]
@@ -82,12 +102,21 @@ class WritingArea(Area):
             stream_name,
             expected_position,
             seconds,
+            retry,
+            credentials,
         )
         reply = await self._run(operation)
         return append_result(operation, reply, "the stream has no events", "the stream is at {}")
 
     async def append_event(
-        self, stream_name: str, expected_position: ExpectedPosition, event: NewEvent, timeout: float | None = None
+        self,
+        stream_name: str,
+        expected_position: ExpectedPosition,
+        event: NewEvent,
+        timeout: float | None = None,
+        *,
+        retry: RetryPolicy | bool | None = None,
+        credentials: Credentials | None = None,
     ) -> AppendResult:
         """Append one event to a stream.
 
@@ -95,7 +124,9 @@ class WritingArea(Area):
             stream_name: The name of the stream.
             expected_position: As for ``append_events``.
             event: The event.
-            timeout: The limit for the call in seconds.
+            timeout: As for ``append_events``.
+            retry: As for ``append_events``.
+            credentials: As for ``append_events``.
 
         Returns:
             The commit position of the event, an int that also has the attribute ``stream_position``.
@@ -105,10 +136,18 @@ class WritingArea(Area):
         """
         if not isinstance(event, NewEvent):
             raise InvalidTypeError(f"event must be a NewEvent, not {type(event).__name__}")
-        return await self.append_events(stream_name, expected_position, (event,), timeout)
+        return await self.append_events(
+            stream_name, expected_position, (event,), timeout, retry=retry, credentials=credentials
+        )
 
     async def delete_stream(
-        self, stream_name: str, expected_position: ExpectedPosition, timeout: float | None = None
+        self,
+        stream_name: str,
+        expected_position: ExpectedPosition,
+        timeout: float | None = None,
+        *,
+        retry: RetryPolicy | bool | None = None,
+        credentials: Credentials | None = None,
     ) -> int:
         """Delete a stream so that it can be written again.
 
@@ -117,7 +156,10 @@ class WritingArea(Area):
         Args:
             stream_name: The name of the stream.
             expected_position: As for ``append_events``.
-            timeout: The limit for the call in seconds.
+            timeout: As for ``append_events``.
+            retry: As for ``append_events``. A server does not recognise a deletion that it is sent twice, so one that
+                may have been done is never sent again.
+            credentials: As for ``append_events``.
 
         Returns:
             The commit position of the deletion, or -1 if the server does not tell it.
@@ -128,10 +170,18 @@ class WritingArea(Area):
             StreamDeletedError: The stream was tombstoned.
             ESDBError: As for ``append_events``.
         """
-        return await self._delete(Method.DELETE, "deleting", stream_name, expected_position, timeout)
+        return await self._delete(
+            Method.DELETE, "deleting", stream_name, expected_position, timeout, retry, credentials
+        )
 
     async def tombstone_stream(
-        self, stream_name: str, expected_position: ExpectedPosition, timeout: float | None = None
+        self,
+        stream_name: str,
+        expected_position: ExpectedPosition,
+        timeout: float | None = None,
+        *,
+        retry: RetryPolicy | bool | None = None,
+        credentials: Credentials | None = None,
     ) -> int:
         """Delete a stream for ever. It can never be read or written again.
 
@@ -141,7 +191,10 @@ class WritingArea(Area):
             stream_name: The name of the stream. It must not begin with ``$$``: a server that is asked to delete a
                 stream whose metadata stream was tombstoned shuts itself down.
             expected_position: As for ``append_events``.
-            timeout: The limit for the call in seconds.
+            timeout: As for ``append_events``.
+            retry: As for ``append_events``. A server does not recognise a deletion that it is sent twice, so one that
+                may have been done is never sent again.
+            credentials: As for ``append_events``.
 
         Returns:
             The commit position of the tombstone, or -1 if the server does not tell it.
@@ -157,7 +210,9 @@ class WritingArea(Area):
                 f"stream_name must not begin with $$: {stream_name!r} is the metadata of a stream, and a server that "
                 "has tombstoned it shuts itself down when the stream is deleted"
             )
-        return await self._delete(Method.TOMBSTONE, "tombstoning", stream_name, expected_position, timeout)
+        return await self._delete(
+            Method.TOMBSTONE, "tombstoning", stream_name, expected_position, timeout, retry, credentials
+        )
 
     async def _delete(
         self,
@@ -166,8 +221,12 @@ class WritingArea(Area):
         stream_name: str,
         expected_position: ExpectedPosition,
         timeout: float | None,
+        retry: RetryPolicy | bool | None,
+        credentials: Credentials | None,
     ) -> int:
         check_stream_name(stream_name)
+        if retry is not None or credentials is not None:
+            check_how(retry, credentials)
         seconds = check_timeout(timeout)
         expected = check_expected(expected_position)
         operation = Operation(
@@ -178,6 +237,8 @@ class WritingArea(Area):
             stream_name,
             expected_position,
             seconds,
+            retry,
+            credentials,
         )
         try:
             reply = await self._run(operation)

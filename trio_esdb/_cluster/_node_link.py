@@ -6,7 +6,7 @@ from typing import Protocol
 
 import trio
 
-from trio_esdb._model import ConnectionStatistics
+from trio_esdb._model import ConnectionStatistics, Credentials
 from trio_esdb._rpc import RequestHeaders
 from trio_esdb._transport import ClientLink, KeepAlive
 from trio_esdb._wire import Limits
@@ -58,6 +58,10 @@ class NodeLink(ClientLink):
         """When its last call ended, in seconds of trio's clock, if it has none."""
         self.closed_because = ""
         """Why it was closed here; empty if it was not."""
+        self.credentials: Credentials | None = None
+        """What the client's credentials function gave for this connection."""
+        self.credentials_refused = False
+        """Whether the node refused what it had given before."""
         self._owner = owner
 
     def leave(self, reason: str) -> None:
@@ -65,6 +69,11 @@ class NodeLink(ClientLink):
         if not self.closed_because:
             self.closed_because = reason
             self.close()
+
+    def retire(self) -> None:
+        """Take no more calls, and close the connection when its last call is over."""
+        self.core.draining = True
+        self._leave_if_done()
 
     def on_room(self) -> None:
         """The server may take more calls at once."""

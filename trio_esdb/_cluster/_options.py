@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import TYPE_CHECKING
 
-from trio_esdb._model import Credentials, CredentialsProvider, Timeouts
+from trio_esdb._model import Credentials, CredentialsProvider, RetryPolicy, Timeouts
 from trio_esdb._observing import Observer
 from trio_esdb._wire import Limits
 
@@ -40,7 +40,7 @@ class ClientOptions:
     limits: Limits = field(default_factory=Limits)
     timeouts: Timeouts = field(default_factory=Timeouts)
     default_deadline: float = DEFAULT_DEADLINE
-    retry: bool = True
+    retry: RetryPolicy | bool = True
     discovery_interval: float = 0.1
     keep_alive_interval: float = DEFAULT_KEEP_ALIVE
     keep_alive_timeout: float = DEFAULT_KEEP_ALIVE

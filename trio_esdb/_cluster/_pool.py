@@ -51,6 +51,8 @@ class Pool:
 
     def __init__(self, tasks: trio.Nursery | BackgroundTasks, dial: Dialer, options: ClientOptions) -> None:
         self.closed = False
+        self.closing = trio.Event()
+        """Set when the client is closed."""
         self.node = options.node
         self.several = False
         self.room_wanted = False
@@ -77,6 +79,15 @@ class Pool:
 
     # -- calls -------------------------------------------------------------------------------------------------------
 
+    def link_now(self) -> NodeLink | None:
+        """A connection with room for a call, if there is one and nobody waits for it."""
+        if self.closed or self._line:
+            return None
+        for link in self._links:
+            if link.room > 0:
+                return link
+        return None
+
     @trio.lowlevel.enable_ki_protection
     async def link(self) -> NodeLink:
         """A connection with room for a call. The call must be started before anything is awaited.
@@ -88,11 +99,8 @@ class Pool:
         if self.closed:
             await trio.lowlevel.checkpoint()  # for a task that is cancelled as well, that comes first
             raise _closed()
-        if not self._line:
-            for link in self._links:
-                if link.room > 0:
-                    return link
-        return await self._wait_in_line()
+        link = self.link_now()
+        return await self._wait_in_line() if link is None else link
 
     async def _wait_in_line(self) -> NodeLink:
         waiter = _Waiter()
@@ -289,6 +297,7 @@ class Pool:
         self.closed = True
         for waiter in self._line:
             waiter.wake()
+        self.closing.set()
         if self._attempt is not None:
             self._attempt.cancel()
 

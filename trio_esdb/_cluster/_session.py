@@ -1,41 +1,77 @@
-"""The calls of a client, each on a connection of the pool."""
+"""The calls of a client, each on a connection of the pool, and again where the policy for trouble says so.
+
+Most calls succeed, so they are made in the cheapest way first. ``run`` sends a call at once if a connection has room,
+and one task for all calls keeps the default deadline. Only a call that fails, has to wait for a connection or has a
+timeout of its own is run within a cancel scope, by ``_repeat``.
+"""
 
 from __future__ import annotations
 
 import math
-from random import Random
+from typing import NamedTuple
 
 import trio
 
 from trio_esdb._convert import ReadDecoder
-from trio_esdb._model import RetryPolicy
-from trio_esdb._rpc import Attempts, Operation, Reply, error_from, wait_for_own_deadline
-from trio_esdb._transport import Sink, StreamingCall, unary_call
-from trio_esdb._wire import HeadersTooLarge, Limits
+from trio_esdb._errors import ServerError, UnavailableError
+from trio_esdb._model import CallRepeated, Credentials, RetryPolicy
+from trio_esdb._nursery import BackgroundTasks
+from trio_esdb._observing import CallInfo
+from trio_esdb._rpc import (
+    Attempts,
+    CallKind,
+    Operation,
+    Reply,
+    error_from,
+    trouble_of,
+    wait_for_own_deadline,
+)
+from trio_esdb._transport import OVERDUE, OverdueCalls, Sink, StreamingCall, unary_call
+from trio_esdb._wire import HeadersTooLarge, Outcome
 
+from ._authorization import Authorization, MustAsk
 from ._node_link import NodeLink
+from ._options import ClientOptions
 from ._pool import Pool
 
 _LARGEST_REPLY = 64 * 1024
 """Bytes of a reply. Those of the calls that have one are far smaller, and are read in one go."""
-_DEFAULT_DEADLINE = 10.0
-"""Seconds."""
+
+
+class Sent(NamedTuple):
+    """Where an attempt was made, and for whom."""
+
+    link: NodeLink
+    credentials: Credentials | None
 
 
 class Session:
-    """Runs and opens calls. Nothing is repeated here.
+    """Runs and opens calls.
 
     Args:
         pool: The connections.
-        limits: What is taken from the server.
+        options: What the client was told.
+        tasks: Where the task of the default deadline runs.
     """
 
-    def __init__(self, pool: Pool, limits: Limits) -> None:
+    def __init__(self, pool: Pool, options: ClientOptions, tasks: trio.Nursery | BackgroundTasks) -> None:
         self.pool = pool
+        self.options = options
         self.decoder = ReadDecoder()
         """Decodes what reads and subscriptions of this session receive."""
-        self._random = Random()
-        self._largest_reply = min(limits.receive_message, _LARGEST_REPLY)
+        self._authorization = Authorization(options)
+        self._instruments = options.observer.instruments
+        self._default = options.default_deadline
+        self._overdue: OverdueCalls | None = None
+        if options.default_deadline != math.inf:
+            self._overdue = OverdueCalls()
+            tasks.start_soon(self._overdue.run)
+        self._policy = (
+            options.retry
+            if isinstance(options.retry, RetryPolicy)
+            else RetryPolicy(first_delay=options.discovery_interval)
+        )
+        self._largest_reply = min(options.limits.receive_message, _LARGEST_REPLY)
 
     @property
     def closed(self) -> bool:
@@ -44,54 +80,199 @@ class Session:
 
     def deadline(self, operation: Operation) -> float:
         """When the timeout of a call that begins now will pass, in seconds of trio's clock."""
-        timeout = operation.timeout
-        return math.inf if timeout is None or timeout == math.inf else trio.current_time() + timeout
+        timeout, kind = operation.timeout, operation.kind
+        if timeout is None:
+            if kind is CallKind.READ or kind is CallKind.SUBSCRIPTION or kind is CallKind.GROUP:
+                return math.inf
+            timeout = self._default
+        return trio.current_time() + timeout
 
-    def attempts(self, operation: Operation, deadline: float = math.inf) -> Attempts:
-        """What decides whether this call is repeated, with the deadline that it has."""
+    def attempts(self, operation: Operation, deadline: float = math.inf, call: CallInfo | None = None) -> Attempts:
+        """What decides whether this call is repeated.
+
+        Args:
+            operation: The call.
+            deadline: When its timeout passes, in seconds of trio's clock.
+            call: The call as instruments know it.
+        """
+        retry = self.options.retry if operation.retry is None else operation.retry
+        observer = self.options.observer
+
+        def report(error: ServerError, attempt: int, delay: float) -> None:
+            observer.emit(
+                CallRepeated(
+                    address=error.address or self.pool.node.address,
+                    method=operation.method.value,
+                    attempt=attempt,
+                    delay=delay,
+                    cause=str(error),
+                )
+            )
+            if call is not None:
+                observer.instruments.tell("call_repeated", call, attempt, error)
+
+        def renew(sent: Sent) -> bool:
+            return self._authorization.renew(sent.link, operation, sent.credentials)
+
+        def leave(sent: Sent) -> None:
+            sent.link.retire()
+
         return Attempts(
             operation,
-            RetryPolicy(),
+            retry if isinstance(retry, RetryPolicy) else self._policy,
+            enabled=retry is not False,
             deadline=deadline,
-            patience=_DEFAULT_DEADLINE,
-            random=self._random,
-            wait=trio.sleep,
+            patience=self._default,
+            random=self.options.random,
+            wait=self._wait,
+            renew=renew,
+            leave=leave,
+            report=report,
         )
 
     @trio.lowlevel.enable_ki_protection
-    async def run(self, operation: Operation) -> Reply:
+    async def _wait(self, seconds: float) -> None:
+        with trio.move_on_after(seconds):
+            await self.pool.closing.wait()
+        if self.closed:
+            raise trio.ClosedResourceError("the client was closed during the call")
+
+    # -- calls with one answer ---------------------------------------------------------------------------------------
+
+    @trio.lowlevel.enable_ki_protection
+    async def run(self, operation: Operation, call: CallInfo | None = None) -> Reply:
         """The reply to a call that has one.
+
+        Args:
+            operation: The call.
+            call: The call as instruments know it, if they have been told that it begins.
 
         Raises:
             DeadlineExceededError: The operation's timeout passed.
             ServerError: What the server's end of the call means.
             trio.ClosedResourceError: The client was closed.
         """
-        deadline = self.deadline(operation)
-        if deadline == math.inf:
-            return await self._run_on(await self.pool.link(), operation)
-        link = await self._link_before(deadline, operation)
+        if call is None and self._instruments.active:
+            return await self._run_observed(operation)
+        timeout = operation.timeout
+        deadline = trio.current_time() + (self._default if timeout is None else timeout)
+        failure: tuple[Sent, Outcome] | None = None
+        if timeout is None:
+            link = self.pool.link_now()
+            if link is not None:
+                try:
+                    if operation.credentials is None and self._authorization.provider is None:
+                        credentials = self._authorization.fixed
+                    else:
+                        credentials = self._authorization.of(link, operation)
+                except MustAsk:
+                    pass
+                else:
+                    message, outcome = await self._send(operation, link, credentials, self._overdue, deadline)
+                    if outcome.ok:
+                        return Reply(message, link.address)
+                    failure = Sent(link, credentials), outcome
+        attempts = self.attempts(operation, deadline, call)
         with trio.CancelScope(deadline=deadline):
-            return await self._run_on(link, operation)
-        raise operation.overdue(link.address)
+            return await self._repeat(attempts, failure)
+        raise attempts.overdue(self.pool.node.address)
 
-    async def _run_on(self, link: NodeLink, operation: Operation) -> Reply:
+    async def _send(
+        self,
+        operation: Operation,
+        link: NodeLink,
+        credentials: Credentials | None,
+        overdue: OverdueCalls | None = None,
+        due: float = math.inf,
+    ) -> tuple[bytes, Outcome]:
+        """One attempt."""
         try:
-            message, outcome = await unary_call(
-                link, link.headers.of(operation.method), operation.requests, largest_reply=self._largest_reply
+            return await unary_call(
+                link,
+                link.headers.of(operation.method),
+                operation.requests,
+                authorization=None if credentials is None else credentials.authorization(),
+                largest_reply=self._largest_reply,
+                overdue=overdue,
+                due=due,
             )
         except HeadersTooLarge as exc:
             raise operation.headers_refused(exc, link.address) from None
-        if outcome.ok:
-            return Reply(message, link.address)
+
+    async def _repeat(self, attempts: Attempts, failure: tuple[Sent, Outcome] | None) -> Reply:
+        """Send a call until it succeeds or must not be sent again, beginning after a first attempt if that failed."""
+        operation = attempts.operation
+        while True:
+            if failure is not None:
+                await self._after(attempts, *failure)
+            try:
+                sent = attempts.sent = await self._connection(operation)
+            except UnavailableError as exc:
+                await attempts.again(exc, trouble_of(None, exc))
+                failure = None
+                continue
+            await trio.lowlevel.checkpoint_if_cancelled()
+            attempts.under_way = True
+            message, outcome = await self._send(operation, *sent)
+            attempts.under_way = False
+            if outcome.ok:
+                return Reply(message, sent.link.address)
+            failure = sent, outcome
+
+    async def _after(self, attempts: Attempts, sent: Sent, outcome: Outcome) -> None:
+        """After an attempt that failed: return when the next one is due, or raise."""
         if self.closed:
             raise trio.ClosedResourceError("the client was closed during the call")
+        attempts.sent = sent
+        if outcome is OVERDUE:
+            raise attempts.overdue(sent.link.address, sent=True)
         await wait_for_own_deadline(outcome)
-        raise error_from(operation, outcome, link.address)
+        error = error_from(attempts.operation, outcome, sent.link.address)
+        await attempts.again(error, trouble_of(outcome, error), outcome)
+
+    async def _connection(self, operation: Operation) -> Sent:
+        """A connection with room for a call, and its credentials. Nothing may be awaited before the call is started."""
+        while True:
+            link = await self.pool.link()
+            try:
+                return Sent(link, self._authorization.of(link, operation))
+            except MustAsk:
+                await self._authorization.ask(link)
+
+    async def _run_observed(self, operation: Operation) -> Reply:
+        tell = self._instruments.tell
+        call = self.call_info(operation)
+        tell("call_started", call)
+        error: BaseException | None = None
+        try:
+            reply = await self.run(operation, call)
+            call.address = reply.address
+            return reply
+        except BaseException as exc:
+            error = exc
+            if isinstance(exc, ServerError):
+                call.address = exc.address
+            raise
+        finally:
+            tell("call_ended", call, error)
+            del error
+
+    def call_info(self, operation: Operation) -> CallInfo:
+        """A call as instruments see it."""
+        return CallInfo(
+            method=operation.method.value,
+            doing=operation.doing,
+            stream_name=operation.stream_name,
+            connection_name=self.options.connection_name,
+        )
+
+    # -- calls with many answers -------------------------------------------------------------------------------------
 
     @trio.lowlevel.enable_ki_protection
-    async def open(self, operation: Operation, sink: Sink, deadline: float) -> StreamingCall:
-        """Open a call with many responses, which go to the sink.
+    async def open(
+        self, operation: Operation, sink: Sink, deadline: float, attempts: Attempts | None = None
+    ) -> StreamingCall:
+        """Open a call with many responses, which go to the sink. Makes one attempt.
 
         The server is told of the caller's scope too, unless the operation is endless: a scope that is there only to
         limit how long opening takes must not end a subscription that outlives it.
@@ -100,6 +281,7 @@ class Session:
             operation: What is called.
             sink: Who receives the responses.
             deadline: When the operation's timeout passes, in seconds of trio's clock.
+            attempts: What will be told if the call fails.
 
         Raises:
             DeadlineExceededError: The deadline passed before there was a connection.
@@ -107,18 +289,27 @@ class Session:
             trio.ClosedResourceError: The client was closed.
         """
         await trio.lowlevel.checkpoint()
-        link = await (self.pool.link() if deadline == math.inf else self._link_before(deadline, operation))
+        if deadline == math.inf:
+            sent = await self._connection(operation)
+        else:
+            sent = await self._connection_before(deadline, operation)
+        link, credentials = sent
+        if attempts is not None:
+            attempts.sent = sent
         if not operation.endless:
             deadline = min(deadline, trio.current_effective_deadline())
         headers = link.headers.of(operation.method)
+        authorization = None if credentials is None else credentials.authorization()
         try:
-            return StreamingCall(link, headers, operation.requests, sink, deadline=deadline)
+            return StreamingCall(
+                link, headers, operation.requests, sink, deadline=deadline, authorization=authorization
+            )
         except HeadersTooLarge as exc:
             raise operation.headers_refused(exc, link.address) from None
 
     @trio.lowlevel.enable_ki_protection
-    async def _link_before(self, deadline: float, operation: Operation) -> NodeLink:
+    async def _connection_before(self, deadline: float, operation: Operation) -> Sent:
         with trio.CancelScope(deadline=deadline):
             await trio.lowlevel.checkpoint_if_cancelled()
-            return await self.pool.link()
+            return await self._connection(operation)
         raise operation.overdue(self.pool.node.address, applied=False)

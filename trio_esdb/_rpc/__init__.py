@@ -6,7 +6,7 @@ from ._error_table import error_from
 from ._headers import RequestHeaders
 from ._methods import Method
 from ._operation import Operation, Reply
-from ._policy import POLICY, Action, CallKind, Trouble, is_calm, trouble_of
+from ._policy import POLICY, Action, CallKind, Trouble, trouble_of
 
 __all__ = [
     "POLICY",
@@ -20,7 +20,6 @@ __all__ = [
     "Trouble",
     "ended_at",
     "error_from",
-    "is_calm",
     "trouble_of",
     "wait_for_own_deadline",
 ]

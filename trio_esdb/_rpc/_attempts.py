@@ -16,14 +16,15 @@ Time is trio's clock. Waiting is done by a function of the session, which ends i
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Awaitable, Callable
 from random import Random
+from typing import Any
 
 import trio
 
 from trio_esdb._errors import DeadlineExceededError, ExpectedPositionError, ServerError
 from trio_esdb._model import RetryPolicy
+from trio_esdb._wire import Outcome
 
 from ._operation import Operation
 from ._policy import POLICY, Action, CallKind, Trouble
@@ -39,8 +40,6 @@ _LIFE = 5.0
 """Seconds. An endless call that was open for so long after its confirmation has made progress, even without events."""
 _LEAST_DELAY = 0.01
 """Seconds."""
-_PUSHBACK = "grpc-retry-pushback-ms"
-_INTEGER = re.compile("-?[0-9]{1,9}")
 
 Wait = Callable[[float], Awaitable[None]]
 
@@ -56,7 +55,8 @@ class Attempts:
         patience: How many seconds an outage may last that the deadline does not end.
         random: Gives the jitter.
         wait: Waits for so many seconds, and raises trio.ClosedResourceError if the client is closed.
-        renew: Called when credentials turned out not to be valid; whether there are others to try.
+        renew: Called with ``sent`` when the credentials turned out not to be valid; whether there are others to try.
+        leave: Called with ``sent`` when the call is to be sent on another connection.
         report: Called before a repeat with the error, the number of the attempt to come, and the seconds until then.
     """
 
@@ -70,7 +70,8 @@ class Attempts:
         patience: float = math.inf,
         random: Random,
         wait: Wait,
-        renew: Callable[[], bool] = lambda: False,
+        renew: Callable[[Any], bool] = lambda sent: False,
+        leave: Callable[[Any], None] = lambda sent: None,
         report: Callable[[ServerError, int, float], None] = lambda error, attempt, delay: None,
     ) -> None:
         self.operation = operation
@@ -81,12 +82,17 @@ class Attempts:
         """Whether there was progress: for an endless call, whether it has begun."""
         self.last: ServerError | None = None
         """The last failure since the last progress."""
+        self.sent: Any = None
+        """Where and for whom the last attempt was sent, for ``renew`` and ``leave``."""
+        self.under_way = False
+        """Whether an attempt of a write is under way: it may be applied."""
         self._policy = policy
         self._enabled = enabled
         self._patience = patience if deadline == math.inf else math.inf
         self._random = random
         self._wait = wait
         self._renew = renew
+        self._leave = leave
         self._report = report
         self._unknown = False
         self._renewed = False
@@ -102,18 +108,31 @@ class Attempts:
         return POLICY[trouble].get(self.operation.kind, Action.RAISE)
 
     @trio.lowlevel.enable_ki_protection
-    async def again(self, error: ServerError, trouble: Trouble, *, calm: bool = False) -> None:
+    async def again(self, error: ServerError, trouble: Trouble, outcome: Outcome | None = None) -> None:
         """An attempt failed: wait until the call is to be sent again.
 
         Args:
             error: What its caller would get for it.
             trouble: What kind of failure it was.
-            calm: Whether the server said as well that it gets too much.
+            outcome: How the attempt ended, if it was sent.
 
         Raises:
             ServerError: The call is not sent again: ``error``, which tells of the other attempts too, or
                 DeadlineExceededError if the deadline passed.
             trio.ClosedResourceError: The client was closed.
+        """
+        delay = self.failed(error, trouble, outcome)
+        now = trio.current_time()
+        if now + delay >= self.deadline:
+            await self._wait(max(0.0, self.deadline - now))
+            raise self.overdue(error.address)
+        await self._wait(delay)
+
+    def failed(self, error: ServerError, trouble: Trouble, outcome: Outcome | None = None) -> float:
+        """An attempt failed. The arguments and errors are those of ``again``, but this does not wait.
+
+        Returns:
+            Seconds until the call is to be sent again.
         """
         now = trio.current_time()
         if self._confirmed is not None and now - self._confirmed >= _LIFE:
@@ -121,24 +140,22 @@ class Attempts:
         self._confirmed = None
         if self._outage is None:
             self._outage = now
-        delay = self._delay(error, trouble, calm or trouble is Trouble.CALM)
+        delay = self._delay(trouble, outcome)
         patience = math.inf if self.begun and self.operation.kind in _ENDLESS else self._patience
         too_late = now + delay >= self.deadline
         if (
             not self._allows(trouble)
-            or delay < 0
+            or delay == math.inf
             or now + delay > self._outage + patience
             or (too_late and trouble is Trouble.NOT_LEADER)
         ):
             raise self.final(error)
         self._failed(error)
-        if too_late:
-            await self._wait(max(0.0, self.deadline - now))
-            raise self.overdue(error.address)
-        self.tries += 1
-        self._repeats += 1
-        self._report(error, self.tries, delay)
-        await self._wait(delay)
+        if not too_late:
+            self.tries += 1
+            self._repeats += 1
+            self._report(error, self.tries, delay)
+        return delay
 
     def confirmed(self) -> None:
         """An endless call has begun. If it lives for some seconds, that is progress."""
@@ -174,7 +191,8 @@ class Attempts:
         """
         last = self.last
         tried = "" if last is None else f"; tried {self.tries} times, the last failure: {last}"
-        error = self.operation.overdue(address, tried, applied=None if sent or self._unknown else False)
+        certain = not (sent or self.under_way or self._unknown)
+        error = self.operation.overdue(address, tried, applied=False if certain else None)
         error.__cause__ = last
         return error
 
@@ -193,19 +211,20 @@ class Attempts:
             if self._fruitless >= _MOST_FRUITLESS:
                 return False
         if action is Action.ASK_CREDENTIALS:
-            allowed = not self._renewed and self._renew()
+            allowed = not self._renewed and self._renew(self.sent)
             self._renewed = True
             return allowed
+        if action is Action.MOVE:
+            self._leave(self.sent)
         return action is not Action.RAISE
 
-    def _delay(self, error: ServerError, trouble: Trouble, calm: bool) -> float:
-        """Seconds until the next attempt; negative if the server wants none."""
-        pushback = error.trailers.get(_PUSHBACK)
-        if isinstance(pushback, str) and _INTEGER.fullmatch(pushback):
-            return int(pushback) / 1000
+    def _delay(self, trouble: Trouble, outcome: Outcome | None) -> float:
+        """Seconds until the next attempt; infinite if the server wants none."""
+        if outcome is not None and outcome.pushback is not None:
+            return outcome.pushback
         policy = self._policy
         longest = 20 * policy.first_delay if policy.max_delay is None else policy.max_delay
-        if calm:
+        if outcome is not None and outcome.calm:
             delay = longest
         else:
             doublings = self._repeats - (trouble not in _WAIT_FIRST)

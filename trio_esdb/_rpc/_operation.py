@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 from trio_esdb._errors import DeadlineExceededError, ProtocolError, ResourceExhaustedError, ServerError
-from trio_esdb._model import RetryPolicy
+from trio_esdb._model import Credentials, RetryPolicy
 
 from ._methods import Method
 from ._policy import CallKind
@@ -41,12 +41,14 @@ class Operation(NamedTuple):
     """The expected position as the caller gave it."""
     timeout: float | None = None
     """The caller's own limit in seconds. None if there is none, so the client's default counts if the kind has one."""
+    retry: RetryPolicy | bool | None = None
+    """Whether and how it is repeated. None is as the client was told."""
+    credentials: Credentials | None = None
+    """Who it is made for, if not for whom the client's calls are made."""
     from_position: bool = False
     """The caller named a position in the log of all events."""
     own_patterns: bool = False
     """The caller gave regular expressions."""
-    retry: RetryPolicy | bool | None = None
-    """Whether and how it is repeated. None is as the client was told."""
 
     @property
     def endless(self) -> bool:

@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from enum import Enum
 
-from trio_esdb._errors import ConsumerTooSlowError, NotLeaderError, ServerError
+from trio_esdb._errors import ConsumerTooSlowError, NotLeaderError, ServerError, UnavailableError
 from trio_esdb._wire import Outcome, Status
 
 
@@ -42,13 +42,13 @@ class Trouble(Enum):
     UNUSABLE = "the connection cannot be used: certificate, TLS, no HTTP/2 on the port"
     NOT_LEADER = "the node is not the leader"
     NOT_READY = "the node is not ready, or too busy"
-    LOST = "lost after sending: connection lost, stream reset, CANCELLED, UNAVAILABLE, HTTP 429, 502, 503 or 504"
+    LOST = "lost after sending: connection lost, stream reset, CANCELLED, UNAVAILABLE, HTTP 502, 503 or 504"
     SERVER_TIMEOUT = "the server gave up waiting: ABORTED (timed out), DEADLINE_EXCEEDED"
     OWN_DEADLINE = "the timeout of the call passed"
     DRAINING = "the node closes the connection soon (GOAWAY)"
     FINAL = "a final answer: access denied, wrong position, stream deleted, invalid, unknown, too large"
     NO_FIRST_ANSWER = "no first answer, no confirmation in time"
-    CALM = "the server wants less (ENHANCE_YOUR_CALM)"
+    CALM = "the server wants less: ENHANCE_YOUR_CALM, HTTP 429"
     TOO_SLOW = "the consumer was too slow (servers up to 23.10)"
     DROPPED = "the group dropped its consumer"
     CLEAN_END = "the server ended an endless call without an error"
@@ -123,10 +123,11 @@ def trouble_of(outcome: Outcome | None, error: ServerError) -> Trouble:
         error: The error that was made of it.
     """
     if outcome is None:
-        return Trouble.UNUSABLE if getattr(error, "final", False) else Trouble.NEVER_SENT
+        final = isinstance(error, UnavailableError) and error.final
+        return Trouble.UNUSABLE if final else Trouble.NEVER_SENT
     if outcome.refused or outcome.unsent:
         return Trouble.NEVER_SENT
-    if is_calm(outcome):
+    if outcome.calm:
         return Trouble.CALM
     if outcome.lost:
         return Trouble.LOST
@@ -140,8 +141,7 @@ def trouble_of(outcome: Outcome | None, error: ServerError) -> Trouble:
         case Status.UNAUTHENTICATED:
             return Trouble.UNAUTHENTICATED
         case Status.UNAVAILABLE:
-            not_ready = not outcome.local and outcome.message.startswith(NOT_READY_TEXTS)
-            return Trouble.NOT_READY if not_ready else Trouble.LOST
+            return Trouble.NOT_READY if outcome.message.startswith(NOT_READY_TEXTS) else Trouble.LOST
         case Status.CANCELLED:
             return Trouble.DROPPED if outcome.trailers.get("exception") == _DROPPED else Trouble.LOST
         case Status.DEADLINE_EXCEEDED:
@@ -149,8 +149,3 @@ def trouble_of(outcome: Outcome | None, error: ServerError) -> Trouble:
         case Status.ABORTED if outcome.message.startswith(_TIMED_OUT):
             return Trouble.SERVER_TIMEOUT
     return Trouble.FINAL
-
-
-def is_calm(outcome: Outcome | None) -> bool:
-    """Whether the server said that it gets too much."""
-    return outcome is not None and outcome.local and "ENHANCE_YOUR_CALM" in outcome.message

@@ -10,12 +10,15 @@ from trio_esdb._wire import KeepAlive
 
 from ._calls import Sink, StreamingCall, unary_call
 from ._client_link import CallOwner, ClientLink
+from ._overdue import OVERDUE, OverdueCalls
 from ._tcp import dial_tcp, listen_tcp, port_of
 
 __all__ = [
+    "OVERDUE",
     "CallOwner",
     "ClientLink",
     "KeepAlive",
+    "OverdueCalls",
     "Sink",
     "StreamingCall",
     "dial_tcp",

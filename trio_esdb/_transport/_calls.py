@@ -13,6 +13,7 @@ it can take the messages of one call after the other.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Protocol
@@ -22,6 +23,7 @@ import trio
 from trio_esdb._wire import PREFIX_SIZE, Outcome, Status, Stream
 
 from ._client_link import ClientLink, Headers
+from ._overdue import OverdueCalls
 
 _MESSAGES_PER_TURN = 10_000
 """Request messages that are framed in one go; other tasks have their turn before the next ones."""
@@ -31,7 +33,14 @@ _HIGH_WATER = 64 * 1024
 
 @trio.lowlevel.enable_ki_protection
 async def unary_call(
-    link: ClientLink, headers: Headers, messages: Sequence[bytes], *, largest_reply: int | None = None
+    link: ClientLink,
+    headers: Headers,
+    messages: Sequence[bytes],
+    *,
+    authorization: str | None = None,
+    largest_reply: int | None = None,
+    overdue: OverdueCalls | None = None,
+    due: float = math.inf,
 ) -> tuple[bytes, Outcome]:
     """One call from beginning to end.
 
@@ -41,7 +50,10 @@ async def unary_call(
         link: The connection, which must have room for a call.
         headers: The request headers, without a deadline.
         messages: The request messages.
+        authorization: The value of the header of that name, which is sent without being remembered.
         largest_reply: The size in bytes of the largest response that is taken; None is the connection's limit.
+        overdue: Gives the call up when it is due, which ends it with the outcome ``OVERDUE``.
+        due: When that is, in seconds of trio's clock. The server is not told.
 
     Returns:
         The response, and how the call ended.
@@ -52,10 +64,18 @@ async def unary_call(
     await trio.lowlevel.checkpoint_if_cancelled()  # what is cancelled already must not reach the server
     call = UnaryCall(link)
     deadline = trio.current_effective_deadline()
-    if len(messages) <= _MESSAGES_PER_TURN:
-        return await call.run(link.start(headers, messages, call, deadline, end=True, receive_message=largest_reply))
-    first = messages[:_MESSAGES_PER_TURN]
-    stream = link.start(headers, first, call, deadline, end=False, receive_message=largest_reply)
+    whole = len(messages) <= _MESSAGES_PER_TURN
+    stream = link.start(
+        headers,
+        messages if whole else messages[:_MESSAGES_PER_TURN],
+        call,
+        deadline,
+        end=whole,
+        authorization=authorization,
+        receive_message=largest_reply,
+    )
+    if whole:
+        return await call.run(stream, overdue, due)
     try:
         for at in range(_MESSAGES_PER_TURN, len(messages), _MESSAGES_PER_TURN):
             await trio.lowlevel.checkpoint()
@@ -66,7 +86,7 @@ async def unary_call(
     except BaseException:
         link.reset(stream)
         raise
-    return await call.run(stream)
+    return await call.run(stream, overdue, due)
 
 
 class UnaryCall:
@@ -83,12 +103,23 @@ class UnaryCall:
         self.outcome: Outcome | None = None
 
     @trio.lowlevel.enable_ki_protection
-    async def run(self, stream: Stream) -> tuple[bytes, Outcome]:
+    async def run(
+        self, stream: Stream, overdue: OverdueCalls | None = None, due: float = math.inf
+    ) -> tuple[bytes, Outcome]:
         """Wait for the end of the call; cancelled, it is reset at once."""
         if self.outcome is None:
             self._stream = stream
             self._waiter = trio.lowlevel.current_task()
-            await trio.lowlevel.wait_task_rescheduled(self._abort)
+            if overdue is None:
+                await trio.lowlevel.wait_task_rescheduled(self._abort)
+            else:
+                overdue.calls[self] = due
+                if not overdue.watching:
+                    overdue.watch()
+                try:
+                    await trio.lowlevel.wait_task_rescheduled(self._abort)
+                finally:
+                    overdue.calls.pop(self, None)
         assert self.outcome is not None
         if self.outcome.ok and self._replies != 1:
             text = f"{self._replies} responses came to a call that has one"
@@ -101,6 +132,13 @@ class UnaryCall:
         self._link.reset(self._stream)
         self._stream = None
         return trio.lowlevel.Abort.SUCCEEDED
+
+    @trio.lowlevel.enable_ki_protection
+    def give_up(self, outcome: Outcome) -> None:
+        """Reset the call, and let it end with this outcome."""
+        if self._stream is not None:
+            self._link.reset(self._stream)
+            self.on_end(outcome)
 
     def on_messages(self, stream: Stream, messages: list[bytes]) -> None:
         """Responses came."""
@@ -152,6 +190,7 @@ class StreamingCall:
         sink: Who receives the responses.
         deadline: When the call's time is over, in seconds of trio's clock; it is sent to the server.
         end: Whether these are all requests. If not, there are ``send`` and ``half_close``.
+        authorization: The value of the header of that name, which is sent without being remembered.
 
     Raises:
         HeadersTooLarge: The server would not take the headers; nothing was sent.
@@ -168,6 +207,7 @@ class StreamingCall:
         *,
         deadline: float,
         end: bool = True,
+        authorization: str | None = None,
     ) -> None:
         self.address = link.address
         """The address of the node that serves the call."""
@@ -177,7 +217,9 @@ class StreamingCall:
         self._sink: Sink | None = sink
         self._room: trio.Event | None = None
         self._half_closed = end
-        self._stream: Stream | None = link.start(headers, messages, self, deadline, end=end)
+        self._stream: Stream | None = link.start(
+            headers, messages, self, deadline, end=end, authorization=authorization
+        )
 
     @property
     def answered(self) -> bool:

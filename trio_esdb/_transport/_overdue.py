@@ -1,0 +1,67 @@
+"""The deadline that all unary calls of a client have in common, kept by one task for all of them.
+
+A cancel scope for each call would cost several per cent of an append. But calls that have the same time are due in the
+order in which they began, so one task can sleep until the first of them is due. It wakes up once in the time of a call,
+and not at all while there are no calls.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import trio
+
+from trio_esdb._wire import Outcome, Status
+
+OVERDUE = Outcome(Status.DEADLINE_EXCEEDED, "the time of the call is over", local=True)
+"""The outcome of a call that was given up."""
+
+
+class Due(Protocol):
+    """A call that waits for its end."""
+
+    def give_up(self, outcome: Outcome) -> None:
+        """End the call with this outcome. Must neither wait nor raise."""
+
+
+class OverdueCalls:
+    """Gives up the calls that are not over in time. ``run`` must be run as long as there are calls."""
+
+    def __init__(self) -> None:
+        self.calls: dict[Due, float] = {}
+        """The calls, with their deadlines in seconds of trio's clock, in this order. They come and go by themselves,
+        because a function call more would be felt."""
+        self.watching = True
+        """Whether somebody looks at the calls; if not, a call that comes must call ``watch``."""
+        self._task: trio.lowlevel.Task | None = None
+
+    @trio.lowlevel.enable_ki_protection
+    def watch(self) -> None:
+        """Look at the calls again."""
+        if self._task is not None:
+            task, self._task = self._task, None
+            self.watching = True
+            trio.lowlevel.reschedule(task)
+
+    @trio.lowlevel.enable_ki_protection
+    async def run(self) -> None:
+        """Give up each call when it is due, until this is cancelled."""
+        while True:
+            while self.calls:
+                call, deadline = next(iter(self.calls.items()))
+                if deadline > trio.current_time():
+                    await trio.sleep_until(deadline)
+                else:
+                    del self.calls[call]
+                    call.give_up(OVERDUE)
+            await self._wait_for_a_call()
+
+    async def _wait_for_a_call(self) -> None:
+        self.watching = False
+        self._task = trio.lowlevel.current_task()
+
+        def abort(_raise_cancel: object) -> trio.lowlevel.Abort:
+            self._task = None
+            return trio.lowlevel.Abort.SUCCEEDED
+
+        await trio.lowlevel.wait_task_rescheduled(abort)
