@@ -83,6 +83,7 @@ def works() -> list[Work]:
         Work("links", "read a stream, links resolved", "links", _CLIENTS, 10_000, how="links", quick=True),
         Work("get", "read a stream into a tuple", "get", _BOTH, 10_000, how="packed"),
         Work("tls", "read a stream, packed, over TLS", "read", _THREE, 10_000, how="packed", tls=True),
+        Work("tls-append", "one append after another, over TLS", "append", _THREE, 400, "call", tls=True),
     ]
     found += [
         Work(f"read-{size}", f"read events of {size} bytes", "read", _THREE, count, how="packed", size=size)

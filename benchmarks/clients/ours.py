@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
@@ -29,10 +28,12 @@ async def opened(job: Job) -> AsyncIterator[ESDBClient]:
 
 
 async def _over_tls(job: Job, host: str, port: int) -> trio.abc.Stream:
-    """A connection over TLS, which the client's own connection strings do not know yet."""
-    context = ssl.create_default_context(cafile=job.certificate)
-    context.set_alpn_protocols(["h2"])
-    return trio.SSLStream(await trio.open_tcp_stream(host, port), context, server_hostname=host, https_compatible=True)
+    from trio_esdb._model import Timeouts
+    from trio_esdb._transport import dial_tcp
+    from trio_esdb._transport._dial import Dialer
+    from trio_esdb._transport._tls_config import make_tls_config
+
+    return await Dialer(dial_tcp, make_tls_config(root_certificates=job.root_certificates), Timeouts())(host, port)
 
 
 def new_events(count: int, size: int) -> list[NewEvent]:

@@ -332,7 +332,7 @@ async def test_each_step_has_its_own_time(outside: trio.Nursery, node: Node, sec
     [
         (b"HTTP/1.1 400 Bad Request\r\n\r\n", "the server speaks HTTP/1.1 on this port"),
         (b"HTTP/1.1 400 Bad Request\r\nContent-Length: 5\r\n\r\nsorry", "the server speaks HTTP/1.1 on this port"),
-        (b"\x15\x03\x01\x00\x02\x02\x28", "the server speaks TLS on this port"),
+        (b"\x15\x03\x01\x00\x02\x02\x28", "the server speaks TLS on this port: use tls=true"),
         (b"220 mail.example.org ESMTP\r\n", "the server's first frame is not SETTINGS"),
         (b"\x00\x00\x00\x06\x00\x00\x00\x00\x00", "the server's first frame is not SETTINGS"),
     ],

@@ -488,7 +488,7 @@ def test_what_is_unknown_is_passed_over() -> None:
     ("raw", "text", "code"),
     [
         (b"HTTP/1.1 400 Bad Request\r\n\r\n", "the server speaks HTTP/1.1 on this port, not HTTP/2", 13),
-        (b"\x15\x03\x03\x00\x02\x02\x46", "the server speaks TLS on this port", 1),
+        (b"\x15\x03\x03\x00\x02\x02\x46", "the server speaks TLS on this port: use tls=true", 1),
         (b"SSH-2.0-OpenSSH_9.2\r\n", "the server's first frame is not SETTINGS: no HTTP/2 here", 1),
         (http2.frame(http2.PING, 0, 0, bytes(8)), "the server's first frame is not SETTINGS: no HTTP/2 here", 1),
     ],

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 Connect = Callable[[str, int], Awaitable[trio.abc.Stream]]
 """Makes a byte stream to a host and port."""
 
+_WITHOUT_A_WORD = ("the peer closed the connection", "the connection broke")
+
 
 class DialError(Exception):
     """There is no connection.
@@ -114,7 +116,7 @@ def ended_before_settings(stream: trio.abc.Stream, reason: str) -> DialError:
     failure = getattr(stream, "failure", None)
     if failure is not None:
         return DialError(str(failure), failure.final)
-    if isinstance(stream, trio.SocketStream):
+    if not hasattr(stream, "transport_stream") and reason.startswith(_WITHOUT_A_WORD):
         reason += "; if the server speaks TLS, use tls=true"
     return DialError(reason)
 

@@ -7,8 +7,8 @@ import ssl
 import stat
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from typing import Any, NoReturn
+from contextlib import contextmanager
+from typing import Any, BinaryIO, NoReturn
 
 from trio_esdb._errors import InvalidArgumentError, InvalidTypeError
 
@@ -72,19 +72,24 @@ class Source:
             return self._data
         try:
             # Not opened before it is known to be a file: a pipe would block.
-            if not stat.S_ISREG(os.stat(self._path).st_mode):
-                self._unreadable("it is no regular file")
-            with open(self._path, "rb") as file:
-                data = file.read(_LARGEST_FILE + 1)
-        except (OSError, ValueError) as exc:
-            self._unreadable((isinstance(exc, OSError) and exc.strerror) or "that is not a path")
+            regular = stat.S_ISREG(os.stat(self._path).st_mode)
+            data = b""
+            if regular:
+                with open(self._path, "rb") as file:
+                    data = file.read(_LARGEST_FILE + 1)
+        except OSError as exc:
+            self._unreadable(exc.strerror)
+        except ValueError:
+            self._unreadable("that is not a path")
+        if not regular:
+            self._unreadable("it is no regular file")
         if len(data) > _LARGEST_FILE:
             self._unreadable(f"it is larger than {_LARGEST_FILE} bytes")
         if not data.strip():
             raise InvalidArgumentError(f"{self.argument}: {self._shown} is empty")
         return data
 
-    def _unreadable(self, why: str) -> NoReturn:
+    def _unreadable(self, why: str | None) -> NoReturn:
         raise InvalidArgumentError(f"{self.argument}: {self._shown} cannot be read: {why}") from None
 
 
@@ -103,8 +108,6 @@ def load_roots(context: ssl.SSLContext, argument: str, data: bytes) -> None:
     except (ssl.SSLError, ValueError) as exc:
         kind = "a broken certificate" if is_pem else "neither PEM nor DER"
         raise InvalidArgumentError(f"{argument} is {kind}: {_reason(exc)}") from None
-    if not context.cert_store_stats()["x509"]:
-        raise InvalidArgumentError(f"{argument} holds no certificate")
 
 
 def load_certificate(context: ssl.SSLContext, chain_argument: str, chain: bytes, key_argument: str, key: bytes) -> None:
@@ -154,12 +157,10 @@ def _as_file(data: bytes) -> Iterator[str]:
 
     ``ssl`` takes certificates and keys of its own side only from files.
     """
-    number = _memory_file()
-    if number is not None:
-        with open(number, "wb") as file:
-            file.write(data)
-            file.flush()
-            yield f"/proc/self/fd/{number}"
+    in_memory = _in_memory(data)
+    if in_memory is not None:
+        with in_memory:
+            yield _path_of(in_memory)
         return
     number, path = tempfile.mkstemp(prefix="pem-")  # readable by its owner only
     try:
@@ -170,16 +171,24 @@ def _as_file(data: bytes) -> Iterator[str]:
         os.unlink(path)
 
 
-def _memory_file() -> int | None:
-    """A new file in memory alone, which has a path; None where there are no such files."""
-    if not hasattr(os, "memfd_create"):  # only Linux has it
+def _in_memory(data: bytes) -> BinaryIO | None:
+    """A file that is on no disk, where the system has that (Linux) and shows a path of it."""
+    if not hasattr(os, "memfd_create"):
         return None
-    with suppress(OSError):
-        number = os.memfd_create("pem", os.MFD_CLOEXEC)
-        if os.path.exists(f"/proc/self/fd/{number}"):
-            return number
-        os.close(number)
-    return None
+    try:
+        file = open(os.memfd_create("pem"), "wb")  # noqa: SIM115  # closed by who takes it
+    except OSError:
+        return None
+    if not os.path.exists(_path_of(file)):
+        file.close()
+        return None
+    file.write(data)
+    file.flush()
+    return file
+
+
+def _path_of(file: BinaryIO) -> str:
+    return f"/proc/self/fd/{file.fileno()}"
 
 
 def _reason(exc: Any) -> str:

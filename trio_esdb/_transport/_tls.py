@@ -28,9 +28,8 @@ import trio
 from ._tcp import reset_when_closed
 from ._tls_errors import TLSError, closed_early, failure_of, lost, plain_text
 
-_RECORD = 16 * 1024
-"""The largest content of a record, in bytes."""
 _READ_SIZE = 64 * 1024
+_LEAST_READ = 1024
 _LARGEST_HANDSHAKE = 256 * 1024
 """Bytes that the peer may send in a handshake. Long chains of certificates take some ten thousand."""
 _MOST_ANSWERS = 64 * 1024
@@ -78,6 +77,8 @@ class TLSStream(trio.abc.Stream):
         """Whether anything but the handshake came from the peer."""
         self._more = False
         """Whether there may be more to decrypt before anything else is read."""
+        self._partial = 0
+        """Bytes of a record that has not come as a whole."""
         self._ended = False
         self._closed = False
         self._farewell = True
@@ -188,7 +189,7 @@ class TLSStream(trio.abc.Stream):
         error: BaseException | None = None
         data: bytes | bytearray = b""
         try:
-            data = await self.transport_stream.receive_some(max_bytes)
+            data = await self.transport_stream.receive_some(max(max_bytes - self._partial, _LEAST_READ))
         except trio.BrokenResourceError as exc:
             error = exc
         except trio.ClosedResourceError:
@@ -206,6 +207,8 @@ class TLSStream(trio.abc.Stream):
         read = tls.read
         found: list[bytes] = []
         left = max_bytes
+        encrypted = self._partial + incoming.pending
+        self._partial = 0
         self._more = False
         try:
             while left:
@@ -215,12 +218,13 @@ class TLSStream(trio.abc.Stream):
                     break
                 found.append(plain)
                 left -= len(plain)
-                if not incoming.pending and not tls.pending():
+                encrypted = incoming.pending
+                if not encrypted and not tls.pending():
                     break
             else:
                 self._more = True
         except ssl.SSLWantReadError:
-            pass
+            self._partial = encrypted
         except ssl.SSLZeroReturnError:
             self._ended = True
         except ssl.SSLError as exc:
@@ -294,13 +298,10 @@ class TLSStream(trio.abc.Stream):
             self._in_send_all = False
 
     def _encrypt(self, data: bytes | bytearray | memoryview) -> None:
-        write = self._object.write
+        view = memoryview(data)
         try:
-            done = write(data)  # a record at a time
-            if done < len(data):
-                view = memoryview(data)
-                while done < len(data):
-                    done += write(view[done : done + _RECORD])
+            while view:
+                view = view[self._object.write(view) :]
         except ssl.SSLError as exc:
             self.failure = failure_of(exc, self._object)
             self._check_usable()
@@ -310,22 +311,24 @@ class TLSStream(trio.abc.Stream):
 
         Only sets ``_torn`` if it cannot be sent: there may still be something to read that says why.
         """
-        while self._sending:
-            await self._senders.park()
-        self._sending = True
+        mine = False
         try:
-            while self._outgoing.pending and self._torn is None:
-                await self.transport_stream.send_all(self._outgoing.read())
+            while self._sending:
+                await self._senders.park()
+            mine = self._sending = True
+            while (records := self._outgoing.read()) and self._torn is None:
+                await self.transport_stream.send_all(records)
         except (trio.BrokenResourceError, trio.ClosedResourceError) as exc:
-            self._torn = str(exc.__cause__ or exc) or "the peer takes no more"
+            self._torn = self._torn or str(exc.__cause__ or exc) or "the peer takes no more"
         except BaseException:
             self._torn = "a write was cut off, and nothing may follow it"
             await trio.aclose_forcefully(self.transport_stream)
             raise
         finally:
-            self._sending = False
-            if self._senders:
-                self._senders.unpark_all()
+            if mine:
+                self._sending = False
+                if self._senders:
+                    self._senders.unpark_all()
 
     # -- the end -----------------------------------------------------------------------------------------------------
 

@@ -86,8 +86,7 @@ class TLSConfig:
             # A server's own certificate may be given as the root, and roots of older tools lack what STRICT wants.
             context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
             context.verify_flags &= ~ssl.VERIFY_X509_STRICT
-        if context.minimum_version not in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
-            context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context.minimum_version = max(context.minimum_version, ssl.TLSVersion.TLSv1_2)
         if not self._verify:
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE

@@ -47,15 +47,23 @@ def failure_of(exc: ssl.SSLError, tls: ssl.SSLObject) -> TLSError:
     """What an error of ``ssl`` means."""
     if isinstance(exc, ssl.SSLCertVerificationError):
         return TLSError(_refused_here(exc, tls), final=True)
-    reason = exc.reason or ""
+    if isinstance(exc, ssl.SSLZeroReturnError):  # only in a handshake; afterwards that is the end of the stream
+        return closed_early(tls)
+    reason = _reason(exc)
     if "ALERT_" in reason or reason == "TLSV1_UNRECOGNIZED_NAME":
         return _refused_there(reason, tls)
     peer = _peer(tls)
-    if reason in ("UNSUPPORTED_PROTOCOL", "WRONG_SSL_VERSION", "WRONG_VERSION_NUMBER"):
+    if reason in ("UNSUPPORTED_PROTOCOL", "WRONG_SSL_VERSION"):
         return TLSError(f"{peer} speaks no version of TLS that is allowed here: TLS 1.2 and later are", final=True)
     if reason == "PEER_DID_NOT_RETURN_A_CERTIFICATE":
         return TLSError(f"{peer} showed no certificate, which is demanded here", final=True)
     return TLSError(f"TLS failed: {reason.lower().replace('_', ' ') or exc}")
+
+
+def _reason(exc: ssl.SSLError) -> str:
+    """OpenSSL's name for a reason; older versions of Python have those of some alerts only in the text."""
+    reason: str | None = getattr(exc, "reason", None)  # missing if Python code made the exception
+    return reason or str(exc).partition("] ")[2].rpartition(" (")[0].upper().replace(" ", "_")
 
 
 def closed_early(tls: ssl.SSLObject, cause: BaseException | None = None) -> TLSError:

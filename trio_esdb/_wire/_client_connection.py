@@ -153,7 +153,7 @@ class ClientConnection(Connection):
             if data.startswith(b"HTTP"):
                 raise PeerError(Code.HTTP_1_1_REQUIRED, "the server speaks HTTP/1.1 on this port, not HTTP/2")
             if data[:2] == b"\x15\x03":
-                raise PeerError(Code.PROTOCOL_ERROR, "the server speaks TLS on this port")
+                raise PeerError(Code.PROTOCOL_ERROR, "the server speaks TLS on this port: use tls=true")
             if len(data) >= 4 and data[3] != frames.SETTINGS:
                 raise PeerError(Code.PROTOCOL_ERROR, "the server's first frame is not SETTINGS: no HTTP/2 here")
             if len(data) < frames.HEAD_SIZE:
