@@ -3,19 +3,34 @@
 from __future__ import annotations
 
 import math
+import os
 import uuid
 from collections.abc import Iterable
 from random import Random
+from ssl import SSLContext
 from types import EllipsisType, UnionType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from trio_esdb._cluster import ClientOptions, Connect, Endpoint
 from trio_esdb._errors import InvalidArgumentError, InvalidTypeError
-from trio_esdb._model import BasicCredentials, BearerToken, Credentials, CredentialsProvider, RetryPolicy, Timeouts
+from trio_esdb._model import (
+    BasicCredentials,
+    BearerToken,
+    Credentials,
+    CredentialsProvider,
+    RetryPolicy,
+    Timeouts,
+    is_time,
+)
 from trio_esdb._observing import Instrument, Observer
 from trio_esdb._settings import CONNECTION_NAME_ALLOWED, Host, Settings, is_connection_name, parse
 from trio_esdb._wire import Limits
 
+if TYPE_CHECKING:
+    from trio_esdb._transport._tls_config import TLSConfig
+
+PEM = bytes | str | os.PathLike[str]
+"""Certificates or a key: bytes or text in PEM, or the path of a file. Bytes and files of roots may also be DER."""
 USUAL_MESSAGE_SIZE = Limits().receive_message
 _LEAST_MESSAGE_SIZE = 1024
 _GREATEST_MESSAGE_SIZE = 1024**3
@@ -30,6 +45,10 @@ Seconds = float | EllipsisType | None
 def make_options(
     uri: str,
     *,
+    root_certificates: PEM | None,
+    private_key: PEM | None,
+    certificate_chain: PEM | None,
+    ssl_context: SSLContext | None,
     connect: Connect | None,
     connection_name: str | None,
     credentials: Credentials | CredentialsProvider | None,
@@ -56,15 +75,18 @@ def make_options(
         raise InvalidArgumentError(
             "uri: clusters are not supported yet; name one node, without +discover and dnsDiscover=true"
         )
-    if settings.tls:
-        raise InvalidArgumentError(
-            "uri: TLS, which is the default, is not supported yet; add ?tls=false for a node without it"
-        )
     host = Host(_EMBEDDED) if settings.embedded else settings.hosts[0]
     if connect is not None and not callable(connect):
         raise InvalidTypeError(
             f"connect must be a function of a host and a port that gives a stream, not {type(connect).__name__}"
         )
+    tls = _tls_config(
+        settings,
+        root_certificates=root_certificates,
+        private_key=private_key,
+        certificate_chain=certificate_chain,
+        ssl_context=ssl_context,
+    )
     _check_bool("plain_text_credentials", plain_text_credentials)
     allowed = settings.tls or settings.embedded or plain_text_credentials
     credentials = _check_credentials(credentials)
@@ -86,6 +108,7 @@ def make_options(
         node=Endpoint(host.name, host.port, _EMBEDDED if settings.embedded else host.address),
         embedded=settings.embedded,
         connect=connect,
+        tls=tls,
         connection_name=name,
         credentials=credentials,
         credentials_allowed=allowed,
@@ -102,6 +125,24 @@ def make_options(
         random=random,
         observer=Observer(name, _check_instruments(instruments)),
     )
+
+
+def _tls_config(settings: Settings, **arguments: Any) -> TLSConfig | None:
+    if settings.tls:
+        from trio_esdb._transport._tls_config import make_tls_config  # a client without TLS never loads it
+
+        return make_tls_config(
+            **arguments,
+            ca_file=settings.tls_ca_file,
+            user_cert_file=settings.user_cert_file,
+            user_key_file=settings.user_key_file,
+            verify=settings.tls_verify_cert,
+        )
+    for name, value in arguments.items():
+        if value is not None:
+            why = "esdb://embedded is a node inside the process" if settings.embedded else "the uri says tls=false"
+            raise InvalidArgumentError(f"{name} cannot be used without TLS: {why}")
+    return None
 
 
 def _check_credentials(credentials: Any) -> Any:
@@ -142,8 +183,10 @@ def _seconds(name: str, value: Seconds, default: float) -> float:
         return math.inf
     if not isinstance(value, int | float) or isinstance(value, bool):
         raise InvalidTypeError(f"{name} must be a number of seconds or None, not {type(value).__name__}")
-    if math.isnan(value) or value <= 0:
-        raise InvalidArgumentError(f"{name} must be a positive number of seconds, or None for no limit, not {value}")
+    if not is_time(value):
+        raise InvalidArgumentError(
+            f"{name} must be a positive number of seconds up to 1e9, or None for no limit, not {value}"
+        )
     return float(value)
 
 

@@ -5,20 +5,21 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing
 from random import Random
+from ssl import SSLContext
 from types import EllipsisType, TracebackType
 from typing import Self
 
 import trio
 
 from trio_esdb._cluster import Connect, Pool, Session
-from trio_esdb._errors import ESDBError, InvalidArgumentError
+from trio_esdb._errors import ESDBError
 from trio_esdb._model import Credentials, CredentialsProvider, RetryPolicy, Timeouts
 from trio_esdb._nursery import BackgroundTasks, background_tasks
 from trio_esdb._observing import Instrument
 from trio_esdb._transport import dial_tcp
 from trio_esdb._transport._dial import Dialer
 
-from ._client_options import USUAL_MESSAGE_SIZE, make_options
+from ._client_options import PEM, USUAL_MESSAGE_SIZE, make_options
 from ._metadata import MetadataArea
 from ._observing import ObservingArea
 from ._reading import ReadingArea
@@ -27,7 +28,7 @@ from ._writing import WritingArea
 
 
 class ESDBClient(WritingArea, ReadingArea, SubscribingArea, MetadataArea, ObservingArea):
-    """A client of EventStoreDB or KurrentDB: ``async with ESDBClient("esdb://localhost:2113?Tls=false") as client``.
+    """A client of EventStoreDB or KurrentDB: ``async with ESDBClient("esdb://localhost:2113?tls=false") as client``.
 
     Entering the block connects, so a wrong address fails there. Leaving the block resets the calls that are still open
     and closes the connections, which takes a second at most. Calls made after that raise trio.ClosedResourceError. A
@@ -38,27 +39,34 @@ class ESDBClient(WritingArea, ReadingArea, SubscribingArea, MetadataArea, Observ
     when a scope around the block is cancelled: calls in a ``finally``, inside a shielded scope, still work.
 
     Args:
-        uri: ``esdb://host:port?Tls=false`` for a node without TLS, or ``esdb://embedded`` for a node inside the
-            process, which ends with the client.
-        root_certificates: Must be None: TLS is not supported yet.
-        private_key: Must be None.
-        certificate_chain: Must be None.
-        credentials: Who the calls are made for: ``BasicCredentials``, a ``BearerToken``, or an async function without
-            arguments that gives one of them.
+        uri: The connection string, such as ``esdb://admin:changeit@node.example.org:2113``; ``esdb://localhost?tls=false``
+            for a node without TLS; or ``esdb://embedded`` for a node inside the process, which ends with the client.
+            The other arguments override what it says. The page "Connecting" explains both.
+        root_certificates: The certificates of the authorities that are trusted, instead of those of the system: bytes
+            or text in PEM, bytes in DER, or the path of a file, which is read for each connection.
+        private_key: The private key of ``certificate_chain``, as PEM or the path of a file. It must not be encrypted.
+        certificate_chain: The certificate of the client, and those between it and an authority.
+        ssl_context: A TLS context of your own, instead of all other arguments and options for TLS. The client sets its
+            ALPN protocol to HTTP/2.
+        credentials: Who the calls are made for, instead of the user of the connection string: ``BasicCredentials``, a
+            ``BearerToken``, or an async function without arguments that gives one of them whenever they are needed.
         plain_text_credentials: Whether credentials may be sent without TLS, where anybody on the way can read them.
+            Without this, ``credentials`` need TLS, and the user of a connection string with ``tls=false`` is not sent.
         connect: Called with a host and a port whenever a connection is needed, instead of opening a TCP connection. It
-            returns a ``trio.abc.Stream``: a proxy's, or the ``connect`` of a ``trio_esdb.embedded.EmbeddedNode``. For
-            ``esdb://embedded`` the host is ``"embedded"``, the port 2113.
+            returns a ``trio.abc.Stream``: a proxy's, or the ``connect`` of a ``trio_esdb.embedded.EmbeddedNode``. TLS
+            is put on top of it. For ``esdb://embedded`` the host is ``"embedded"``, the port 2113.
         max_message_size: The size in bytes of the largest message that is taken from a server, from 1024 to 1 GiB. A
             larger message ends its call with ResourceExhaustedError.
-        connection_name: The name of this client in logs. A random name is made if there is none.
-        default_deadline: Seconds that a call with one answer may take if it has no ``timeout``; None for no limit. It
-            does not hold for reads and subscriptions.
+        connection_name: The name of this client, in its log and for the server. Without one, a random name is made.
+        default_deadline: Seconds that a call with one answer may take if it has no ``timeout``; None for no limit, and
+            by default the time of the connection string, or 10. It does not hold for reads and subscriptions.
         retry: Whether calls that failed are sent again where that is safe, see ``docs/trouble.md``. A ``RetryPolicy``
             also says how long to wait. False leaves only calls that were certainly never sent. Every call can have a
             ``retry`` of its own.
-        keep_alive_interval: Seconds without a sign of life after which the node is asked for one; None for never.
-        keep_alive_timeout: Seconds in which it must give one, or the connection is lost; None for no limit.
+        keep_alive_interval: Seconds without a sign of life after which the node is asked for one; None for never, and
+            by default the time of the connection string, or 10.
+        keep_alive_timeout: Seconds in which it must give one, or the connection is lost; None for no limit, and by
+            default the time of the connection string, or 10.
         keep_alive_without_calls: Whether to do this also while no call is open.
         max_connections: How many connections may be open at once; None for as many as the calls need.
         idle_connection_timeout: Seconds after which a connection without calls is closed, if it is not the only one;
@@ -75,10 +83,11 @@ class ESDBClient(WritingArea, ReadingArea, SubscribingArea, MetadataArea, Observ
     def __init__(
         self,
         uri: str,
-        root_certificates: None = None,
-        private_key: None = None,
-        certificate_chain: None = None,
+        root_certificates: PEM | None = None,
+        private_key: PEM | None = None,
+        certificate_chain: PEM | None = None,
         *,
+        ssl_context: SSLContext | None = None,
         credentials: Credentials | CredentialsProvider | None = None,
         plain_text_credentials: bool = False,
         connect: Callable[[str, int], Awaitable[trio.abc.Stream]] | None = None,
@@ -95,15 +104,12 @@ class ESDBClient(WritingArea, ReadingArea, SubscribingArea, MetadataArea, Observ
         instruments: Iterable[Instrument] = (),
         random: Random | None = None,
     ) -> None:
-        for name, value in (
-            ("root_certificates", root_certificates),
-            ("private_key", private_key),
-            ("certificate_chain", certificate_chain),
-        ):
-            if value is not None:
-                raise InvalidArgumentError(f"{name} cannot be used yet: connections with TLS are not supported")
         self._options = make_options(
             uri,
+            root_certificates=root_certificates,
+            private_key=private_key,
+            certificate_chain=certificate_chain,
+            ssl_context=ssl_context,
             credentials=credentials,
             plain_text_credentials=plain_text_credentials,
             connect=connect,

@@ -26,7 +26,7 @@ from ._messages import CaughtUp, Checkpoint, FellBehind
 from ._metadata import StreamMetadata, metadata_from_json, metadata_to_json
 from ._retry import RetryPolicy
 from ._statistics import ClientStatistics, ConnectionStatistics
-from ._timeouts import Timeouts
+from ._timeouts import Timeouts, is_time
 
 __all__ = [
     "DEFAULT_EXCLUDE_FILTER",
@@ -61,6 +61,7 @@ __all__ = [
     "StreamMetadata",
     "StreamState",
     "Timeouts",
+    "is_time",
     "make_filter",
     "metadata_from_json",
     "metadata_to_json",

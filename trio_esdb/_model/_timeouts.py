@@ -7,10 +7,12 @@ from dataclasses import dataclass, fields
 
 from trio_esdb._errors import InvalidArgumentError, InvalidTypeError
 
+_LONGEST = 1e9
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Timeouts:
-    """How long the client waits at most, in seconds. ``math.inf`` is no limit.
+    """How long the client waits at most, in seconds, up to 1e9. ``math.inf`` is no limit.
 
     These times bound the steps of the client. How long a call may take is the business of its ``timeout`` and of
     ``default_deadline``.
@@ -39,5 +41,12 @@ class Timeouts:
                 raise InvalidTypeError(
                     f"Timeouts: {field.name} must be a number of seconds, not {type(value).__name__}"
                 )
-            if math.isnan(value) or value <= 0:
-                raise InvalidArgumentError(f"Timeouts: {field.name} must be a positive number of seconds, not {value}")
+            if not is_time(value):
+                raise InvalidArgumentError(
+                    f"Timeouts: {field.name} must be a positive number of seconds up to 1e9, or math.inf, not {value}"
+                )
+
+
+def is_time(value: float) -> bool:
+    """Whether a number of seconds can be waited for; ``math.inf`` can. A clock cannot count much more than 1e9."""
+    return 0 < value <= _LONGEST or value == math.inf

@@ -87,6 +87,8 @@ class _Reader:
         """Whether any part may belong to a password, since there is an ``@`` after the address."""
 
     def settings(self) -> Settings:
+        if "@" in self._user:
+            raise self._refused(f"there must be one '@', in front of the address; {_ENCODE}")
         hosts = self._hosts()
         if self._path not in ("", "/"):
             raise self._refused("there must be no path after the address")
@@ -107,8 +109,6 @@ class _Reader:
     # -- the address -------------------------------------------------------------------------------------------------
 
     def _credentials(self) -> BasicCredentials:
-        if "@" in self._user:
-            raise self._refused(f"there must be one '@', in front of the address; {_ENCODE}")
         name, separator, password = self._user.partition(":")
         if not separator:
             raise self._refused("a user name must be followed by ':' and a password, as in user:password@host")

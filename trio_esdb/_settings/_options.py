@@ -152,7 +152,7 @@ OPTIONS: Mapping[str, Option] = {
             "connection_name",
             CONNECTION_NAME_ALLOWED,
             "a random UUID",
-            "The name of the client in logs.",
+            "The name of the client, in its log and for the server.",
             _connection_name,
         ),
         Option(
