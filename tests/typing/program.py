@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
+from pathlib import Path
+from random import Random
 from typing import assert_never, assert_type
 from uuid import UUID
 
@@ -14,9 +16,13 @@ import trio
 
 from trio_esdb import (
     AppendResult,
+    BasicCredentials,
+    BearerToken,
     CaughtUp,
     ChannelStatistics,
     Checkpoint,
+    Credentials,
+    CredentialsProvider,
     DeadlineExceededError,
     ESDBClient,
     ESDBError,
@@ -31,6 +37,7 @@ from trio_esdb import (
     ServerError,
     StreamMetadata,
     StreamState,
+    Timeouts,
     TooLargeError,
 )
 
@@ -42,6 +49,26 @@ def events() -> list[NewEvent]:
     event = NewEvent(type="A", data=b"{}", metadata=b"", content_type="application/octet-stream", id=UUID(int=1))
     event.data = b""  # refused: misc
     return [event]
+
+
+async def token() -> BearerToken:
+    return BearerToken("t")
+
+
+def connecting() -> None:
+    ESDBClient("esdb://localhost", b"roots", "key.pem", Path("chain.pem"), credentials=BasicCredentials("a", "b"))
+    ESDBClient("esdb://localhost", credentials=token, default_deadline=None, keep_alive_interval=5, ssl_context=None)
+    ESDBClient("esdb://localhost", timeouts=Timeouts(connect=3), retry=False, max_connections=None, random=Random(1))
+    credentials: Credentials = BearerToken("t")
+    provider: CredentialsProvider = token
+    for given in (credentials, provider):
+        ESDBClient("esdb://localhost", credentials=given, plain_text_credentials=True)
+    ESDBClient("esdb://localhost", credentials=("admin", "changeit"))  # refused: arg-type
+    ESDBClient("esdb://localhost", credentials=BasicCredentials)  # refused: arg-type
+    ESDBClient("esdb://localhost", root_certificates=5)  # refused: arg-type
+    ESDBClient("esdb://localhost", tls=False)  # refused: call-arg
+    Timeouts(3)  # refused: call-arg
+    Timeouts().connect = 3  # refused: misc
 
 
 async def appending(client: ESDBClient) -> None:
