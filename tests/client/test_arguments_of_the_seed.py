@@ -32,7 +32,7 @@ def test_order(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["root_certificates", "private_key", "certificate_chain"])
-def test_what_there_is_no_use_for_yet_is_refused(name: str) -> None:
+def test_what_needs_tls_is_refused_without_it(name: str) -> None:
     ESDBClient("esdb://embedded", **{name: None})
-    with pytest.raises(InvalidArgumentError, match=f"{name} cannot be used yet"):
+    with pytest.raises(InvalidArgumentError, match=f"{name} cannot be used without TLS"):
         ESDBClient("esdb://embedded", **{name: "-----BEGIN CERTIFICATE-----"})

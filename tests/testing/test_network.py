@@ -9,7 +9,7 @@ import pytest
 import trio
 import trio.testing
 
-from trio_esdb import ESDBClient, InvalidArgumentError, NewEvent, UnavailableError
+from trio_esdb import DeadlineExceededError, ESDBClient, InvalidArgumentError, NewEvent, UnavailableError
 from trio_esdb.embedded import EmbeddedNode
 from trio_esdb.testing import MemoryNetwork
 
@@ -146,7 +146,7 @@ async def test_a_node_that_comes_back(network: MemoryNetwork, nursery: trio.Nurs
                 await client.append_event("s", None, event())
                 running.cancel()
         await trio.testing.wait_all_tasks_blocked()
-        with pytest.raises(UnavailableError):
+        with pytest.raises(DeadlineExceededError, match="refused"):
             await client.append_event("s", 0, event(), timeout=5)
         async with network.listen(node, "node1.example", 2113):
             assert await client.append_event("s", 0, event()) > 0
