@@ -88,6 +88,7 @@ async def test_a_lost_connection(server: Scripted) -> None:
     server.append = says(appended(0, 7))
 
     async def use(client: ESDBClient) -> None:
+        await trio.testing.wait_all_tasks_blocked()
         await trio.aclose_forcefully(server.streams[0])
         await trio.testing.wait_all_tasks_blocked()
         await client.append_event("s", None, EVENT)

@@ -20,6 +20,7 @@ from trio_esdb import (
     NewEvent,
     RecordedEvent,
     StreamDeletedError,
+    UnimplementedError,
 )
 
 
@@ -78,25 +79,41 @@ async def test_only_that_stream(client: ESDBClient, stream: str) -> None:
 
 
 async def test_caught_up(client: ESDBClient, server: Server, stream: str) -> None:
-    caught_up = [] if server.caught_up is CaughtUpIs.NEVER_TOLD else [CaughtUp]
+    told = server.caught_up is not CaughtUpIs.NEVER_TOLD
+    caught_up = [CaughtUp] if told else []
     await client.append_events(stream, None, some(40))
-    async with client.subscribe_stream_events(stream, include_caught_up=True) as events:
+    async with client.subscribe_stream_events(stream, include_caught_up=told) as events:
         await client.append_events(stream, 39, some())
         assert kinds(await take(events, 41 + len(caught_up))).count(RecordedEvent) == 41
         await client.append_events(stream, 40, some())
         assert kinds(await take(events, 1)) == [RecordedEvent]
-    async with client.subscribe_stream_events(stream, include_caught_up=True) as events:
+    async with client.subscribe_stream_events(stream, include_caught_up=told) as events:
         assert kinds(await take(events, 42 + len(caught_up))) == [RecordedEvent] * 42 + caught_up
         await client.append_events(stream, 41, some())
         assert kinds(await take(events, 1)) == [RecordedEvent]
-    async with client.subscribe_stream_events(stream, from_end=True, include_caught_up=True) as events:
+    async with client.subscribe_stream_events(stream, from_end=True, include_caught_up=told) as events:
         assert kinds(await take(events, len(caught_up))) == caught_up
         await client.append_events(stream, 42, some())
         assert kinds(await take(events, 1)) == [RecordedEvent]
 
 
+async def test_servers_that_never_tell_it_are_not_asked_for_it(client: ESDBClient, server: Server, stream: str) -> None:
+    """A subscription would wait for it for ever."""
+    for subscription in (
+        client.subscribe_stream_events(stream, include_caught_up=True),
+        client.subscribe_all_events(include_caught_up=True),
+    ):
+        if server.caught_up is CaughtUpIs.NEVER_TOLD:
+            with pytest.raises(UnimplementedError, match=r"include_caught_up needs a server of version 23\.10\.0"):
+                await subscription.__aenter__()
+        else:
+            async with subscription:
+                pass
+
+
 async def test_caught_up_with_a_stream_that_does_not_exist(client: ESDBClient, server: Server, stream: str) -> None:
-    async with client.subscribe_stream_events(stream, include_caught_up=True) as events:
+    told = server.caught_up is not CaughtUpIs.NEVER_TOLD
+    async with client.subscribe_stream_events(stream, include_caught_up=told) as events:
         if server.caught_up is CaughtUpIs.TOLD:
             assert await events.receive() == CaughtUp()
         await client.append_events(stream, None, some(2))
@@ -138,9 +155,10 @@ async def test_all_events_unfiltered(client: ESDBClient, stream: str) -> None:
 
 
 async def test_all_events_caught_up(client: ESDBClient, server: Server, stream: str) -> None:
-    caught_up = [] if server.caught_up is CaughtUpIs.NEVER_TOLD else [CaughtUp]
+    told = server.caught_up is not CaughtUpIs.NEVER_TOLD
+    caught_up = [CaughtUp] if told else []
     await written(client, stream, 3)
-    async with client.subscribe_all_events(include_caught_up=True, **own(stream)) as events:
+    async with client.subscribe_all_events(include_caught_up=told, **own(stream)) as events:
         assert kinds(await take(events, 3 + len(caught_up))) == [RecordedEvent] * 3 + caught_up
         await client.append_events(stream, 2, some())
         assert kinds(await take(events, 1)) == [RecordedEvent]
@@ -281,14 +299,15 @@ async def test_links(client: ESDBClient, server: Server, stream: str) -> None:
     """Resolved before and after it has caught up; a lost one comes as it is."""
     await client.append_events(stream, None, some(2))
     links = f"{stream}-links"
+    told = server.caught_up is not CaughtUpIs.NEVER_TOLD
 
     async def link(*targets: str) -> None:
         await client.append_events(links, ANY, [NewEvent("$>", target.encode()) for target in targets])
 
     await link(f"0@{stream}", f"9@{stream}")
-    async with client.subscribe_stream_events(links, resolve_links=True, include_caught_up=True) as events:
+    async with client.subscribe_stream_events(links, resolve_links=True, include_caught_up=told) as events:
         first, lost = await take(events, 2)
-        if server.caught_up is not CaughtUpIs.NEVER_TOLD:
+        if told:
             assert await events.receive() == CaughtUp()
         await link(f"1@{stream}", f"9@{stream}")
         second, lost_again = await take(events, 2)

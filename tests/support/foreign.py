@@ -13,6 +13,9 @@ from typing import Any
 import grpc
 import trio
 
+from tests.support.versions import FEATURES
+from trio_esdb_proto.event_store.client.server_features import SupportedMethods
+
 
 @dataclass
 class Reply:
@@ -39,6 +42,8 @@ class Foreign(grpc.GenericRpcHandler):
 
     def __init__(self) -> None:
         self.port = 0
+        self.version = "24.10.4"
+        """What it tells of itself."""
         self._replies: queue.SimpleQueue[Reply] = queue.SimpleQueue()
         self._token = trio.lowlevel.current_trio_token()
         self._server: grpc.Server | None = None
@@ -59,6 +64,9 @@ class Foreign(grpc.GenericRpcHandler):
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler:
         path = handler_call_details.method
+        if path == FEATURES:
+            told = SupportedMethods(event_store_server_version=self.version)
+            return grpc.unary_unary_rpc_method_handler(lambda request, context: bytes(told))
         return grpc.stream_stream_rpc_method_handler(lambda requests, context: self._serve(path, requests, context))
 
     def _serve(self, path: str, requests: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[bytes]:

@@ -20,8 +20,10 @@ from trio_esdb._transport._serving import ServerLink
 from trio_esdb._wire import Limits, Status, Stream
 from trio_esdb_proto.event_store.client import Empty, StreamIdentifier, Uuid
 from trio_esdb_proto.event_store.client import streams as pb
+from trio_esdb_proto.event_store.client.server_features import SupportedMethods
 
 URI = "esdb://node-1:2113?Tls=false"
+FEATURES = "/event_store.client.server_features.ServerFeatures/GetSupportedMethods"
 STREAMS = "/event_store.client.streams.Streams/"
 UNKNOWN = 2**64 - 1
 """The value that servers send for an unknown position."""
@@ -93,6 +95,12 @@ class Scripted:
         self.script: dict[str, Script] = {}
         self.methods = {"Read", "Append", "Delete", "Tombstone"}
         """What new connections offer."""
+        self.version = "24.10.4"
+        """What it tells of itself; empty if it does not know how to."""
+        self.tell_version: Script | None = None
+        """What it does instead when it is asked for its version."""
+        self.versions_told = 0
+        """How often it was asked for that."""
         self.early: set[str] = set()
         """Methods whose script runs after the first request, while others are still to come."""
         self._nursery = nursery
@@ -112,10 +120,18 @@ class Scripted:
         link = ServerLink(server, methods, lambda path: Failure(Status.UNIMPLEMENTED, path), self._limits)
         for name in self.methods:
             methods[STREAMS + name] = AsyncHandler(partial(self._run, link))
+        if self.version:
+            methods[FEATURES] = AsyncHandler(partial(self._tell_version, link))
         self.links.append(link)
         self.streams.append(server)
         self._nursery.start_soon(link.run)
         return client
+
+    async def _tell_version(self, link: ServerLink, call: ServerCall) -> None:
+        self.versions_told += 1
+        if self.tell_version is not None:
+            await self.tell_version(Seen(call.path, link, call))
+        await call.send(bytes(SupportedMethods(event_store_server_version=self.version)))
 
     @property
     def open_calls(self) -> int:

@@ -11,10 +11,13 @@ from trio_esdb._model import (
     Connected,
     ConnectionFailed,
     ConnectionLost,
+    RetryPolicy,
+    ServerVersion,
 )
 from trio_esdb._observing import ConnectionEvents
 
 from ._area import Area
+from ._arguments import check_how, check_timeout
 
 
 class ObservingArea(Area):
@@ -42,6 +45,27 @@ class ObservingArea(Area):
         if max_buffer_size < 1:
             raise InvalidArgumentError(f"max_buffer_size must be at least 1, not {max_buffer_size}")
         return self._options.observer.listen(max_buffer_size)
+
+    async def get_server_version(
+        self, timeout: float | None = None, *, retry: RetryPolicy | bool | None = None
+    ) -> ServerVersion:
+        """Get the version of the server. Each connection asks for it once.
+
+        Args:
+            timeout: The limit for the call in seconds, instead of the client's default.
+            retry: Whether and how to ask again after trouble, if not as the client was told.
+
+        Returns:
+            The version, which can be compared: ``version >= (24, 2)``.
+
+        Raises:
+            InvalidArgumentError: An argument is not valid.
+            UnimplementedError: The server does not tell its version; it is older than 21.10.
+            DeadlineExceededError: The timeout expired.
+            ServerError: The call failed.
+        """
+        check_how(retry, None)
+        return await self._session.server_version(check_timeout(timeout), retry)
 
     def statistics(self) -> ClientStatistics:
         """The state of the client's connections now, and what happened since the client was made.

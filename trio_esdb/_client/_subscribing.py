@@ -13,9 +13,10 @@ from trio_esdb._model import (
     Checkpoint,
     FellBehind,
     RecordedEvent,
+    ServerVersion,
     make_filter,
 )
-from trio_esdb._rpc import CallKind, Method, Operation
+from trio_esdb._rpc import CallKind, Method, Operation, Requirement
 
 from ._area import Area
 from ._arguments import (
@@ -29,6 +30,8 @@ from ._arguments import (
 )
 from ._channel import EventChannel
 from ._feed import SubscriptionMessage
+
+_CAUGHT_UP = Requirement(ServerVersion(23, 10), "include_caught_up")
 
 
 class SubscribingArea(Area):
@@ -111,7 +114,7 @@ class SubscribingArea(Area):
             window_size: How many records the server reads before it considers a checkpoint.
             checkpoint_interval_multiplier: After how many windows the server sends a checkpoint.
             include_caught_up: Whether the channel also gives ``CaughtUp`` messages. Servers before 23.10 never send
-                them.
+                them, so there the subscription is refused.
             include_fell_behind: Whether the channel also gives ``FellBehind`` messages, which only some servers send.
 
         Returns:
@@ -129,6 +132,7 @@ class SubscribingArea(Area):
                 by the channel).
             ConsumerTooSlowError: The server ended the subscription because its consumer was too slow (raised by the
                 channel; only servers before 24.2).
+            UnimplementedError: The server is too old for ``include_caught_up`` (when the block is entered).
             ServerError: The subscription failed for another reason.
         """
         check_start("commit_position", commit_position, from_end)
@@ -155,6 +159,7 @@ class SubscribingArea(Area):
             timeout=check_timeout(timeout),
             from_position=position is not None,
             own_patterns=has_own_patterns(filter_exclude, filter_include, filter_by_prefix),
+            requires=_CAUGHT_UP if include_caught_up else None,
         )
         return self._open(operation, wanted=_wanted(include_checkpoints, include_caught_up, include_fell_behind))
 
@@ -210,7 +215,7 @@ class SubscribingArea(Area):
             from_end: Whether to give only events that are written from now on.
             resolve_links: Whether a link is replaced by the event that it points to.
             include_caught_up: Whether the channel also gives ``CaughtUp`` messages. Servers before 23.10 never send
-                them.
+                them, so there the subscription is refused.
             include_fell_behind: Whether the channel also gives ``FellBehind`` messages, which only some servers send.
 
         Returns:
@@ -237,6 +242,7 @@ class SubscribingArea(Area):
             CallKind.SUBSCRIPTION,
             stream_name,
             timeout=check_timeout(timeout),
+            requires=_CAUGHT_UP if include_caught_up else None,
         )
         return self._open(operation, wanted=_wanted(False, include_caught_up, include_fell_behind))
 

@@ -6,7 +6,8 @@ from typing import Protocol
 
 import trio
 
-from trio_esdb._model import ConnectionStatistics, Credentials
+from trio_esdb._errors import ServerError
+from trio_esdb._model import ConnectionStatistics, Credentials, ServerVersion
 from trio_esdb._rpc import RequestHeaders
 from trio_esdb._transport import ClientLink, KeepAlive
 from trio_esdb._wire import Limits
@@ -28,6 +29,15 @@ class LinkOwner(Protocol):
 
     def on_draining(self, link: NodeLink) -> None:
         """The server takes no more calls on a connection."""
+
+
+class VersionQuestion:
+    """A server is being asked for its version."""
+
+    def __init__(self) -> None:
+        self.over = trio.Event()
+        self.failure: ServerError | None = None
+        """Why there is no answer, once it is over."""
 
 
 class NodeLink(ClientLink):
@@ -62,6 +72,12 @@ class NodeLink(ClientLink):
         """What the client's credentials function gave for this connection."""
         self.credentials_refused = False
         """Whether the node refused what it had given before."""
+        self.version: ServerVersion | None = None
+        """The version of the server, once it was asked for."""
+        self.version_error: ServerError | None = None
+        """Why the server did not tell its version."""
+        self.version_question: VersionQuestion | None = None
+        """The question for it that is under way."""
         self._owner = owner
 
     def leave(self, reason: str) -> None:

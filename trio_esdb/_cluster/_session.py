@@ -7,6 +7,7 @@ timeout of its own is run within a cancel scope, by ``_repeat``.
 
 from __future__ import annotations
 
+import copy
 import math
 from typing import NamedTuple
 
@@ -14,7 +15,7 @@ import trio
 
 from trio_esdb._convert import ReadDecoder
 from trio_esdb._errors import ServerError, UnavailableError
-from trio_esdb._model import CallRepeated, Credentials, RetryPolicy
+from trio_esdb._model import CallRepeated, Credentials, RetryPolicy, ServerVersion
 from trio_esdb._nursery import BackgroundTasks
 from trio_esdb._observing import CallInfo
 from trio_esdb._rpc import (
@@ -33,6 +34,7 @@ from ._authorization import Authorization, MustAsk
 from ._node_link import NodeLink
 from ._options import ClientOptions
 from ._pool import Pool
+from ._versions import QUESTION, ask_version, check_version
 
 _LARGEST_REPLY = 64 * 1024
 """Bytes of a reply. Those of the calls that have one are far smaller, and are read in one go."""
@@ -157,7 +159,7 @@ class Session:
         timeout = operation.timeout
         deadline = trio.current_time() + (self._default if timeout is None else timeout)
         failure: tuple[Sent, Outcome] | None = None
-        if timeout is None:
+        if timeout is None and operation.requires is None:
             link = self.pool.link_now()
             if link is not None:
                 try:
@@ -235,9 +237,15 @@ class Session:
         while True:
             link = await self.pool.link()
             try:
-                return Sent(link, self._authorization.of(link, operation))
+                sent = Sent(link, self._authorization.of(link, operation))
             except MustAsk:
                 await self._authorization.ask(link)
+                continue
+            if operation.requires is not None and link.version is None and link.version_error is None:
+                await ask_version(link, self.options.timeouts.first_answer)
+                continue
+            check_version(link, operation)
+            return sent
 
     async def _run_observed(self, operation: Operation) -> Reply:
         tell = self._instruments.tell
@@ -265,6 +273,40 @@ class Session:
             stream_name=operation.stream_name,
             connection_name=self.options.connection_name,
         )
+
+    # -- the server's version ----------------------------------------------------------------------------------------
+
+    @trio.lowlevel.enable_ki_protection
+    async def server_version(self, timeout: float | None, retry: RetryPolicy | bool | None) -> ServerVersion:
+        """The version of the server. Each connection asks once.
+
+        Args:
+            timeout: How long it may take, in seconds; None is the client's default.
+            retry: Whether and how to ask again after trouble; None is as the client was told.
+
+        Raises:
+            DeadlineExceededError: The timeout passed.
+            ServerError: The server does not tell its version.
+            trio.ClosedResourceError: The client was closed.
+        """
+        operation = QUESTION._replace(timeout=timeout, retry=retry)
+        deadline = self.deadline(operation)
+        attempts = self.attempts(operation, deadline)
+        with trio.CancelScope(deadline=deadline):
+            while True:
+                await trio.lowlevel.checkpoint()
+                try:
+                    link = await self.pool.link()
+                    if link.version is None and link.version_error is None:
+                        await ask_version(link, self.options.timeouts.first_answer)
+                except UnavailableError as exc:
+                    await attempts.again(exc, trouble_of(None, exc))
+                    continue
+                if link.version is not None:
+                    return link.version
+                if link.version_error is not None:
+                    raise copy.copy(link.version_error)
+        raise attempts.overdue(self.pool.node.address)
 
     # -- calls with many answers -------------------------------------------------------------------------------------
 

@@ -8,6 +8,7 @@ from ._answers import (
     WrongRevision,
 )
 from ._append import ANY, EXISTS, NO_STREAM, append_options, proposed_message
+from ._features import server_version
 from ._read import ReadDecoder
 from ._requests import NO_LIMIT, delete_request, read_all_request, read_stream_request
 from ._responses import append_response, delete_response
@@ -30,4 +31,5 @@ __all__ = [
     "proposed_message",
     "read_all_request",
     "read_stream_request",
+    "server_version",
 ]

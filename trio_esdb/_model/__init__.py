@@ -25,6 +25,7 @@ from ._filters import (
 from ._messages import CaughtUp, Checkpoint, FellBehind
 from ._metadata import StreamMetadata, metadata_from_json, metadata_to_json
 from ._retry import RetryPolicy
+from ._server_version import ServerVersion
 from ._statistics import ClientStatistics, ConnectionStatistics
 from ._timeouts import Timeouts, is_time
 
@@ -58,6 +59,7 @@ __all__ = [
     "NodeDraining",
     "RecordedEvent",
     "RetryPolicy",
+    "ServerVersion",
     "StreamMetadata",
     "StreamState",
     "Timeouts",

@@ -5,7 +5,7 @@ from ._deadlines import ended_at, wait_for_own_deadline
 from ._error_table import error_from
 from ._headers import RequestHeaders
 from ._methods import Method
-from ._operation import Operation, Reply
+from ._operation import Operation, Reply, Requirement
 from ._policy import POLICY, Action, CallKind, Trouble, trouble_of
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "Operation",
     "Reply",
     "RequestHeaders",
+    "Requirement",
     "Trouble",
     "ended_at",
     "error_from",

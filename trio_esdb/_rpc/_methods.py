@@ -14,3 +14,4 @@ class Method(Enum):
     APPEND = _STREAMS + "Append"
     DELETE = _STREAMS + "Delete"
     TOMBSTONE = _STREAMS + "Tombstone"
+    FEATURES = "/event_store.client.server_features.ServerFeatures/GetSupportedMethods"

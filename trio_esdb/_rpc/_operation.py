@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 from trio_esdb._errors import DeadlineExceededError, ProtocolError, ResourceExhaustedError, ServerError
-from trio_esdb._model import Credentials, RetryPolicy
+from trio_esdb._model import Credentials, RetryPolicy, ServerVersion
 
 from ._methods import Method
 from ._policy import CallKind
@@ -24,6 +24,13 @@ class Reply(NamedTuple):
 
     message: bytes
     address: str
+
+
+class Requirement(NamedTuple):
+    """What a server must be to do a call, and what it needs to be that for."""
+
+    version: ServerVersion
+    feature: str
 
 
 class Operation(NamedTuple):
@@ -49,6 +56,8 @@ class Operation(NamedTuple):
     """The caller named a position in the log of all events."""
     own_patterns: bool = False
     """The caller gave regular expressions."""
+    requires: Requirement | None = None
+    """What the server must be. It is asked for its version only if this is given."""
 
     @property
     def endless(self) -> bool:

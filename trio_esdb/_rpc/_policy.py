@@ -123,8 +123,9 @@ def trouble_of(outcome: Outcome | None, error: ServerError) -> Trouble:
         error: The error that was made of it.
     """
     if outcome is None:
-        final = isinstance(error, UnavailableError) and error.final
-        return Trouble.UNUSABLE if final else Trouble.NEVER_SENT
+        if not isinstance(error, UnavailableError):
+            return Trouble.FINAL
+        return Trouble.UNUSABLE if error.final else Trouble.NEVER_SENT
     if outcome.refused or outcome.unsent:
         return Trouble.NEVER_SENT
     if outcome.calm:
