@@ -199,7 +199,9 @@ class Pool:
             raise DialError(_CLOSED)
         scheme = "http" if options.tls is None else "https"
         headers = RequestHeaders(self.node.address, scheme=scheme, connection_name=options.connection_name)
-        link = NodeLink(stream, self, number, headers, options.limits, self._keep_alive)
+        # A node in this process cannot vanish unseen. PINGs would also be many where a mock clock jumps over days.
+        keep_alive = None if getattr(stream, "in_process", False) else self._keep_alive
+        link = NodeLink(stream, self, number, headers, options.limits, keep_alive)
         link.closing_time = options.timeouts.close
         self._tasks.start_soon(self._run, link)
         limit = options.timeouts.settings

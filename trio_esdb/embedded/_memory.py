@@ -47,6 +47,9 @@ class _Pipe:
 class MemoryStream(trio.abc.Stream):
     """One end of a connection in memory."""
 
+    in_process = True
+    """The other end is in this process and cannot vanish without a word, so a client needs no keepalive."""
+
     def __init__(self, outgoing: _Pipe, incoming: _Pipe) -> None:
         self._outgoing = outgoing
         self._incoming = incoming
