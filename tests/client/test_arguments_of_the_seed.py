@@ -36,3 +36,9 @@ def test_what_needs_tls_is_refused_without_it(name: str) -> None:
     ESDBClient("esdb://embedded", **{name: None})
     with pytest.raises(InvalidArgumentError, match=f"{name} cannot be used without TLS"):
         ESDBClient("esdb://embedded", **{name: "-----BEGIN CERTIFICATE-----"})
+
+
+def test_order_of_the_constructor() -> None:
+    parameters = inspect.signature(ESDBClient).parameters.values()
+    by_position = [p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD]
+    assert by_position == ["uri", "root_certificates", "private_key", "certificate_chain"]
