@@ -115,6 +115,16 @@ async def test_what_an_append_costs(autojump_clock: trio.testing.MockClock) -> N
     assert (after[2] - before[2]) / 100 < 380  # [355], of which 200 are the event's data
 
 
+async def test_an_idle_client_sleeps(autojump_clock: trio.testing.MockClock) -> None:
+    """Protects batteries: without calls, keepalive and idle connections have nothing to look at again and again."""
+    new = NewEvent(type="Guarded", data=b"x" * 200)
+    async with client_of(CannedServer(appended)) as client:
+        await client.append_events("guarded-stream", StreamState.ANY, [new])
+        with counted_steps() as steps:
+            await trio.sleep(100_000)
+    assert steps.count < 8  # [4]: this task, and keepalive once
+
+
 async def test_appends_at_once_leave_together(autojump_clock: trio.testing.MockClock) -> None:
     """Protects the writer's batches: what many tasks queue in one turn leaves in one send."""
     server = CannedServer(appended)

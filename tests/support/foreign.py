@@ -29,6 +29,8 @@ class Reply:
     metadata: Mapping[str, Any] = field(default_factory=dict)
     timeout: float | None = None
     requests: Sequence[bytes] = ()
+    client: Sequence[bytes] = ()
+    """The name in the certificate that the client showed."""
     asked: trio.Event = field(default_factory=trio.Event)
     """Set when all requests have come."""
     over: trio.Event = field(default_factory=trio.Event)
@@ -84,6 +86,7 @@ class Foreign(grpc.GenericRpcHandler):
 
         context.add_callback(ended)
         reply.path = path
+        reply.client = tuple(context.auth_context().get("x509_common_name", ()))
         reply.metadata = dict(context.invocation_metadata())
         reply.timeout = context.time_remaining()
         reply.requests = list(requests)
@@ -99,14 +102,17 @@ class Foreign(grpc.GenericRpcHandler):
 
     @classmethod
     @contextmanager
-    def running(cls, **options: Any) -> Iterator[Foreign]:
-        """A server on a free port, with grpcio's options."""
+    def running(cls, credentials: grpc.ServerCredentials | None = None, **options: Any) -> Iterator[Foreign]:
+        """A server on a free port, with grpcio's options; with credentials it speaks TLS."""
         with ThreadPoolExecutor(4) as threads:
             self = cls()
             channel_options = [("grpc.max_receive_message_length", 20 << 20), ("grpc.so_reuseport", 0)]
             self._server = server = grpc.server(threads, options=channel_options, **options)
             server.add_generic_rpc_handlers([self])
-            self.port = server.add_insecure_port("127.0.0.1:0")
+            if credentials is None:
+                self.port = server.add_insecure_port("127.0.0.1:0")
+            else:
+                self.port = server.add_secure_port("127.0.0.1:0", credentials)
             server.start()
             try:
                 yield self
