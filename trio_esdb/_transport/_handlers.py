@@ -125,13 +125,13 @@ class CallLink(Protocol):
 class ServerCall:
     """A call as its handler sees it.
 
-    ``metadata`` holds the request's metadata with lower-case keys and decoded ``-bin`` values. ``deadline`` is a time
-    of ``trio.current_time()`` in seconds, infinite where the client gave none. ``caller`` is None on a server that does
-    not ask who its clients are.
+    ``metadata`` holds the request's metadata with lower-case keys and decoded ``-bin`` values. It may hold passwords,
+    so it is left out of the ``repr``. ``deadline`` is a time of ``trio.current_time()`` in seconds, infinite where the
+    client gave none. ``caller`` is None on a server that does not ask who its clients are.
     """
 
     path: str
-    metadata: Metadata
+    metadata: Metadata = field(repr=False)
     deadline: float
     caller: Caller | None
     _link: CallLink = field(repr=False)

@@ -125,6 +125,8 @@ async def test_other_passwords_for_the_default_users() -> None:
     ("users", "error", "text"),
     [
         ({"a:b": "secret"}, ValueError, "colon.*'a:b'"),
+        ({"ann": "secret\udc80"}, ValueError, "'ann'"),
+        ({"\udc80": "secret"}, ValueError, "udc80"),
         ({"ann": 5}, TypeError, "'ann'"),
         ({5: "secret"}, TypeError, "5"),
         ("ann", TypeError, "a mapping"),

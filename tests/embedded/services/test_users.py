@@ -109,6 +109,13 @@ async def test_hundreds_of_users(admin: Peer) -> None:
     assert [user["login_name"] for user in await details(admin)][3:] == names
 
 
+async def test_users_with_very_long_names(admin: Peer) -> None:
+    long = "x" * 1_000_000
+    for name in ("b1", "b2"):
+        await done(admin, "Create", login_name=name, password="", full_name=long)
+    assert [user["full_name"] == long for user in await details(admin)] == [False, False, True, True, False]
+
+
 async def test_an_update_replaces_name_and_groups_but_no_password(admin: Peer) -> None:
     await done(admin, "Create", login_name="bob", password="x", full_name="Bob", groups=["readers"])
     await done(admin, "Update", login_name="bob", password="y", groups=["writers"])
@@ -309,7 +316,7 @@ async def test_a_broken_user(admin: Peer, data: bytes) -> None:
     assert (await ask(admin, "Details"))[:2] == (Status.UNKNOWN, "Unexpected Error: Error")
 
 
-@pytest.mark.parametrize("data", [b'{"loginName":"ann"}', b'{"loginName":"ann","salt":"?","hash":"aGFzaA=="}'])
+@pytest.mark.parametrize("data", [b'{"loginName":"ann"}', b'{"loginName":"ann","salt":"abc","hash":"aGFzaA=="}'])
 async def test_a_user_without_a_password_of_use(admin: Peer, data: bytes) -> None:
     await put(admin, "$user-ann", data)
     assert not await logs_in(admin, "ann", "")

@@ -65,7 +65,7 @@ def first_accounts(users: bool | Mapping[str, str]) -> list[Account]:
 
     Raises:
         TypeError: It is something else.
-        ValueError: Nobody could log in by a name, because it contains a colon.
+        ValueError: Nobody could log in by a name, because it contains a colon; or a name or a password is no text.
     """
     if users is False:
         return []
@@ -77,6 +77,8 @@ def first_accounts(users: bool | Mapping[str, str]) -> list[Account]:
             raise TypeError(f"users= must map names to passwords, both str; look at the user {name!r}")
         if ":" in name:
             raise ValueError(f"a name in users= has a colon, so that nobody could log in by it: {name!r}")
+        if not (_is_text(name) and _is_text(password)):
+            raise ValueError(f"users= must hold texts without lone surrogates; look at the user {name!r}")
     accounts = [
         Account(name, full_name, (group,), hash_password(passwords.get(name, _DEFAULT_PASSWORD)))
         for name, full_name, group in _DEFAULT_USERS
@@ -85,6 +87,14 @@ def first_accounts(users: bool | Mapping[str, str]) -> list[Account]:
     return accounts + [
         Account(name, name, (), hash_password(password)) for name, password in passwords.items() if name not in defaults
     ]
+
+
+def _is_text(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _text(value: Value) -> str:

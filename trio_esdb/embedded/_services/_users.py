@@ -16,7 +16,6 @@ from .._store import (
     ANY,
     METADATA_TYPE,
     NO_STREAM,
-    NeverAnswered,
     Proposal,
     Record,
     Store,
@@ -35,6 +34,8 @@ _USER_METADATA = b'{"$acl":{"$w":"$admins","$d":"$admins","$mw":"$admins"}}'
 _NOTIFICATIONS_METADATA = b'{"$maxAge":3600}'
 _LISTED_TYPE = "$User"
 _PAGE = 100
+_LARGE = 10_000
+"""The bytes of a user that are read in a turn of their own."""
 
 
 class _Refused(Exception):
@@ -92,6 +93,8 @@ class Users:
                         found[name] = read_account(record.data), record.created
                     except BadJson:
                         raise _failed() from None
+                    if len(record.data) > _LARGE:
+                        yield
             start, is_end = page.next_number, page.is_end
             yield
         return [found[name] for name in sorted(found)]
@@ -158,10 +161,7 @@ class Users:
         """Delete a user. The name can be used again."""
         record = self._event_of(name)
         _account_in(record)
-        try:
-            self._store.delete(record.stream, record.number, self._now())
-        except NeverAnswered as exc:
-            raise never_answered(str(exc)) from None
+        self._store.delete(record.stream, record.number, self._now())
         self._notify(name)
 
     # -- inside
