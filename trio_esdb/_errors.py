@@ -267,6 +267,21 @@ class ProtocolError(ServerError):
     """The peer violated HTTP/2 or gRPC, or it sent a message that cannot be decoded."""
 
 
+class PositionLostError(ServerError):
+    """The database does not hold the position any more after which a subscription was to be resumed.
+
+    The database was replaced, or restored from a backup that is older. What it holds now is not what the subscription
+    has given so far. Subscribe again from a position that it holds, or from the start.
+
+    Attributes:
+        position (int | Checkpoint | None): The position: a stream position, or a place in the log of all streams.
+    """
+
+    def __init__(self, message: str, *, position: object = None, **arguments: Unpack[_ServerErrorArguments]) -> None:
+        super().__init__(message, **arguments)
+        self.position: Any = position
+
+
 def _rebuild(kind: type[ESDBError], args: tuple[Any, ...], state: dict[str, Any]) -> ESDBError:
     error = kind.__new__(kind, *args)
     error.args = args

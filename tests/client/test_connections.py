@@ -72,7 +72,7 @@ async def test_what_may_have_been_done_is_not_sent_twice(
 async def test_a_connection_lost_in_the_middle_of_a_read(client: ESDBClient, server: Scripted) -> None:
     """What had come is handed over first."""
     server.read = goes_on(event(0), event(1), event(2))
-    async with client.read_stream_events("s") as events:
+    async with client.read_stream_events("s", retry=False) as events:
         assert (await events.receive()).stream_position == 0
         await break_connections(server)
         assert (await events.receive()).stream_position == 1
@@ -96,7 +96,7 @@ async def test_a_connection_lost_while_a_subscription_waits(
 
     async def consume() -> None:
         nonlocal failures
-        async with client.subscribe_all_events() as events:
+        async with client.subscribe_all_events(resume=False) as events:
             with pytest.raises(UnavailableError, match="subscribing to all events") as caught:
                 await anext(events)
             assert caught.value.address == "node-1:2113"
@@ -121,7 +121,7 @@ async def test_a_connection_lost_before_the_confirmation(
 
     nursery.start_soon(lose)
     with pytest.raises(UnavailableError, match="subscribing to stream 's'"):
-        async with client.subscribe_stream_events("s"):
+        async with client.subscribe_stream_events("s", retry=False):
             pytest.fail("it subscribed")
 
 

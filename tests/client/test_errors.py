@@ -210,7 +210,7 @@ async def test_a_call_that_the_server_resets(client: ESDBClient, server: Scripte
     with pytest.raises(e.UnavailableError, match="reset the call"):
         await client.append_event("s", None, EVENT)
     server.read = reset(confirmed(), event(0))
-    async with client.subscribe_all_events() as events:
+    async with client.subscribe_all_events(resume=False) as events:
         await events.receive()
         with pytest.raises(e.UnavailableError, match="reset the call"):
             await events.receive()

@@ -12,28 +12,25 @@ import trio.testing
 from tests.support.scripted import Scripted, Seen, confirmed, event, goes_on, says
 from trio_esdb import ESDBClient, EventChannel
 from trio_esdb._client._feed import Feed
-from trio_esdb._convert import read_all_request
-from trio_esdb._rpc import CallKind, Method, Operation
-
-WHOLE = Operation(
-    Method.READ,
-    [read_all_request(position=None, from_end=False, resolve_links=False, limit=None)],
-    "subscribing to all events",
-    CallKind.SUBSCRIPTION,
-)
+from trio_esdb._wire import Outcome, Status
+from trio_esdb._wire._frames import Code
 
 
 def feed_of(events: EventChannel[Any]) -> Feed:
     return events._feed
 
 
-def after(feed: Feed) -> Operation:
-    """The call that goes on after what was drawn last."""
-    assert feed.last is not None
-    position = feed.last.commit_position
-    assert position is not None
-    request = read_all_request(position=(position, position), from_end=False, resolve_links=False, limit=None)
-    return WHOLE._replace(requests=[request])
+async def cut(seen: Seen) -> None:
+    """Reset a call from the server's side."""
+    await trio.testing.wait_all_tasks_blocked()
+    seen.link.core.reset(seen.stream, Code.CANCEL)
+    seen.link.wake()
+    await trio.testing.wait_all_tasks_blocked()
+
+
+def subscriptions(server: Scripted) -> list[Seen]:
+    """The calls that subscribe; there are short reads between them."""
+    return [seen for seen in server.seen if seen.read.subscription is not None]
 
 
 def stream_of(count: int) -> Any:
@@ -43,6 +40,8 @@ def stream_of(count: int) -> Any:
         options = seen.read
         assert options.all is not None
         position = options.all.position
+        if options.count is not None:
+            return  # whether the position is there
         first = 0 if position is None else (position.commit_position - 50) // 100 + 1
         await seen.give(confirmed(), *(event(n) for n in range(first, count)))
 
@@ -97,34 +96,33 @@ async def test_a_call_is_replaced_while_its_clones_go_on(client: ESDBClient, ser
                 got.append((await channel.receive()).stream_position)
 
     async with client.subscribe_all_events() as events:
-        feed = feed_of(events)
         got += [(await events.receive()).stream_position for _ in range(taken)]
         await trio.testing.wait_all_tasks_blocked()
         async with trio.open_nursery() as nursery:
             for _ in range(2):
                 nursery.start_soon(work, events.clone())
             for more in (330, 360):
+                last = subscriptions(server)[-1]
                 server.read = stream_of(more)
-                await feed.start(after(feed) if feed.last else WHOLE)
-                await trio.testing.wait_all_tasks_blocked()
+                await cut(last)
             nursery.cancel_scope.cancel()
-        assert len(server.seen) == 3
-        assert [seen.over.is_set() for seen in server.seen] == [True, True, False]
+        assert len(subscriptions(server)) == 3
+        assert events.resumptions == 2
     assert Counter(got) == Counter(range(360))
 
 
-async def test_what_a_replaced_call_brought_is_not_kept(client: ESDBClient, server: Scripted) -> None:
-    """Only what was drawn already is still given: the new call begins after that."""
+async def test_what_a_lost_call_brought_is_given_first(client: ESDBClient, server: Scripted) -> None:
     server.read = stream_of(300)
     async with client.subscribe_all_events() as events:
-        await events.receive()
-        await trio.testing.wait_all_tasks_blocked()
-        before = events.statistics().current_buffer_used
-        server.read = goes_on(confirmed())
-        await feed_of(events).start(after(feed_of(events)))
-        await trio.testing.wait_all_tasks_blocked()
-        assert before == 299
-        assert events.statistics().current_buffer_used == 63 + 1  # the rest of a batch, and the new confirmation
+        assert (await events.receive()).stream_position == 0
+        await cut(server.seen[0])
+        server.read = stream_of(301)
+        for number in range(1, 300):
+            assert events.receive_nowait().stream_position == number
+        assert len(server.seen) == 1
+        with pytest.raises(trio.WouldBlock):
+            events.receive_nowait()
+        assert (await events.receive()).stream_position == 300
 
 
 @pytest.mark.parametrize("overtaken", [True, False])
@@ -153,28 +151,13 @@ async def test_a_call_is_replaced_as_tasks_are_woken(client: ESDBClient, server:
         if overtaken:
             got.append(events.receive_nowait().stream_position)
             assert got == [2]
-        source.on_messages([event(3)])
+        feed.settle()
+        source.on_messages([event(3)])  # what was on its way is not taken any more
+        feed.call_ended(Outcome(Status.UNAVAILABLE, "lost", lost=True))
         server.read = stream_of(6)
-        await feed.start(after(feed) if overtaken else WHOLE)
         await trio.testing.wait_all_tasks_blocked()
         nursery.cancel_scope.cancel()
     assert Counter(got) == Counter(range(6))
-
-
-async def test_what_a_replaced_call_still_brings_is_not_taken(client: ESDBClient, server: Scripted) -> None:
-    server.read = goes_on(confirmed(), event(0))
-    async with client.subscribe_all_events() as events:
-        feed = feed_of(events)
-        old = feed._source
-        assert old is not None
-        assert (await events.receive()).stream_position == 0
-        server.read = stream_of(3)
-        await feed.start(after(feed))
-        old.on_messages([event(77)])
-        assert [(await events.receive()).stream_position for _ in range(2)] == [1, 2]
-        with pytest.raises(trio.WouldBlock):
-            events.receive_nowait()
-        assert events.statistics().current_buffer_used == 0
 
 
 async def test_a_dropped_channel_is_reported_and_its_call_is_reset(client: ESDBClient, server: Scripted) -> None:

@@ -19,7 +19,7 @@ async def subscribed(client: ESDBClient, hand: Hand, frames: bytes) -> type[Base
 
     async def consume() -> None:
         try:
-            async with client.subscribe_all_events() as events:
+            async with client.subscribe_all_events(resume=False) as events:
                 event: RecordedEvent
                 async for event in events:
                     pytest.fail(f"{event} came")

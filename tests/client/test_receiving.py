@@ -353,7 +353,7 @@ async def test_several_tasks_share_a_subscription(client: ESDBClient, server: Sc
                 got[task].append(received.stream_position)
                 await trio.sleep(0.005 * (task + 1))
 
-    async with client.subscribe_all_events() as events, trio.open_nursery() as nursery:
+    async with client.subscribe_all_events(resume=False) as events, trio.open_nursery() as nursery:
         for task in range(3):
             nursery.start_soon(work, task, events.clone())
         await events.aclose()

@@ -83,7 +83,7 @@ async def test_the_result_of_an_append_is_no_stream_position(client: ESDBClient,
     with pytest.raises(InvalidTypeError, match=r"give its stream_position, 7$"):
         async with use(client, AppendResult(4711, 7)):
             pytest.fail("it was taken")
-    with pytest.raises(InvalidTypeError, match="stream_position must be an int or None, not Checkpoint"):
+    with pytest.raises(InvalidTypeError, match="must be an int, a RecordedEvent or None, not Checkpoint"):
         async with use(client, Checkpoint(1, 1)):
             pytest.fail("it was taken")
 

@@ -91,7 +91,7 @@ async def test_all_from_a_checkpoint(client: ESDBClient, server: Scripted) -> No
 
 async def test_all_from_the_end(client: ESDBClient, server: Scripted) -> None:
     server.read = goes_on(confirmed())
-    async with client.subscribe_all_events(from_end=True):
+    async with client.subscribe_all_events(from_end=True, resume=False):
         pass
     where = server.seen[0].read.all
     assert where is not None
@@ -119,7 +119,7 @@ async def test_filter_and_window(client: ESDBClient, server: Scripted) -> None:
     assert second.no_filter is not None
 
 
-@pytest.mark.parametrize(("arguments", "where"), [({}, "start"), ({"from_end": True}, "end")])
+@pytest.mark.parametrize(("arguments", "where"), [({}, "start"), ({"from_end": True, "resume": False}, "end")])
 async def test_a_stream(client: ESDBClient, server: Scripted, arguments: dict[str, Any], where: str) -> None:
     server.read = goes_on(confirmed())
     async with client.subscribe_stream_events("order-1", **arguments) as events:
@@ -194,7 +194,7 @@ async def test_messages_can_be_matched(client: ESDBClient, server: Scripted) -> 
     server.read = says(*EVERYTHING)
     seen: list[str] = []
     async with client.subscribe_all_events(
-        include_checkpoints=True, include_caught_up=True, include_fell_behind=True
+        include_checkpoints=True, include_caught_up=True, include_fell_behind=True, resume=False
     ) as events:
         async for message in events:
             match message:
@@ -293,7 +293,7 @@ async def test_a_subscription_that_is_refused(
 async def test_a_consumer_that_was_too_slow(client: ESDBClient, server: Scripted, state: str) -> None:
     text = f"Operation timed out: {state} Client resubscription required."
     server.read = fails(Status.ABORTED, text, after=(confirmed(), event(0)))
-    async with client.subscribe_all_events() as events:
+    async with client.subscribe_all_events(resume=False) as events:
         await events.receive()
         with pytest.raises(ConsumerTooSlowError) as caught:
             await events.receive()
@@ -329,7 +329,7 @@ async def test_a_stream_not_found_instead_of_a_confirmation(client: ESDBClient, 
 
 async def test_a_subscription_that_the_server_ends(client: ESDBClient, server: Scripted) -> None:
     server.read = says(confirmed(), event(0))
-    async with client.subscribe_all_events() as events:
+    async with client.subscribe_all_events(resume=False) as events:
         assert [e.stream_position async for e in events] == [0]
         with pytest.raises(trio.EndOfChannel):
             await events.receive()

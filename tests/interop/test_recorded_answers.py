@@ -134,7 +134,7 @@ async def _reads(client: ESDBClient, call: Said, reply: Reply) -> bool:
         receiving = subscription(client, options) if subscribing else reading(client, options)
     except (Unspeakable, InvalidArgumentError):
         as_recorded = False
-        wanted = {"include_caught_up": True, "include_checkpoints": True}
+        wanted = {"include_caught_up": True, "include_checkpoints": True, "resume": False}
         receiving = client.subscribe_all_events(**wanted) if subscribing else client.read_all_events()
     expected = [each for each in map(public, call.answers) if each is not None]
     got: list[Any] = []
@@ -190,6 +190,7 @@ def subscription(client: ESDBClient, options: dict[str, Any]) -> AbstractAsyncCo
     """The public call that subscribes like this."""
     _speakable(options)
     more = {"resolve_links": options["resolve_links"], "include_caught_up": True, "include_fell_behind": True}
+    more["resume"] = False  # this is about one call
     if "stream" in options:
         name = options["stream"]["stream_identifier"]["stream_name"].decode()
         at_end = "end" in options["stream"]

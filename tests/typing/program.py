@@ -34,6 +34,7 @@ from trio_esdb import (
     NewEvent,
     NotLeaderError,
     RecordedEvent,
+    Resumed,
     ServerError,
     StreamMetadata,
     StreamState,
@@ -121,7 +122,7 @@ async def subscribing(client: ESDBClient) -> None:
                     assert_type(message.type, str)
                 case Checkpoint():
                     client.subscribe_all_events(commit_position=message)
-                case CaughtUp() | FellBehind():
+                case CaughtUp() | FellBehind() | Resumed():
                     pass
                 case _:
                     assert_never(message)

@@ -12,6 +12,7 @@ from trio_esdb._rpc import Operation, Reply
 
 from ._channel import EventChannel
 from ._context import ReadOrSubscription
+from ._position import ReadOptions
 
 
 class Area:
@@ -24,15 +25,22 @@ class Area:
         return self._session.run(operation)
 
     def _open(
-        self, operation: Operation, *, wanted: frozenset[type] = frozenset()
+        self,
+        operation: Operation,
+        options: ReadOptions,
+        *,
+        wanted: frozenset[type] = frozenset(),
+        resume: bool = True,
     ) -> AbstractAsyncContextManager[EventChannel[Any]]:
         """A read or subscription that begins when the context is entered.
 
         Args:
             operation: The call.
+            options: What it asks for.
             wanted: The classes of messages to give besides events.
+            resume: Whether a subscription goes on after its call has ended.
         """
-        return ReadOrSubscription(self._session, operation, wanted)
+        return ReadOrSubscription(self._session, operation, options, wanted, resume=resume)
 
     @property
     def _session(self) -> Session:

@@ -13,6 +13,7 @@ from trio_esdb._model import (
     BearerToken,
     Checkpoint,
     Credentials,
+    RecordedEvent,
     RetryPolicy,
     StreamState,
 )
@@ -71,23 +72,41 @@ def check_count(name: str, value: int) -> int:
     return _integer(name, value, 1, _MAX_COUNT)
 
 
-def check_stream_position(position: int | None) -> int | None:
-    """A position in a stream; None stays None."""
+def check_stream_position(position: int | RecordedEvent | None, stream_name: str) -> tuple[int, int] | None:
+    """A position in a stream, and 0; None stays None. That of an event is where it was read."""
+    if position is None:
+        return None
+    if isinstance(position, RecordedEvent):
+        record = position.original
+        if record.stream_name != stream_name:
+            raise InvalidArgumentError(
+                f"stream_position must be in stream {stream_name!r}, but the event was read from stream "
+                f"{record.stream_name!r}"
+            )
+        return record.stream_position, 0
     if isinstance(position, AppendResult):
         raise InvalidTypeError(
             "stream_position must be a position in the stream, not the result of an append, which is a commit "
             f"position; give its stream_position, {position.stream_position}"
         )
-    return None if position is None else _integer("stream_position", position, 0, _MAX_POSITION, "an int or None")
+    return _integer("stream_position", position, 0, _MAX_POSITION, "an int, a RecordedEvent or None"), 0
 
 
-def check_commit_position(position: int | Checkpoint | None) -> tuple[int, int] | None:
+def check_commit_position(position: int | Checkpoint | RecordedEvent | None) -> tuple[int, int] | None:
     """A position in the log of all events, as commit and prepare position; None stays None."""
     if position is None:
         return None
     if isinstance(position, Checkpoint):
         return position.commit_position, position.prepare_position
-    checked = _integer("commit_position", position, 0, _MAX_POSITION, "an int, a Checkpoint or None")
+    if isinstance(position, RecordedEvent):
+        commit, prepare = position.original.commit_position, position.original.prepare_position
+        if commit is None:
+            raise InvalidArgumentError(
+                "commit_position: this event does not know its position in the log of all events, because its server "
+                "did not tell it; servers before 22.10 tell it only when all events are read"
+            )
+        return commit, commit if prepare is None else prepare
+    checked = _integer("commit_position", position, 0, _MAX_POSITION, "an int, a Checkpoint, a RecordedEvent or None")
     return checked, checked
 
 

@@ -74,6 +74,11 @@ class EventChannel(trio.abc.ReceiveChannel[T], Generic[T]):
         """The stream position of the last event, if the server told it at the end of a read."""
         return self._feed.last_stream_position
 
+    @property
+    def resumptions(self) -> int:
+        """How many times the read or subscription was interrupted and has gone on by a new call."""
+        return self._feed.resumptions
+
     def receive_nowait(self) -> T:
         """Return the next message if there is one.
 
@@ -101,7 +106,11 @@ class EventChannel(trio.abc.ReceiveChannel[T], Generic[T]):
             try:
                 batch = self._batches.receive_nowait()
             except trio.EndOfChannel:
-                raise feed.ended() from None
+                feed.raise_end()
+            except trio.WouldBlock:
+                if feed.unsettled:
+                    feed.judge()
+                raise
             feed.draw(batch)
         while ready:
             if self._timed and feed.overdue:
@@ -178,19 +187,23 @@ class EventChannel(trio.abc.ReceiveChannel[T], Generic[T]):
         """Wait for the next event; nothing is there now."""
         feed = self._feed
         while True:
-            with trio.CancelScope(deadline=feed.deadline) as scope:
-                try:
-                    batch = await self._batches.receive()
-                except trio.EndOfChannel:
-                    await feed.wait_for_own_deadline()
-                    raise feed.ended() from None
-            if scope.cancelled_caught:
-                raise feed.time_out()
-            if feed.over:
-                raise feed.ended()
-            feed.draw(batch)
+            if feed.unsettled:
+                await self._look_after_call()
+            else:
+                with trio.CancelScope(deadline=feed.wait_until) as scope:
+                    try:
+                        batch = await self._batches.receive()
+                    except trio.EndOfChannel:
+                        await feed.wait_for_own_deadline()
+                        feed.raise_end()
+                if scope.cancelled_caught:
+                    feed.late()
+                    continue
+                if feed.over:
+                    feed.raise_end()
+                feed.draw(batch)
             if not feed.ready:
-                continue  # it was dropped
+                continue  # it was dropped, or there was only something to be looked after
             try:
                 # This task takes what it was given, even if its channel has been closed since.
                 message = feed.message(feed.ready.pop())
@@ -203,6 +216,23 @@ class EventChannel(trio.abc.ReceiveChannel[T], Generic[T]):
             except ESDBError:
                 await feed.wait_for_own_deadline()
                 raise
+
+    async def _look_after_call(self) -> None:
+        """The call is over, or soon will be: draw what it brought, or return when there is another one."""
+        feed = self._feed
+        try:
+            try:
+                feed.draw(self._batches.receive_nowait())
+            except trio.WouldBlock:
+                await feed.go_on()
+                if not feed.ready:
+                    # What has come is drawn before anybody begins to wait, and would not be woken for it.
+                    feed.draw(self._batches.receive_nowait())
+        except trio.WouldBlock:
+            pass
+        except trio.EndOfChannel:
+            await feed.wait_for_own_deadline()
+            feed.raise_end()
 
     def clone(self) -> EventChannel[T]:
         """Return another channel of the same call, for another task. Each message goes to one of the channels.

@@ -14,6 +14,8 @@ from trio_esdb._rpc import Operation
 
 from ._channel import EventChannel
 from ._feed import Feed
+from ._position import ReadOptions
+from ._resuming import Resumption
 
 T = TypeVar("T")
 
@@ -25,10 +27,20 @@ class ReadOrSubscription(AbstractAsyncContextManager[EventChannel[T]], Generic[T
     has begun when the block is entered: the server has confirmed it. A block can be entered once.
     """
 
-    def __init__(self, session: Session, operation: Operation, wanted: frozenset[type]) -> None:
+    def __init__(
+        self,
+        session: Session,
+        operation: Operation,
+        options: ReadOptions,
+        wanted: frozenset[type],
+        *,
+        resume: bool,
+    ) -> None:
         self._session = session
         self._operation = operation
+        self._options = options
         self._wanted = wanted
+        self._resume = resume
         self._feed: Feed | None = None
         self._channel: EventChannel[T] | None = None
         """Kept so that a program that drops its own reference inside the block does not end the call."""
@@ -41,11 +53,14 @@ class ReadOrSubscription(AbstractAsyncContextManager[EventChannel[T]], Generic[T
     async def __aenter__(self) -> EventChannel[T]:
         if self._feed is not None:
             raise ESDBError("this read or subscription was opened before; make a new one")
-        self._feed = feed = Feed(self._session, self._operation, self._wanted)
+        self._feed = feed = Feed(
+            self._session, self._operation, self._options, self._wanted, resume=self._resume, resumer=Resumption
+        )
         try:
-            await feed.start(self._operation)
-            if self._operation.endless:
-                await _confirmation(feed)
+            await feed.start()
+            if not feed.open and not isinstance(error := feed.ended(), trio.EndOfChannel):
+                await feed.wait_for_own_deadline()
+                raise error
         except BaseException:
             feed.close()
             raise
@@ -64,20 +79,3 @@ class ReadOrSubscription(AbstractAsyncContextManager[EventChannel[T]], Generic[T
         raise ESDBError(
             "open it first: `async with client.read_...(...) as events:`, then `async for event in events:`"
         )
-
-
-@trio.lowlevel.enable_ki_protection
-async def _confirmation(feed: Feed) -> None:
-    """Wait for the server's confirmation, which is the first message of a subscription."""
-    with trio.CancelScope(deadline=feed.deadline) as scope:
-        try:
-            batch = await feed.batches.receive()
-        except trio.EndOfChannel:
-            await feed.wait_for_own_deadline()
-            raise feed.never_began() from None
-    if scope.cancelled_caught:
-        raise feed.time_out()
-    feed.draw(batch)
-    feed.message(feed.ready.pop())
-    if feed.subscription_id is None:
-        raise feed.unconfirmed("the server did not confirm the subscription first")

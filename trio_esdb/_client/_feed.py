@@ -1,7 +1,8 @@
 """What a read or subscription has received, whichever call it came by.
 
 The feed is above the transport: calls give it batches of messages, channels take events from it. A call can be replaced
-by another one while the channels of the feed stay; that is how a subscription is to outlive its connection.
+by another one while the channels of the feed stay; that is how a subscription outlives its connection. When and how
+that is done is written in ``_resuming``.
 
 Batches go through a memory channel, so trio decides which of several waiting tasks gets the next one. A batch is in one
 of three places:
@@ -11,9 +12,12 @@ of three places:
 - drawn: its messages are decoded and are in ``ready``, from which all channels of the feed take.
 
 A task that was given a batch runs only later, and another task may draw the following batch before it. Therefore each
-batch has a number. ``last`` is what has been drawn with the highest number. When a call is replaced, the new call
-begins after ``last``. Batches of the old call with a higher number than that of ``last`` are then dropped wherever they
-are, because the new call brings their messages again. Those with a lower number are kept.
+batch has a number. ``place`` is that of the message that has been drawn with the highest number. When a call is
+replaced, the new call begins after ``place``. Batches of the old call with a higher number are then dropped wherever
+they are, because the new call brings their messages again. Those with a lower number are kept.
+
+A batch without messages wakes a task that waits, which then finds the feed ``unsettled``: the call is over, or soon
+will be.
 
 Credit is given back to the server when a batch is drawn. A batch came with one read of the connection, so what the
 consumer has not seen when the server sends more is no larger than that.
@@ -22,86 +26,99 @@ consumer has not seen when the server sends more is no larger than that.
 from __future__ import annotations
 
 import contextlib
+import copy
 import math
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NoReturn, Protocol
 
 import trio
 
-from trio_esdb._cluster import Session
-from trio_esdb._convert import Confirmation, LastStreamPosition, ReadResponse, StreamNotFound
+from trio_esdb._cluster import Sent, Session
+from trio_esdb._convert import NO_LIMIT, LastStreamPosition, ReadResponse, StreamNotFound
 from trio_esdb._errors import DeadlineExceededError, ProtocolError, ServerError, StreamNotFoundError
-from trio_esdb._model import CaughtUp, Checkpoint, FellBehind, RecordedEvent
-from trio_esdb._rpc import Operation, ended_at, error_from, wait_for_own_deadline
-from trio_esdb._transport import StreamingCall
-from trio_esdb._wire import PREFIX_SIZE, Outcome
+from trio_esdb._model import CaughtUp, Checkpoint, FellBehind, RecordedEvent, Resumed
+from trio_esdb._rpc import CallKind, Operation, wait_for_own_deadline
+from trio_esdb._wire import Outcome
 
-SubscriptionMessage = RecordedEvent | Checkpoint | CaughtUp | FellBehind
+from ._position import Place, ReadOptions, is_place
+from ._source import Opening, Source
+
+SubscriptionMessage = RecordedEvent | Checkpoint | CaughtUp | FellBehind | Resumed
 """The messages of a subscription: events, and the other messages that were asked for."""
 
 _BATCH_SIZE = 64
 """The largest number of messages in a batch."""
-_NOWHERE = 2**64 - 1
-"""Servers of 24.2 to 24.10 may send a checkpoint with this position when they have looked at no event. A subscription
-that went on from there would lose events."""
+
+Batch = tuple[Source | None, int, list[bytes]]
+"""A batch in the memory channel: its call, its number, its messages. One without a call only wakes a task."""
 
 
-class Source:
-    """One call of a feed, as the sink of that call."""
+class Resumer(Protocol):
+    """What opens further calls of a feed; see ``_resuming.Resumption``."""
 
-    __slots__ = ("call", "feed", "kept")
+    async def go_on(self, feed: Feed) -> None:
+        """Return when there is a call that goes on, or when the end has come."""
 
-    def __init__(self, feed: Feed) -> None:
-        self.feed: Feed | None = feed
-        self.call: StreamingCall | None = None
-        self.kept: float = math.inf
-        """The highest number of its batches that is not dropped."""
+    def judge(self, feed: Feed) -> None:
+        """Decide what the end of the call means."""
 
-    def on_messages(self, messages: list[bytes]) -> None:
-        """Responses came."""
-        if self.feed is not None:
-            self.feed.receive(self, messages)
+    def unanswered(self, feed: Feed) -> None:
+        """The first answer has not come in time."""
 
-    def on_draining(self) -> None:
-        """The connection is about to be closed: the call goes on until then."""
+    def not_opened(self, feed: Feed, error: ServerError) -> None:
+        """The first call could not be opened."""
 
-    def on_end(self, outcome: Outcome) -> None:
-        """The call is over."""
-        feed, self.feed = self.feed, None
-        if feed is not None:
-            feed.call_ended(outcome)
-
-    def take(self, batch: Sequence[bytes]) -> None:
-        """Give the server credit for a batch."""
-        if self.call is not None:
-            self.call.take(sum(map(len, batch)) + PREFIX_SIZE * len(batch))
+    def overdue(self, address: str) -> ServerError:
+        """The error for a timeout that has passed."""
 
     def close(self) -> None:
-        """Reset the call if it is still open; nothing more comes of it."""
-        self.feed = None
-        if self.call is not None:
-            self.call.close()
-
-
-Batch = tuple[Source, int, list[bytes]]
-"""A batch in the memory channel: its call, its number, its messages."""
+        """Open no further call."""
 
 
 class Feed:
-    """The messages of one read or subscription, shared by all channels that receive from it."""
+    """The messages of one read or subscription, shared by all channels that receive from it.
 
-    def __init__(self, session: Session, operation: Operation, wanted: frozenset[type]) -> None:
+    Args:
+        session: Where its calls are opened.
+        operation: The first call.
+        options: What it asks for.
+        wanted: The classes of messages to give besides events.
+        resume: Whether a subscription goes on after its call has ended.
+        resumer: Makes what opens further calls.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        operation: Operation,
+        options: ReadOptions,
+        wanted: frozenset[type],
+        *,
+        resume: bool,
+        resumer: Callable[..., Resumer],
+    ) -> None:
         self.operation = operation
         self.deadline = session.deadline(operation)
         """When the timeout passes, in seconds of trio's clock."""
+        self.wait_until = self.deadline
+        """When a task that waits must look what is the matter: the deadline, or earlier if a first answer is due."""
         self.subscription_id: str | None = None
         self.last_stream_position: int | None = None
-        self.last: RecordedEvent | Checkpoint | None = None
-        """The event or checkpoint that was drawn last: a new call would go on after it."""
-        self.ready: list[ReadResponse | ProtocolError] = []
+        endless = options.limit is None
+        self.place: Place | None = options.position if endless else None
+        """The place of the event or checkpoint that was drawn last: a new call goes on after it."""
+        self.given = 0
+        """How many events were drawn; counted only if there is a limit."""
+        self.resumptions = 0
+        """How many times a new call has gone on."""
+        self.ready: list[ReadResponse | ProtocolError | Resumed] = []
         """Messages that were drawn and are to be given to the next receiver, in reverse order."""
         self.waiting = 0
         """How many messages were received and not drawn."""
+        self.unsettled = True
+        """Whether somebody must look after the call (``go_on``) before messages can be waited for."""
+        self.outcome: Outcome | None = None
+        """How the call ended, until it is decided what that means."""
         self.over = False
         """Nothing more is given: the feed was closed, or one of its messages was an error."""
         self.dropped_channels = 0
@@ -110,27 +127,109 @@ class Feed:
         self._incoming, self.batches = trio.open_memory_channel[Batch](math.inf)
         self.token = trio.lowlevel.current_trio_token()
         self._session = session
+        self._options = options
+        self._limit = options.limit if options.limit != NO_LIMIT else None
         self._wanted = wanted
+        self._endless = endless
+        self._resume = resume or not endless
+        self._told = self.deadline if endless else min(self.deadline, trio.current_effective_deadline())
+        self._new_resumer = resumer
+        self._resumer: Resumer | None = None
         self._source: Source | None = None
         self._received = 0
         self._last_drawn = 0
-        self._outcome: Outcome | None = None
-        self._error: tuple[type[ServerError], str, str, dict[str, Any]] | None = None
+        self._end: Exception | None = None
+        self._last_outcome: Outcome | None = None
 
     # -- calls -------------------------------------------------------------------------------------------------------
 
-    async def start(self, operation: Operation) -> None:
-        """Open a call whose messages this feed takes. It replaces the call before it, which is closed."""
-        if self._source is not None:
-            self._replace(self._source)
-        source = self._source = Source(self)
-        source.call = await self._session.open(operation, source, self.deadline)
+    async def start(self) -> None:
+        """Open the first call. Returns and raises as ``go_on`` does."""
+        if not self._endless:
+            try:
+                await self.open_read(self.operation)
+                return
+            except DeadlineExceededError:
+                raise
+            except ServerError as exc:
+                self.resumer.not_opened(self, exc)
+        await self.go_on()
 
-    def _replace(self, source: Source) -> None:
-        """Drop what a call brought and nobody has drawn, unless something later was drawn already."""
-        source.close()
-        source.kept = self._last_drawn
-        self._drop_waiting()
+    async def open_read(self, operation: Operation) -> Source:
+        """Open a call of a read. It has begun at once: its messages come here."""
+        source = Source(self, self.place)
+        await source.open(self._session, operation, self._told)
+        self.adopt(source, None)
+        if self._options.filter is None and operation.kind is CallKind.READ:
+            # A server can look at very many events until one passes a filter, but else its first answer comes soon.
+            self.wait_until = min(self.deadline, trio.current_time() + self._session.options.timeouts.first_answer)
+        return source
+
+    async def go_on(self) -> None:
+        """Return when there is a call that goes on, or when the end has come.
+
+        Raises:
+            DeadlineExceededError: The timeout passed.
+            trio.ClosedResourceError: The feed or the client was closed.
+        """
+        await self.resumer.go_on(self)
+
+    @property
+    def resumer(self) -> Resumer:
+        """What opens further calls. A read needs it only after trouble."""
+        if self._resumer is None:
+            self._resumer = self._new_resumer(
+                self._session,
+                self.operation,
+                self._options,
+                resume=self._resume,
+                deadline=self.deadline,
+                told=self._told,
+                begun=self._source is not None,
+            )
+        return self._resumer
+
+    def settle(self) -> None:
+        """Fix the place at which a new call begins: drop what the old one brought and nobody has drawn.
+
+        What was received before what was drawn last is kept.
+        """
+        source = self._source
+        if source is not None and source.kept == math.inf:
+            source.close()
+            source.kept = self._last_drawn
+            self._drop_waiting()
+
+    def adopt(self, source: Source, opening: Opening | None) -> None:
+        """Take messages from a call that has begun. It replaces the call before it, which is closed."""
+        if self._source is not None:
+            self.settle()
+            if self._options.gives_again:
+                source.floor = self.place
+        self._source = source
+        self.outcome = None
+        self.unsettled = False
+        if opening is None:
+            return
+        if opening.messages:
+            self.receive(source, opening.messages)
+        if opening.outcome is not None:
+            self.call_ended(opening.outcome)
+            return
+        source.receiver = self
+        if opening.draining:
+            self.call_is_draining()
+
+    def resumed(self, cause: ServerError) -> None:
+        """A new call goes on after trouble."""
+        self.resumptions += 1
+        if Resumed in self._wanted:
+            self.ready.insert(0, Resumed(self._options.public(self.place), cause))
+
+    @property
+    def has_progressed(self) -> bool:
+        """Whether the call has brought an event or a checkpoint that was drawn."""
+        return self._source is not None and self._source.start != self.place
 
     def _drop_waiting(self) -> None:
         """Empty the memory channel's buffer."""
@@ -153,11 +252,32 @@ class Feed:
             put((source, number, messages[at : at + _BATCH_SIZE]))
         self._received = number
         self.waiting += len(messages)
+        self.wait_until = self.deadline
+
+    def call_is_draining(self) -> None:
+        """The node will soon end the call: a subscription is to be moved before that."""
+        if self._endless and self._resume:
+            self._call_somebody()
 
     def call_ended(self, outcome: Outcome) -> None:
-        """The call is over. The feed ends after the messages that have come."""
-        self._outcome = outcome
-        self._incoming.close()
+        """The call is over. The messages that have come are given all the same."""
+        if outcome.ok and not self._endless:
+            self._last_outcome = outcome
+            self._end = trio.EndOfChannel()
+            self._incoming.close()
+        else:
+            self.outcome = outcome
+            self._call_somebody()
+
+    def _call_somebody(self) -> None:
+        """Wake a task that waits, or the next one that will."""
+        self.unsettled = True
+        self._incoming.send_nowait((None, 0, []))
+
+    def wake_another(self) -> None:
+        """The task that looked after the call does so no longer; another one must."""
+        if self.unsettled and not self.over and self._incoming.statistics().tasks_waiting_receive:
+            self._call_somebody()
 
     def draw(self, item: Batch) -> None:
         """Make a batch from the memory channel ready.
@@ -165,29 +285,47 @@ class Feed:
         What is ready already came later: the batch was a single message, given to a task that had waited.
         """
         source, number, batch = item
+        if source is None:
+            return
         self.waiting -= len(batch)
         if number > source.kept:
             return
         source.take(batch)
         responses = self._session.decoder.read_responses(batch)
+        if source.floor is not None:
+            responses = self._options.later(source.floor, responses)
+        if self._limit is not None:
+            self._count(responses)
         if number > self._last_drawn:
             self._last_drawn = number
-            for response in reversed(responses):
-                if isinstance(response, RecordedEvent) or (isinstance(response, Checkpoint) and _is_place(response)):
-                    self.last = response
-                    break
+            place = self._options.last_place(responses)
+            if place is not None and (self.place is None or place > self.place or self._options.backwards):
+                self.place = place
         responses.reverse()
         self.ready += responses
 
+    def _count(self, responses: list[ReadResponse | ProtocolError]) -> None:
+        """Count events, and drop those beyond the limit.
+
+        A read that goes on asks for one more event than are left, because the first one is given again.
+        """
+        assert self._limit is not None
+        for at, response in enumerate(responses):
+            if type(response) is RecordedEvent:
+                if self.given == self._limit:
+                    del responses[at:]
+                    return
+                self.given += 1
+
     # -- messages ----------------------------------------------------------------------------------------------------
 
-    def message(self, response: ReadResponse | ProtocolError) -> SubscriptionMessage | None:
+    def message(self, response: ReadResponse | ProtocolError | Resumed) -> SubscriptionMessage | None:
         """What a receiver is given for this response; None if nothing."""
         match response:
-            case RecordedEvent():
+            case RecordedEvent() | Resumed():
                 return response
             case Checkpoint():
-                return response if Checkpoint in self._wanted and _is_place(response) else None
+                return response if Checkpoint in self._wanted and is_place(response) else None
             case CaughtUp() | FellBehind():
                 return response if type(response) in self._wanted else None
             case StreamNotFound():
@@ -196,16 +334,14 @@ class Feed:
                 )
             case LastStreamPosition(stream_position=position):
                 self.last_stream_position = position
-            case Confirmation(subscription_id=subscription_id):
-                self.subscription_id = subscription_id
             case ProtocolError():
                 raise self._failed(ProtocolError, str(response), response.status) from response.__cause__
         return None
 
     @property
     def open(self) -> bool:
-        """Whether there is a call that goes on."""
-        return not self.over and self._outcome is None
+        """Whether more messages may come."""
+        return not self.over and self._end is None
 
     @property
     def overdue(self) -> bool:
@@ -218,62 +354,103 @@ class Feed:
         """Reset the call and give nothing more: what was received is dropped."""
         self.over = True
         self.ready.clear()
-        self._incoming.close()
+        if type(self._end) is trio.EndOfChannel:
+            self._end = None
+        self._stop()
         self._drop_waiting()
+
+    def finish(self) -> None:
+        """There is nothing to come after what was received."""
+        self.fail(trio.EndOfChannel())
+
+    def fail(self, error: Exception, outcome: Outcome | None = None) -> None:
+        """Nothing comes after what was received but this error.
+
+        Args:
+            error: What every receiver gets.
+            outcome: How the call ended, if that is why.
+        """
+        self._end = error
+        self._last_outcome = outcome
+        self.unsettled = False
+        self._stop()
+
+    def _stop(self) -> None:
+        self._incoming.close()
+        if self._resumer is not None:
+            self._resumer.close()
         if self._source is not None:
             self._source.close()
 
+    def judge(self) -> None:
+        """Decide what the end of the call means, when all that it brought was drawn.
+
+        Raises:
+            ServerError: The call has failed, and there will be no other.
+            trio.EndOfChannel: Everything was given.
+        """
+        self.resumer.judge(self)
+        if not self.open:
+            self.raise_end()
+
+    def late(self) -> None:
+        """Nothing came until ``wait_until``.
+
+        Raises:
+            DeadlineExceededError: The timeout has passed.
+        """
+        if self.overdue:
+            raise self.time_out()
+        if trio.current_time() >= self.wait_until:
+            self.wait_until = self.deadline
+            self.resumer.unanswered(self)
+
     def time_out(self) -> Exception:
         """The error for a feed whose timeout has passed; the call is reset."""
-        return self._failed(DeadlineExceededError, "the timeout passed", "DEADLINE_EXCEEDED")
-
-    def unconfirmed(self, text: str) -> Exception:
-        """The error for a subscription that did not begin as one; the call is reset."""
-        return self._failed(ProtocolError, text, "INTERNAL")
-
-    def never_began(self) -> Exception:
-        """The error for a subscription whose call has ended without a confirmation."""
-        error = self.ended()
-        if isinstance(error, trio.EndOfChannel):
-            return self.unconfirmed("the subscription ended before it began")
-        return error
-
-    def ended(self) -> Exception:
-        """The exception that a receiver gets after the last message."""
-        outcome = self._outcome
-        if not self.over and outcome is not None and outcome.ok:
-            return trio.EndOfChannel()
-        if self._session.closed:
-            return trio.ClosedResourceError("the client was closed")
-        if self._error is not None:
-            kind, text, status, facts = self._error
-            return self.operation.error(kind, text, self._address, status=status, **facts)
-        if self.over or outcome is None:
-            return trio.ClosedResourceError("this read or subscription was closed")
-        if ended_at(self.deadline, outcome):
-            return self.operation.overdue(self._address)
-        return error_from(self.operation, outcome, self._address)
-
-    async def wait_for_own_deadline(self) -> None:
-        """If the call was ended because of the caller's scope, wait for that scope to be cancelled."""
-        if self._outcome is not None:
-            await wait_for_own_deadline(self._outcome)
-
-    @property
-    def _address(self) -> str:
-        """The address of the node that serves the call."""
-        call = None if self._source is None else self._source.call
-        return "" if call is None else call.address
-
-    def _failed(self, kind: type[ServerError], text: str, status: str, **facts: Any) -> Exception:
-        """The error for a fault that was found here. Every receiver gets it from now on."""
-
         if not self.over:
-            self._error = kind, text, status, facts
+            self._end = self.resumer.overdue(self.address)
             self.close()
         return self.ended()
 
+    def ended(self) -> Exception:
+        """The exception that a receiver gets after the last message. Each gets one of its own."""
+        end = self._end
+        if end is None:
+            return trio.ClosedResourceError(
+                "the client was closed" if self._session.closed else "this read or subscription was closed"
+            )
+        if type(end) is trio.EndOfChannel:
+            return trio.EndOfChannel()
+        again = copy.copy(end)
+        again.__cause__ = end.__cause__
+        return again
 
-def _is_place(checkpoint: Checkpoint) -> bool:
-    """Whether a subscription can go on from there."""
-    return checkpoint.commit_position != _NOWHERE
+    def raise_end(self) -> NoReturn:
+        """Raise what a receiver gets after the last message, without what led to it here."""
+        end = self.ended()
+        try:
+            raise end from end.__cause__
+        finally:
+            del end  # the error knows this frame
+
+    async def wait_for_own_deadline(self) -> None:
+        """If the call was ended because of the caller's scope, wait for that scope to be cancelled."""
+        if self._last_outcome is not None:
+            await wait_for_own_deadline(self._last_outcome)
+
+    @property
+    def address(self) -> str:
+        """The address of the node that serves the call."""
+        return self._session.pool.node.address if self._source is None else self._source.address
+
+    @property
+    def sent(self) -> Sent | None:
+        """Where the call was sent, and for whom."""
+        return None if self._source is None else self._source.sent
+
+    def _failed(self, kind: type[ServerError], text: str, status: str, **facts: Any) -> Exception:
+        """The error for a fault that was found here. Every receiver gets it from now on."""
+        if not self.over:
+            self._end = self.operation.error(kind, text, self.address, status=status, **facts)
+            self.close()
+        return self.ended()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from trio_esdb._convert import append_options, proposed_message, read_stream_request
+from trio_esdb._convert import append_options, proposed_message
 from trio_esdb._errors import StreamNotFoundError
 from trio_esdb._model import (
     AppendResult,
@@ -29,6 +29,7 @@ from ._arguments import (
     check_stream_name,
     check_timeout,
 )
+from ._position import ReadOptions
 
 
 class MetadataArea(Area):
@@ -62,9 +63,10 @@ class MetadataArea(Area):
         check_stream_name(stream_name)
         if retry is not None or credentials is not None:
             check_how(retry, credentials)
+        options = ReadOptions(stream_name="$$" + stream_name, backwards=True, limit=1)
         operation = Operation(
             Method.READ,
-            [read_stream_request("$$" + stream_name, position=None, backwards=True, limit=1)],
+            [options.request()],
             f"reading the metadata of stream {stream_name!r}",
             CallKind.UNARY_READ,
             stream_name,
@@ -72,7 +74,7 @@ class MetadataArea(Area):
             retry=retry,
             credentials=credentials,
         )
-        async with self._open(operation) as events:
+        async with self._open(operation, options) as events:
             event: RecordedEvent
             try:
                 async for event in events:

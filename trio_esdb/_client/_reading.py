@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 
-from trio_esdb._convert import read_all_request, read_stream_request
 from trio_esdb._errors import StreamNotFoundError
-from trio_esdb._model import DEFAULT_EXCLUDE_FILTER, Checkpoint, RecordedEvent, make_filter
+from trio_esdb._model import DEFAULT_EXCLUDE_FILTER, Checkpoint, Credentials, RecordedEvent, RetryPolicy, make_filter
 from trio_esdb._rpc import CallKind, Method, Operation
 
 from ._area import Area
 from ._arguments import (
     check_commit_position,
+    check_how,
     check_limit,
     check_stream_name,
     check_stream_position,
@@ -20,6 +20,7 @@ from ._arguments import (
     has_own_patterns,
 )
 from ._channel import EventChannel, all_of
+from ._position import ReadOptions
 
 
 class ReadingArea(Area):
@@ -28,26 +29,34 @@ class ReadingArea(Area):
     def read_stream_events(
         self,
         stream_name: str,
-        stream_position: int | None = None,
+        stream_position: int | RecordedEvent | None = None,
         backwards: bool = False,
         limit: int | None = None,
         timeout: float | None = None,
         *,
         resolve_links: bool = False,
+        retry: RetryPolicy | bool | None = None,
+        credentials: Credentials | None = None,
     ) -> AbstractAsyncContextManager[EventChannel[RecordedEvent]]:
         """Read the events of a stream: ``async with client.read_stream_events("order-1") as events``.
 
         The read is not a snapshot. Events that are appended while it runs may be part of it. A position after the last
-        event gives no events.
+        event gives no events. If the connection is lost, the read goes on after the last event that was received, over
+        a new connection.
 
         Args:
             stream_name: The name of the stream.
-            stream_position: The position of the first event to read, which is included. None means the first event of
-                the stream, or the last one if ``backwards`` is true.
+            stream_position: The position of the first event to read, which is included: an int, or an event that was
+                read from this stream. None means the first event of the stream, or the last one if ``backwards`` is
+                true.
             backwards: Whether to read from later to earlier events.
             limit: The greatest number of events, at least 1. None means no limit.
             timeout: The limit for the whole read in seconds, including the time that the consumer takes.
             resolve_links: Whether a link is replaced by the event that it points to.
+            retry: Whether the read goes on by a new call if it was interrupted. A ``RetryPolicy`` also says how long to
+                wait between attempts. False raises the error instead, so that all events come from one call and one
+                node. None means as the client was told.
+            credentials: Who the call is made for. None means as the client was told.
 
         Returns:
             An async context manager that gives an ``EventChannel``. Entering it starts the read, and leaving it ends
@@ -63,33 +72,38 @@ class ReadingArea(Area):
             ServerError: The read failed for another reason (raised by the channel).
         """
         check_stream_name(stream_name)
-        request = read_stream_request(
-            stream_name,
-            position=check_stream_position(stream_position),
+        if retry is not None or credentials is not None:
+            check_how(retry, credentials)
+        options = ReadOptions(
+            stream_name=stream_name,
+            position=check_stream_position(stream_position, stream_name),
             backwards=bool(backwards),
             resolve_links=bool(resolve_links),
             limit=check_limit(limit),
         )
-        return self._open(
-            Operation(
-                Method.READ,
-                [request],
-                f"reading stream {stream_name!r}",
-                CallKind.READ,
-                stream_name,
-                timeout=check_timeout(timeout),
-            )
+        operation = Operation(
+            Method.READ,
+            [options.request()],
+            f"reading stream {stream_name!r}",
+            CallKind.READ,
+            stream_name,
+            timeout=check_timeout(timeout),
+            retry=retry,
+            credentials=credentials,
         )
+        return self._open(operation, options)
 
     async def get_stream_events(
         self,
         stream_name: str,
-        stream_position: int | None = None,
+        stream_position: int | RecordedEvent | None = None,
         backwards: bool = False,
         limit: int | None = None,
         timeout: float | None = None,
         *,
         resolve_links: bool = False,
+        retry: RetryPolicy | bool | None = None,
+        credentials: Credentials | None = None,
     ) -> tuple[RecordedEvent, ...]:
         """Read the events of a stream and return all of them at once.
 
@@ -100,6 +114,8 @@ class ReadingArea(Area):
             limit: The greatest number of events, at least 1. None means no limit.
             timeout: The limit for the call in seconds.
             resolve_links: Whether a link is replaced by the event that it points to.
+            retry: As for ``read_stream_events``.
+            credentials: As for ``read_stream_events``.
 
         Returns:
             The events, in the order in which they were read.
@@ -108,13 +124,20 @@ class ReadingArea(Area):
             ESDBError: As for ``read_stream_events``.
         """
         async with self.read_stream_events(
-            stream_name, stream_position, backwards, limit, timeout, resolve_links=resolve_links
+            stream_name,
+            stream_position,
+            backwards,
+            limit,
+            timeout,
+            resolve_links=resolve_links,
+            retry=retry,
+            credentials=credentials,
         ) as events:
             return tuple(await all_of(events))
 
     def read_all_events(
         self,
-        commit_position: int | Checkpoint | None = None,
+        commit_position: int | Checkpoint | RecordedEvent | None = None,
         backwards: bool = False,
         filter_exclude: Sequence[str] = DEFAULT_EXCLUDE_FILTER,
         filter_include: Sequence[str] = (),
@@ -124,6 +147,8 @@ class ReadingArea(Area):
         resolve_links: bool = False,
         filter_by_stream_name: bool = False,
         filter_by_prefix: bool = False,
+        retry: RetryPolicy | bool | None = None,
+        credentials: Credentials | None = None,
     ) -> AbstractAsyncContextManager[EventChannel[RecordedEvent]]:
         """Read the events of all streams, in the order in which they were recorded.
 
@@ -133,10 +158,10 @@ class ReadingArea(Area):
         whole type.
 
         Args:
-            commit_position: The position to read from: an int or a ``Checkpoint``. It must be the position of an event
-                or checkpoint, or the result of an append. Forwards, the event at this position is included; backwards,
-                it is not. None means the first event, or the last one if ``backwards`` is true. From a position beyond
-                the end of the log, reading forwards gives no events.
+            commit_position: The position to read from: an int, a ``Checkpoint``, or an event. An int must be the
+                position of an event or checkpoint, or the result of an append. Forwards, the event at this position is
+                included; backwards, it is not. None means the first event, or the last one if ``backwards`` is true.
+                From a position beyond the end of the log, reading forwards gives no events.
             backwards: Whether to read from later to earlier events.
             filter_exclude: Patterns of the events to leave out. ``()`` leaves out none.
             filter_include: Patterns of the events to give. If it is not empty, ``filter_exclude`` is ignored.
@@ -145,6 +170,8 @@ class ReadingArea(Area):
             resolve_links: Whether a link is replaced by the event that it points to.
             filter_by_stream_name: Whether the patterns are for stream names instead of event types.
             filter_by_prefix: Whether the patterns are plain prefixes instead of regular expressions.
+            retry: As for ``read_stream_events``.
+            credentials: As for ``read_stream_events``.
 
         Returns:
             An async context manager that gives an ``EventChannel``, as for ``read_stream_events``.
@@ -157,7 +184,9 @@ class ReadingArea(Area):
             ESDBError: As for ``read_stream_events``.
         """
         position = check_commit_position(commit_position)
-        request = read_all_request(
+        if retry is not None or credentials is not None:
+            check_how(retry, credentials)
+        options = ReadOptions(
             position=position,
             backwards=bool(backwards),
             resolve_links=bool(resolve_links),
@@ -169,24 +198,34 @@ class ReadingArea(Area):
                 by_prefix=bool(filter_by_prefix),
             ),
         )
-        return self._open(
-            Operation(
-                Method.READ,
-                [request],
-                "reading all events",
-                CallKind.READ,
-                timeout=check_timeout(timeout),
-                from_position=position is not None,
-                own_patterns=has_own_patterns(filter_exclude, filter_include, filter_by_prefix),
-            )
+        operation = Operation(
+            Method.READ,
+            [options.request()],
+            "reading all events",
+            CallKind.READ,
+            timeout=check_timeout(timeout),
+            retry=retry,
+            credentials=credentials,
+            from_position=position is not None,
+            own_patterns=has_own_patterns(filter_exclude, filter_include, filter_by_prefix),
         )
+        return self._open(operation, options)
 
-    async def get_stream_position(self, stream_name: str, timeout: float | None = None) -> int | None:
+    async def get_stream_position(
+        self,
+        stream_name: str,
+        timeout: float | None = None,
+        *,
+        retry: RetryPolicy | bool | None = None,
+        credentials: Credentials | None = None,
+    ) -> int | None:
         """Return the stream position of the last event of a stream: the ``expected_position`` of the next append.
 
         Args:
             stream_name: The name of the stream.
             timeout: The limit for the call in seconds.
+            retry: As for ``read_stream_events``.
+            credentials: As for ``read_stream_events``.
 
         Returns:
             The position, or None if the stream has no events.
@@ -196,16 +235,20 @@ class ReadingArea(Area):
             ESDBError: As for ``read_stream_events``.
         """
         check_stream_name(stream_name)
-        request = read_stream_request(stream_name, position=None, backwards=True, limit=1, tell_last_position=True)
+        if retry is not None or credentials is not None:
+            check_how(retry, credentials)
+        options = ReadOptions(stream_name=stream_name, backwards=True, limit=1, tell_last_position=True)
         operation = Operation(
             Method.READ,
-            [request],
+            [options.request()],
             f"reading the position of stream {stream_name!r}",
             CallKind.UNARY_READ,
             stream_name,
             timeout=check_timeout(timeout),
+            retry=retry,
+            credentials=credentials,
         )
-        async with self._open(operation) as events:
+        async with self._open(operation, options) as events:
             try:
                 found = await all_of(events)
             except StreamNotFoundError:
@@ -222,6 +265,8 @@ class ReadingArea(Area):
         filter_by_stream_name: bool = False,
         *,
         filter_by_prefix: bool = False,
+        retry: RetryPolicy | bool | None = None,
+        credentials: Credentials | None = None,
     ) -> int:
         """Return the commit position of the last event that passes a filter.
 
@@ -234,6 +279,8 @@ class ReadingArea(Area):
             filter_include: Patterns of the events to give. If it is not empty, ``filter_exclude`` is ignored.
             filter_by_stream_name: Whether the patterns are for stream names instead of event types.
             filter_by_prefix: Whether the patterns are plain prefixes instead of regular expressions.
+            retry: As for ``read_stream_events``.
+            credentials: As for ``read_stream_events``.
 
         Returns:
             The position, or 0 if no event passes the filter.
@@ -249,6 +296,8 @@ class ReadingArea(Area):
             filter_by_prefix=filter_by_prefix,
             limit=1,
             timeout=timeout,
+            retry=retry,
+            credentials=credentials,
         ) as events:
             found = await all_of(events)
             return found[0].original.commit_position or 0 if found else 0

@@ -3,6 +3,6 @@
 from ._endpoint import Connect, Endpoint
 from ._options import ClientOptions
 from ._pool import Pool
-from ._session import Session
+from ._session import Sent, Session
 
-__all__ = ["ClientOptions", "Connect", "Endpoint", "Pool", "Session"]
+__all__ = ["ClientOptions", "Connect", "Endpoint", "Pool", "Sent", "Session"]

@@ -126,14 +126,19 @@ class Session:
             deadline=deadline,
             patience=self._default,
             random=self.options.random,
-            wait=self._wait,
+            wait=self.wait,
             renew=renew,
             leave=leave,
             report=report,
         )
 
     @trio.lowlevel.enable_ki_protection
-    async def _wait(self, seconds: float) -> None:
+    async def wait(self, seconds: float) -> None:
+        """Wait.
+
+        Raises:
+            trio.ClosedResourceError: The client is closed.
+        """
         with trio.move_on_after(seconds):
             await self.pool.closing.wait()
         if self.closed:
@@ -311,19 +316,16 @@ class Session:
     # -- calls with many answers -------------------------------------------------------------------------------------
 
     @trio.lowlevel.enable_ki_protection
-    async def open(
-        self, operation: Operation, sink: Sink, deadline: float, attempts: Attempts | None = None
-    ) -> StreamingCall:
+    async def open(self, operation: Operation, sink: Sink, deadline: float) -> tuple[StreamingCall, Sent]:
         """Open a call with many responses, which go to the sink. Makes one attempt.
-
-        The server is told of the caller's scope too, unless the operation is endless: a scope that is there only to
-        limit how long opening takes must not end a subscription that outlives it.
 
         Args:
             operation: What is called.
             sink: Who receives the responses.
-            deadline: When the operation's timeout passes, in seconds of trio's clock.
-            attempts: What will be told if the call fails.
+            deadline: The deadline that the server is told, in seconds of trio's clock.
+
+        Returns:
+            The call, and where it was sent.
 
         Raises:
             DeadlineExceededError: The deadline passed before there was a connection.
@@ -336,18 +338,15 @@ class Session:
         else:
             sent = await self._connection_before(deadline, operation)
         link, credentials = sent
-        if attempts is not None:
-            attempts.sent = sent
-        if not operation.endless:
-            deadline = min(deadline, trio.current_effective_deadline())
         headers = link.headers.of(operation.method)
         authorization = None if credentials is None else credentials.authorization()
         try:
-            return StreamingCall(
+            call = StreamingCall(
                 link, headers, operation.requests, sink, deadline=deadline, authorization=authorization
             )
         except HeadersTooLarge as exc:
             raise operation.headers_refused(exc, link.address) from None
+        return call, sent
 
     @trio.lowlevel.enable_ki_protection
     async def _connection_before(self, deadline: float, operation: Operation) -> Sent:

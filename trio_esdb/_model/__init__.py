@@ -22,7 +22,7 @@ from ._filters import (
     Filter,
     make_filter,
 )
-from ._messages import CaughtUp, Checkpoint, FellBehind
+from ._messages import CaughtUp, Checkpoint, FellBehind, Resumed
 from ._metadata import StreamMetadata, metadata_from_json, metadata_to_json
 from ._retry import RetryPolicy
 from ._server_version import ServerVersion
@@ -58,6 +58,7 @@ __all__ = [
     "NewEvent",
     "NodeDraining",
     "RecordedEvent",
+    "Resumed",
     "RetryPolicy",
     "ServerVersion",
     "StreamMetadata",

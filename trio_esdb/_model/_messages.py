@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import final
 
+from .._errors import ServerError
+
 
 @final
 @dataclass(frozen=True, slots=True)
@@ -38,3 +40,18 @@ class FellBehind:
 
     Versions of EventStoreDB and KurrentDB up to 26.1 never send it. Some compatible servers do.
     """
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Resumed:
+    """The subscription was interrupted and goes on; nothing was lost, and nothing comes twice.
+
+    Args:
+        position: Where it went on: after this stream position, or after this place in the log of all streams. None if
+            no event and no checkpoint had come, and it had begun at the start.
+        cause: The error that interrupted it.
+    """
+
+    position: int | Checkpoint | None
+    cause: ServerError

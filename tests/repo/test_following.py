@@ -1,4 +1,4 @@
-"""The loops of the documentation that subscribe again handle each event once, wherever the connection breaks."""
+"""What the documentation shows to follow streams handles each event once, wherever the connection breaks."""
 
 from __future__ import annotations
 
