@@ -103,10 +103,10 @@ def _one(
     work: Work, node: Node, node_core: int | None, core: int | None, rounds: int, share: float, folder: Path
 ) -> dict[str, Any]:
     if not work.tls:
-        return alternate(work, node, core, rounds, share, "", print)
+        return alternate(work, node, core, rounds, share, print)
     certificate, authority = certificates(folder)
     with Node(node_core, certificate=certificate) as secure:
-        return alternate(work, secure, core, rounds, share, authority, print)
+        return alternate(work, node, core, rounds, share, print, (secure, authority))
 
 
 def _summary(work: dict[str, Any]) -> str:

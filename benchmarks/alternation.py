@@ -13,12 +13,16 @@ from .works import Work
 
 Samples = dict[str, list[dict[str, Any]]]
 Say = Callable[[str], None]
+Secure = tuple[Node, str]
 
 
 def alternate(
-    work: Work, node: Node, core: int | None, rounds: int, share: float, certificate: str, say: Say
+    work: Work, node: Node, core: int | None, rounds: int, share: float, say: Say, secure: Secure | None = None
 ) -> dict[str, Any]:
-    """The samples of each client, round by round, and why some clients have none."""
+    """The samples of each client, round by round, and why some clients have none.
+
+    ``secure`` is a node with TLS, and the path of its authority's certificate; all clients but one use it.
+    """
     samples: Samples = {client: [] for client in work.clients}
     errors: dict[str, str] = {}
     with ExitStack() as stack:
@@ -28,15 +32,16 @@ def alternate(
             for client in _rotated(work.clients, turn):
                 if client in errors:
                     continue
-                job = {**work.job(client, share), "address": node.address, "certificate": certificate}
+                used, authority = (node, "") if secure is None or client == peers.PLAIN else secure
+                job = {**work.job(client, share), "address": used.address, "certificate": authority}
                 try:
                     if work.fresh:
                         with Client(peers.command(client, core)) as program:
-                            found = program.perform(job, node)
+                            found = program.perform(job, used)
                     else:
                         if client not in running:
                             running[client] = stack.enter_context(Client(peers.command(client, core)))
-                        found = running[client].perform(job, node)
+                        found = running[client].perform(job, used)
                 except (Failed, peers.Absent) as exc:
                     errors[client] = str(exc)
                     say(f"  {peers.PEERS[client].title}: {exc}")

@@ -25,6 +25,8 @@ class Peer:
 
 
 OURS = "ours"
+PLAIN = "ours_plain"
+"""This client without TLS, to compare it with itself."""
 PEERS = {
     peer.key: peer
     for peer in (
@@ -33,6 +35,7 @@ PEERS = {
         Peer("kurrent_asyncio", "kurrentdbclient, asyncio", 1),
         Peer("official", "official Node client", 4),
         Peer("raw_grpc", "grpcio, nothing decoded", 1.5),
+        Peer(PLAIN, "trio_esdb without TLS", 8),
         Peer("ours_betterproto", "trio_esdb with betterproto2's codecs", 1),
     )
 }
@@ -45,7 +48,8 @@ class Absent(Exception):
 def command(key: str, core: int | None) -> list[str]:
     """What starts a client's program."""
     if key != "official":
-        return [sys.executable, "-m", f"benchmarks.clients.{key}", *([] if core is None else [str(core)])]
+        program = OURS if key == PLAIN else key
+        return [sys.executable, "-m", f"benchmarks.clients.{program}", *([] if core is None else [str(core)])]
     node = shutil.which("node")
     if node is None:
         raise Absent("node is not installed")

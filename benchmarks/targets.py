@@ -54,7 +54,10 @@ TARGETS = (
     Target("live, against the official Node client: events/s", "live", "rate", "official", 2, None),
     Target("$all with filter, against the official Node client", "all", "rate", "official", 2, None),
     Target("links resolved, against the official Node client", "links", "rate", "official", 2, None),
-    Target("read over TLS: events/s", "tls", "rate", "kurrent", 3, None),
+    Target("read over TLS: events/s", "tls", "rate", "kurrent", 9, None),
+    Target("read over TLS, against the official Node client: events/s", "tls", "rate", "official", 2, None),
+    Target("read over TLS: CPU per event, against the same without TLS", "tls", "cpu", "ours_plain", 1.15, None, False),
+    Target("one append after another, over TLS: calls/s", "tls-append", "rate", "kurrent", 3, None),
 )
 
 

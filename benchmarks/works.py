@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from .peers import OURS, PEERS
+from .peers import OURS, PEERS, PLAIN
 
-EVERYBODY = tuple(PEERS)
+EVERYBODY = tuple(peer for peer in PEERS if peer != PLAIN)
 _BOTH = (OURS, "kurrent")
 _CLIENTS = (OURS, "kurrent", "kurrent_asyncio", "official")
 _ASYNC = (OURS, "kurrent_asyncio", "official")
 _THREE = (OURS, "kurrent", "official")
+_TLS = (OURS, PLAIN, "kurrent", "official")
 
 LARGE = 1024 * 1024 - 1024
 """Nearly the most that a node takes in one append by default, 1 MiB."""
@@ -82,8 +83,8 @@ def works() -> list[Work]:
         Work("all", "read $all with a filter", "read_all", _CLIENTS, 10_000, how="all", quick=True),
         Work("links", "read a stream, links resolved", "links", _CLIENTS, 10_000, how="links", quick=True),
         Work("get", "read a stream into a tuple", "get", _BOTH, 10_000, how="packed"),
-        Work("tls", "read a stream, packed, over TLS", "read", _THREE, 10_000, how="packed", tls=True),
-        Work("tls-append", "one append after another, over TLS", "append", _THREE, 400, "call", tls=True),
+        Work("tls", "read a stream, packed, over TLS", "read", _TLS, 10_000, how="packed", tls=True),
+        Work("tls-live", "catch-up subscription, live, over TLS", "subscribe", _TLS, 10_000, how="live", tls=True),
     ]
     found += [
         Work(f"read-{size}", f"read events of {size} bytes", "read", _THREE, count, how="packed", size=size)
@@ -95,6 +96,7 @@ def works() -> list[Work]:
     ]
     found += [
         Work("append", "one append after another", "append", EVERYBODY, 400, "call", quick=True),
+        Work("tls-append", "one append after another, over TLS", "append", _TLS, 400, "call", tls=True),
         Work("tasks-90", "appends from 90 tasks", "append", _CLIENTS, 1800, "call", parallel=90, quick=True),
     ]
     found += [

@@ -18,22 +18,13 @@ _WARM_UP = "bench-200-packed-100"
 @asynccontextmanager
 async def opened(job: Job) -> AsyncIterator[ESDBClient]:
     """A client that has already done a little of everything."""
-    connect = partial(_over_tls, job) if job.certificate else None
-    async with ESDBClient(f"esdb://{job.address}?Tls=false", connect=connect) as client:
+    uri = f"esdb://{job.address}{'' if job.certificate else '?tls=false'}"
+    async with ESDBClient(uri, root_certificates=job.certificate or None) as client:
         async with client.read_stream_events(_WARM_UP) as events:
             async for _ in events:
                 pass
         await client.append_events("bench-warm-up", StreamState.ANY, new_events(3, 200))
         yield client
-
-
-async def _over_tls(job: Job, host: str, port: int) -> trio.abc.Stream:
-    from trio_esdb._model import Timeouts
-    from trio_esdb._transport import dial_tcp
-    from trio_esdb._transport._dial import Dialer
-    from trio_esdb._transport._tls_config import make_tls_config
-
-    return await Dialer(dial_tcp, make_tls_config(root_certificates=job.root_certificates), Timeouts())(host, port)
 
 
 def new_events(count: int, size: int) -> list[NewEvent]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import ssl
 import struct
 from collections.abc import Iterable
 
@@ -10,6 +12,7 @@ import trio
 
 from tests.support import scripted
 from tests.support.http2 import frame, message, settings, window_update
+from tests.support.tls import server_context
 
 _GREETING = settings((3, 100), (4, 786_432), (6, 32_768)) + window_update(0, 983_041)
 """A real node's limits of streams, windows and headers."""
@@ -66,6 +69,11 @@ class CannedServer(trio.abc.Stream):
     async def send_all(self, data: bytes) -> None:
         self.sends += 1
         self.sent += len(data)
+        self._take(data)
+        self._more.unpark_all()
+        await trio.lowlevel.checkpoint()
+
+    def _take(self, data: bytes) -> None:
         at = 24 if data.startswith(b"PRI") else 0
         while at < len(data):
             upper, lower, kind, flags, stream_id = struct.unpack_from(">HBBBI", data, at)
@@ -73,8 +81,6 @@ class CannedServer(trio.abc.Stream):
             if kind == 0 and flags & 1:
                 self.requests += 1
                 self._waiting += self._answer(self, stream_id)  # type: ignore[operator]
-        self._more.unpark_all()
-        await trio.lowlevel.checkpoint()
 
     async def wait_send_all_might_not_block(self) -> None:
         await trio.lowlevel.checkpoint()
@@ -94,3 +100,28 @@ class CannedServer(trio.abc.Stream):
         self._closed = True
         self._more.unpark_all()
         await trio.lowlevel.checkpoint()
+
+
+class SecureCannedServer(CannedServer):
+    """The same behind TLS. What is counted is what passes below TLS; its records hold 4096 bytes, as a real node's."""
+
+    def __init__(self, answer: object) -> None:
+        super().__init__(answer)
+        self._waiting.clear()
+        self._shaken = False
+        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._tls = server_context().wrap_bio(self._incoming, self._outgoing, server_side=True)
+
+    def _take(self, data: bytes) -> None:
+        self._incoming.write(data)
+        encrypted, self._waiting = self._waiting, bytearray()
+        with contextlib.suppress(ssl.SSLWantReadError):
+            if not self._shaken:
+                self._tls.do_handshake()
+                self._shaken = True
+                self._waiting += _GREETING
+            while plain := self._tls.read(1024 * 1024):
+                super()._take(plain)
+        for at in range(0, len(self._waiting), 4096):
+            self._tls.write(self._waiting[at : at + 4096])
+        self._waiting = encrypted + self._outgoing.read()

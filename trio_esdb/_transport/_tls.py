@@ -165,41 +165,39 @@ class TLSStream(trio.abc.Stream):
             raise ValueError("max_bytes must be at least 1")
         if not self._ready:
             await self.handshake()
-        self._check_usable()
+        plain = b""
         if self._more or self._ended:
             await trio.lowlevel.checkpoint()
-            self._check_usable()
-            plain = self._decrypt(max_bytes) if self._more else b""
-        else:
-            plain = b""
-        while not plain and not self._ended:
-            if self.failure is None:
-                await self._read(max_bytes)
+            if self._more and not self._closed:
                 plain = self._decrypt(max_bytes)
+        while True:
+            if self._closed:
+                self._check_usable()
             if self.failure is not None:
                 await self._alert()
                 if not plain:
                     self._check_usable()
             elif self._outgoing.pending:
                 await self._answer()
-        return plain
+            if plain or self._ended:
+                return plain
+            error: BaseException | None = None
+            data: bytes | bytearray = b""
+            try:
+                data = await self.transport_stream.receive_some(max(max_bytes - self._partial, _LEAST_READ))
+            except (trio.BrokenResourceError, trio.ClosedResourceError) as exc:
+                error = exc
+            if not data or self._closed:
+                self._nothing_came(error)
+            self._incoming.write(data)
+            plain = self._decrypt(max_bytes)
 
-    async def _read(self, max_bytes: int) -> None:
-        """Give what the stream below has to TLS."""
-        error: BaseException | None = None
-        data: bytes | bytearray = b""
-        try:
-            data = await self.transport_stream.receive_some(max(max_bytes - self._partial, _LEAST_READ))
-        except trio.BrokenResourceError as exc:
-            error = exc
-        except trio.ClosedResourceError:
-            self._check_usable()
-            raise trio.BrokenResourceError(self._torn or "the stream below was closed") from None
+    def _nothing_came(self, error: BaseException | None) -> None:
         self._check_usable()
-        if not data:
-            self.failure = lost(self._object, error, heard=self._heard)
-            self._check_usable()
-        self._incoming.write(data)
+        if isinstance(error, trio.ClosedResourceError):
+            raise trio.BrokenResourceError(self._torn or "the stream below was closed") from None
+        self.failure = lost(self._object, error, heard=self._heard)
+        self._check_usable()
 
     def _decrypt(self, max_bytes: int) -> bytes:
         """What can be decrypted now; sets ``_ended``, ``_more`` and ``failure``."""
@@ -268,17 +266,13 @@ class TLSStream(trio.abc.Stream):
         try:
             if not self._ready:
                 await self.handshake()
-            self._check_usable()
-            if not data:
-                await trio.lowlevel.checkpoint()
-                return
-            if self._torn is None:
+            if data and not self._unable:
                 self._encrypt(data)
                 await self._flush()
             else:
                 await trio.lowlevel.checkpoint()
-            self._check_usable()
-            if self._torn is not None:
+            if self._unable:
+                self._check_usable()
                 raise trio.BrokenResourceError(self._torn)
         finally:
             self._in_send_all = False
@@ -340,8 +334,7 @@ class TLSStream(trio.abc.Stream):
     @trio.lowlevel.enable_ki_protection
     async def aclose(self) -> None:
         """Say farewell to the peer, if that can be done within a second, and close the stream below."""
-        unable = self._closed or self._sending or self._torn is not None or self.failure is not None
-        farewell = self._farewell and self._ready and not unable
+        farewell = self._farewell and self._ready and not self._sending and not self._unable
         self._closed = True
         try:
             if farewell:
@@ -351,6 +344,11 @@ class TLSStream(trio.abc.Stream):
                     await self._flush()
         finally:
             await self.transport_stream.aclose()
+
+    @property
+    def _unable(self) -> bool:
+        """Whether nothing more can be sent."""
+        return self._closed or self._torn is not None or self.failure is not None
 
     def _check_usable(self) -> None:
         if self._closed:
