@@ -17,7 +17,7 @@ from tests.support.tls import HOST, authority, certificate, roots, server_contex
 from trio_esdb import ESDBClient, NewEvent, StreamState, Timeouts, UnavailableError
 from trio_esdb._transport._tls import TLSStream
 from trio_esdb.embedded import EmbeddedNode
-from trio_esdb.testing import MemoryNetwork
+from trio_esdb.testing import Ending, MemoryNetwork, Side
 
 URI = f"esdb://{HOST}:2113"
 
@@ -170,3 +170,30 @@ async def test_each_wait_has_its_time(silent: str, text: str, seconds: int, auto
             async with ESDBClient(URI, roots(), connect=connect, timeouts=times):
                 raise AssertionError
         assert trio.current_time() == seconds
+
+
+@pytest.mark.parametrize("end", ["reset", "close", "half-open", "hold"])
+@pytest.mark.parametrize("to", ["client", "server"])
+async def test_a_connection_that_ends_anywhere_in_the_handshake(
+    to: Side, end: Ending, autojump_clock: MockClock
+) -> None:
+    """Whatever was sent, the client is open or has one clear error, in bounded time; the next client is served."""
+    opened, whole = 0, 4000
+    async with serving(server_context()) as network:
+        for count in range(0, whole, 127):
+            network.to(HOST).next().cut_after(count, to=to, end=end)
+            began = trio.current_time()
+            told: UnavailableError | None = None
+            try:
+                async with ESDBClient(URI, roots(), connect=network.connect):
+                    opened += 1
+            except UnavailableError as error:
+                told = error
+            if told is not None:
+                assert opened == 0
+                assert told.applied is False
+                assert any(words in str(told) for words in ("TLS handshake", "(timeouts.", "closed the connection"))
+            assert trio.current_time() - began <= 10 + 10 + 1
+        assert 0 < opened < whole // 127
+        async with ESDBClient(URI, roots(), connect=network.connect) as client:
+            assert await appended(client) == 1
