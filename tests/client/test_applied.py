@@ -127,9 +127,10 @@ async def test_calls_that_a_server_refuses_again_and_again(
     server.append = server.delete = server.tombstone = refuse
     error = await failure(write(client))
     assert isinstance(error, DeadlineExceededError)
-    assert "tried 10 times, the last failure" in str(error)
+    tried = len(server.seen)
+    assert 9 <= tried <= 11  # as the jitter has it
+    assert f"tried {tried} times, the last failure" in str(error)
     assert error.applied is False
-    assert len(server.seen) == 10
 
 
 @writes
