@@ -35,7 +35,7 @@ async def serve(options: argparse.Namespace) -> None:
     host, port = options.host, options.port
     certificates = None if options.tls is None else _certificates(options.tls, host, options.advertise[0])
     with _stopping() as told:
-        async with EmbeddedNode() as node, background_tasks() as listening:
+        async with EmbeddedNode(users=options.users) as node, background_tasks() as listening:
             try:
                 listened_on = await listening.start(
                     lambda task_status: node.serve_tcp(

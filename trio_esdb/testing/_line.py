@@ -19,10 +19,9 @@ import trio
 
 ROOM = 256 * 1024
 """Bytes that may be on their way before the sender has to wait."""
-_SEGMENT = 1460
-"""Bytes that travel together on a slow line: what fits a packet of Ethernet."""
-_TENTH = 0.1
-"""Seconds that a segment takes at most, unless a single byte takes longer."""
+_PIECE = 0.1
+"""Seconds that the bytes that come together on a slow line take, unless a single byte takes longer."""
+_LARGEST_PIECE = 64 * 1024
 
 
 class End(Enum):
@@ -55,7 +54,7 @@ class Line:
         self.cut: tuple[int, Callable[[], None]] | None = None
         """How many bytes still pass until the line is cut, and what is done then; None if it is not to be cut."""
         self._random = random
-        self._parts: deque[tuple[float, bytes]] = deque()
+        self._parts: deque[tuple[float, memoryview]] = deque()
         self._last_due = -math.inf
         self._free_at = -math.inf
         self._end: tuple[float, End] | None = None
@@ -76,7 +75,7 @@ class Line:
             self.cut = None if len(data) == left else (left - len(data), then)
         self.carried += len(data)
         if data and not self._unwanted:
-            self._parts.append((self._stamp(), data))
+            self._parts.append((self._stamp(), memoryview(data)))
             self.size += len(data)
         self.notify()
         if then is not None and self.cut is None:
@@ -108,7 +107,7 @@ class Line:
         """What has arrived; empty if nothing has."""
         if self._held:
             return b""
-        taken: list[bytes] = []
+        taken: list[memoryview] = []
         now = trio.current_time()
         while self._parts and most:
             size, arrival = self._next(most)
@@ -126,7 +125,7 @@ class Line:
             self.size -= size
         if taken:
             self.notify()
-        return taken[0] if len(taken) == 1 else b"".join(taken)
+        return b"".join(taken)
 
     def _next(self, most: int) -> tuple[int, float]:
         """How many bytes arrive next, and when."""
@@ -134,15 +133,15 @@ class Line:
         size = min(len(data), most)
         if self.rate == math.inf:
             return size, due
-        size = min(size, _SEGMENT, max(1, int(self.rate * _TENTH)))
+        size = min(size, _LARGEST_PIECE, max(1, int(self.rate * _PIECE)))
         return size, max(due, self._free_at) + size / self.rate
 
-    def arrival(self) -> float:
-        """When something is to be seen next, the end included, in seconds of trio's clock."""
+    def arrival(self, most: int) -> float:
+        """When something is to be taken next, or the end seen, in seconds of trio's clock."""
         if self._held:
             return math.inf
         if self._parts:
-            return self._next(_SEGMENT)[1]
+            return self._next(most)[1]
         return math.inf if self._end is None else self._end[0]
 
     def end_seen(self) -> End | None:

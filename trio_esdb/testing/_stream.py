@@ -109,7 +109,7 @@ class MemoryStream(trio.abc.Stream):
                     return b""
                 if end is End.RESET:
                     raise _broken(errno.ECONNRESET)
-                await line.change(line.arrival())
+                await line.change(line.arrival(max_bytes))
         finally:
             self._receiving = False
 
