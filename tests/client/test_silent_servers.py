@@ -43,7 +43,7 @@ async def read(client: ESDBClient) -> None:
 
 
 async def subscribe(client: ESDBClient) -> None:
-    async with client.subscribe_all_events():
+    async with client.subscribe_all_events(resume=False):
         pass
 
 
@@ -73,7 +73,7 @@ async def test_a_call_to_a_server_that_is_lost(network: MemoryNetwork, fault: st
 @pytest.mark.parametrize("fault", LOST)
 async def test_a_subscription_whose_server_is_lost(network: MemoryNetwork, fault: str) -> None:
     async with client_of(network) as client:
-        async with client.subscribe_all_events(include_caught_up=True) as events:
+        async with client.subscribe_all_events(include_caught_up=True, resume=False) as events:
             while await events.receive() != CaughtUp():
                 pass
             await trio.sleep(1000)
@@ -106,7 +106,7 @@ async def test_the_next_call_after_a_loss(network: MemoryNetwork) -> None:
 
 async def test_a_subscription_of_a_healthy_server(network: MemoryNetwork) -> None:
     async with client_of(network) as client:
-        async with client.subscribe_stream_events("s") as events:
+        async with client.subscribe_stream_events("s", resume=False) as events:
             for number in range(5):
                 await trio.sleep(1000)
                 await append(client)
@@ -131,6 +131,26 @@ async def test_a_slow_answer_is_no_loss(network: MemoryNetwork) -> None:
         began = trio.current_time()
         assert len(await client.get_stream_events("s")) == 3
         assert trio.current_time() - began > 80
+        assert len(network.connections) == 1
+
+
+async def test_a_slow_answer_has_begun_in_time(network: MemoryNetwork) -> None:
+    """The first event takes longer than ``Timeouts.first_answer``. It is not asked for again and again."""
+    async with client_of(network, timeouts=Timeouts()) as client:
+        await client.append_events("s", None, [event(300_000)] * 3)
+        network.to("node-1").slow(10_000, to="client")
+        assert len(await client.get_stream_events("s")) == 3
+        assert len(network.connections) == 1
+
+
+async def test_a_slow_answer_about_the_end_of_a_stream(network: MemoryNetwork) -> None:
+    """A subscription from the end asks first for the last event."""
+    async with client_of(network, timeouts=Timeouts()) as client:
+        await client.append_events("s", None, [event(300_000)] * 3)
+        network.to("node-1").slow(10_000, to="client")
+        async with client.subscribe_stream_events("s", from_end=True) as events:
+            await client.append_event("s", 2, event())
+            assert (await events.receive()).stream_position == 3
         assert len(network.connections) == 1
 
 

@@ -105,7 +105,7 @@ async def test_a_subscription_of_a_server_that_stops(server: Foreign) -> None:
     with trio.fail_after(PATIENCE):
         async with ESDBClient(uri(server), CA.cert_pem.bytes()) as client:
             server.will(Reply([CONFIRMED], None))
-            async with client.subscribe_all_events() as events:
+            async with client.subscribe_all_events(resume=False) as events:
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(trio.to_thread.run_sync, server.stop)
                     with pytest.raises(UnavailableError):

@@ -158,6 +158,62 @@ async def test_connections_that_are_closed_for_their_silence(node: str, tmp_path
                 assert len(await client.get_stream_events("silent")) == 5
 
 
+Trouble = Callable[[Nginx, int], Awaitable[None]]
+
+
+async def silence(proxy: Nginx, turn: int) -> None:
+    """nginx gives up a call in which nothing comes for a second."""
+    await proxy.logged("upstream timed out", turn + 1)
+
+
+async def load_again(proxy: Nginx, turn: int) -> None:
+    """nginx says GOAWAY, and breaks the connection a second later."""
+    proxy.reload()
+    await proxy.logged("gracefully shutting down", turn + 1)
+
+
+@pytest.mark.parametrize("trouble", [silence, load_again])
+async def test_a_subscription_goes_on(node: str, tmp_path: Path, trouble: Trouble) -> None:
+    """Every event arrives once, in order."""
+    stream = f"goes-on-{trouble.__name__}"
+    async with Nginx.running(node, tmp_path, "grpc_read_timeout 1s;") as proxy:
+        with trio.fail_after(PATIENCE):
+            async with ESDBClient(uri(proxy)) as client, client.subscribe_stream_events(stream) as events:
+                for turn in range(3):
+                    for number in range(10 * turn, 10 * turn + 10):
+                        await client.append_event(stream, number - 1 if number else None, event(number))
+                    got = [(await events.receive()).stream_position for _ in range(10)]
+                    assert got == list(range(10 * turn, 10 * turn + 10))
+                    await trouble(proxy, turn)
+
+
+async def test_a_subscription_moves_before_its_connection_breaks(node: str, tmp_path: Path) -> None:
+    """nginx says GOAWAY and would break the connection a second later; by then nobody uses it any more."""
+    async with Nginx.running(node, tmp_path) as proxy:
+        with trio.fail_after(PATIENCE):
+            async with (
+                ESDBClient(uri(proxy)) as client,
+                client.connection_events() as happened,
+                client.subscribe_stream_events("moves") as events,
+                trio.open_nursery() as nursery,
+            ):
+                received = trio.Event()
+
+                async def receive() -> None:
+                    assert (await events.receive()).stream_position == 0
+                    received.set()
+
+                nursery.start_soon(receive)
+                proxy.reload()
+                ends = ConnectionClosed | ConnectionLost
+                while not isinstance(end := await happened.receive(), ends):
+                    pass
+                assert type(end) is ConnectionClosed
+                assert end.connection == 1
+                await client.append_event("moves", None, event())
+                await received.wait()
+
+
 async def test_a_proxy_without_a_node(node: str, tmp_path: Path) -> None:
     """What a call gets that is not repeated: HTTP's 502 does not tell whether the node has seen it."""
     nobody = "127.0.0.1:1"
@@ -208,7 +264,7 @@ async def test_keepalive_through_a_proxy(node: str, tmp_path: Path) -> None:
         with trio.fail_after(PATIENCE):
             async with (
                 ESDBClient(uri(proxy), connect=connect, keep_alive_interval=0.01, keep_alive_timeout=10) as client,
-                client.subscribe_stream_events("kept", include_caught_up=True) as events,
+                client.subscribe_stream_events("kept", include_caught_up=True, resume=False) as events,
             ):
                 assert await events.receive() == CaughtUp()
                 await asked.wait()

@@ -403,7 +403,8 @@ class Feed:
             raise self.time_out()
         if trio.current_time() >= self.wait_until:
             self.wait_until = self.deadline
-            self.resumer.unanswered(self)
+            if self._source is None or not self._source.answered:
+                self.resumer.unanswered(self)
 
     def time_out(self) -> Exception:
         """The error for a feed whose timeout has passed; the call is reset."""

@@ -127,11 +127,13 @@ async def _read(session: Session, operation: Operation, options: ReadOptions, pa
     """The responses to a read."""
     answer = _Answer()
     call, sent = await session.open(operation._replace(requests=[options.request()]), answer, math.inf)
-    with trio.move_on_after(patience):
-        try:
+    try:
+        with trio.move_on_after(patience):
             await answer.over.wait()
-        finally:
-            call.close()
+        if call.answered:  # a large event on a slow line
+            await answer.over.wait()
+    finally:
+        call.close()
     outcome = answer.outcome
     if outcome is None:
         raise unanswered(operation, patience, sent)

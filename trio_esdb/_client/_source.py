@@ -64,6 +64,11 @@ class Source:
         """The address of the node that serves the call."""
         return "" if self.call is None else self.call.address
 
+    @property
+    def answered(self) -> bool:
+        """Whether an answer has begun. On a slow line it takes long until a large message is whole."""
+        return self.call is not None and self.call.answered
+
     def on_messages(self, messages: list[bytes]) -> None:
         """Responses came."""
         if self.receiver is not None:
