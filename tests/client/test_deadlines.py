@@ -81,12 +81,12 @@ async def test_without_a_deadline_none_is_sent(
     await trio.testing.wait_all_tasks_blocked()
     assert silent.seen[0].call.deadline == math.inf
     if name not in WITH_FIRST_ANSWER:
-        await trio.sleep(10**6)
+        await trio.sleep(1000)
         assert not silent.seen[0].over.is_set()
     nursery.cancel_scope.cancel()
 
 
-@pytest.mark.parametrize("name", sorted(set(UNARY) - {"get_stream_events", "get_commit_position"}))
+@pytest.mark.parametrize("name", sorted(set(UNARY) - {"get_stream_events"}))
 async def test_the_default_deadline(client: ESDBClient, silent: Scripted, name: str) -> None:
     """Calls with one answer have it; the time begins with each call."""
     for _ in range(2):
@@ -122,7 +122,7 @@ async def test_calls_that_are_due_one_after_another(silent: Scripted, nursery: t
 async def test_a_client_without_a_default_deadline(silent: Scripted, nursery: trio.Nursery) -> None:
     async with ESDBClient(URI, connect=silent.connect, default_deadline=None) as client:
         nursery.start_soon(client.append_event, "s", None, EVENT)
-        await trio.sleep(10**6)
+        await trio.sleep(1000)
         assert not silent.seen[0].over.is_set()
         nursery.cancel_scope.cancel()
 

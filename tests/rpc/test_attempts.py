@@ -206,7 +206,7 @@ async def test_credentials_are_asked_for_once(autojump_clock: trio.testing.MockC
     await made.again(UnauthenticatedError("no"), Trouble.UNAUTHENTICATED)
     with pytest.raises(UnauthenticatedError):
         await made.again(UnauthenticatedError("no"), Trouble.UNAUTHENTICATED)
-    assert asked == 1
+    assert asked == 2, "also the last ones are forgotten"
     with pytest.raises(UnauthenticatedError):
         await attempts().again(UnauthenticatedError("no"), Trouble.UNAUTHENTICATED)
 

@@ -130,6 +130,10 @@ def test_exceptions(
     if kind is trio_esdb.ExpectedPositionError:
         where = "the stream has no events" if found.actual is None else f"the stream is at {found.actual}"
         said = f"{where}, but expected_position=3"
+    elif kind is trio_esdb.AccessDeniedError:
+        said += " (the user has no permission for this, or the call has no credentials)"
+    elif kind is trio_esdb.NotLeaderError and found.leader is not None:
+        said += " (the leader is node2:2114)"
     assert str(found) == f"doing this: {said} [{status.name}, node:2113]"
     for name, value in attributes.items():
         assert getattr(found, name) == value
@@ -165,13 +169,20 @@ STATUSES = {
 }
 
 
+ADVICE = {
+    Status.PERMISSION_DENIED: " (the user has no permission for this, or the call has no credentials)",
+    Status.UNAUTHENTICATED: " (the user name, password or token is not valid)",
+}
+
+
 @pytest.mark.parametrize("status", STATUSES)
 def test_statuses(status: Status) -> None:
     found = error(status, "Said the server.", {"some": "trailer", "some-bin": b"\x00"})
     assert type(found) is STATUSES[status]
     assert (found.status, found.details, found.address) == (status.name, "Said the server.", "node:2113")
     assert found.trailers == {"some": "trailer", "some-bin": b"\x00"}
-    assert str(error(status)) == f"doing this: status {status.name}, without a text [{status.name}, node:2113]"
+    said = f"status {status.name}, without a text{ADVICE.get(status, '')}"
+    assert str(error(status)) == f"doing this: {said} [{status.name}, node:2113]"
 
 
 def test_every_status_is_tried() -> None:

@@ -38,9 +38,10 @@ class Area:
             operation: The call.
             options: What it asks for.
             wanted: The classes of messages to give besides events.
-            resume: Whether a subscription goes on after its call has ended.
+            resume: Whether a subscription goes on after its call has ended, unless calls are not to be repeated.
         """
-        return ReadOrSubscription(self._session, operation, options, wanted, resume=resume)
+        session = self._session
+        return ReadOrSubscription(session, operation, options, wanted, resume=resume and session.repeats(operation))
 
     @property
     def _session(self) -> Session:

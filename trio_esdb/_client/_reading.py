@@ -223,7 +223,8 @@ class ReadingArea(Area):
 
         Args:
             stream_name: The name of the stream.
-            timeout: The limit for the call in seconds.
+            timeout: The limit for the call in seconds, including all attempts. None means the ``default_deadline`` of
+                the client, ``math.inf`` means no limit but that of the cancel scope.
             retry: As for ``read_stream_events``.
             credentials: As for ``read_stream_events``.
 
@@ -274,7 +275,8 @@ class ReadingArea(Area):
         ``read_all_events``.
 
         Args:
-            timeout: The limit for the call in seconds.
+            timeout: As for ``get_stream_position``. With a filter that few events pass, the server may have to look at
+                many events, so give it enough time.
             filter_exclude: Patterns of the events to leave out. ``()`` leaves out none.
             filter_include: Patterns of the events to give. If it is not empty, ``filter_exclude`` is ignored.
             filter_by_stream_name: Whether the patterns are for stream names instead of event types.
@@ -288,16 +290,28 @@ class ReadingArea(Area):
         Raises:
             ESDBError: As for ``read_all_events``.
         """
-        async with self.read_all_events(
+        if retry is not None or credentials is not None:
+            check_how(retry, credentials)
+        options = ReadOptions(
             backwards=True,
-            filter_exclude=filter_exclude,
-            filter_include=filter_include,
-            filter_by_stream_name=filter_by_stream_name,
-            filter_by_prefix=filter_by_prefix,
             limit=1,
-            timeout=timeout,
+            filter=make_filter(
+                exclude=filter_exclude,
+                include=filter_include,
+                by_stream_name=bool(filter_by_stream_name),
+                by_prefix=bool(filter_by_prefix),
+            ),
+        )
+        operation = Operation(
+            Method.READ,
+            [options.request()],
+            "reading all events",
+            CallKind.UNARY_READ,
+            timeout=check_timeout(timeout),
             retry=retry,
             credentials=credentials,
-        ) as events:
+            own_patterns=has_own_patterns(filter_exclude, filter_include, filter_by_prefix),
+        )
+        async with self._open(operation, options) as events:
             found = await all_of(events)
             return found[0].original.commit_position or 0 if found else 0

@@ -89,6 +89,10 @@ class Session:
             timeout = self._default
         return trio.current_time() + timeout
 
+    def repeats(self, operation: Operation) -> bool:
+        """Whether this call may be sent again after trouble, apart from one that was never sent."""
+        return (self.options.retry if operation.retry is None else operation.retry) is not False
+
     def attempts(self, operation: Operation, deadline: float = math.inf, call: CallInfo | None = None) -> Attempts:
         """What decides whether this call is repeated.
 

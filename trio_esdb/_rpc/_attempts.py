@@ -211,8 +211,8 @@ class Attempts:
             if self._fruitless >= _MOST_FRUITLESS:
                 return False
         if action is Action.ASK_CREDENTIALS:
-            allowed = not self._renewed and self._renew(self.sent)
-            self._renewed = True
+            others = self._renew(self.sent)  # also the last time: the next call must not use these again
+            allowed, self._renewed = others and not self._renewed, True
             return allowed
         if action is Action.MOVE:
             self._leave(self.sent)

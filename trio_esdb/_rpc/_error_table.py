@@ -51,6 +51,12 @@ _BY_TEXT: tuple[tuple[str, type[errors.ServerError]], ...] = (
 )
 """English texts of servers from 21.10 to 26.1, for errors that they report in no other way."""
 
+_ADVICE: dict[type[errors.ServerError], str] = {
+    errors.AccessDeniedError: " (the user has no permission for this, or the call has no credentials)",
+    errors.UnauthenticatedError: " (the user name, password or token is not valid)",
+}
+"""What is added to texts that do not tell what to do."""
+
 _REFUSALS: frozenset[type[errors.ServerError]] = frozenset(
     {
         errors.AccessDeniedError,
@@ -83,6 +89,7 @@ def error_from(operation: Operation, outcome: Outcome, address: str) -> errors.S
     kind = _kind(operation, outcome)
     if outcome.message.removesuffix(".") == _UNMAPPED and not outcome.local:
         text += _hint(operation)
+    text += _ADVICE.get(kind, "")
     facts: dict[str, Any] = {}
     if kind is errors.ExpectedPositionError:
         number = _number(trailers.get("actual-version"))
@@ -96,7 +103,9 @@ def error_from(operation: Operation, outcome: Outcome, address: str) -> errors.S
         facts["size"] = _number(trailers.get("proposed-append-event-size"))
     elif kind is errors.NotLeaderError:
         host, port = _text(trailers.get("leader-endpoint-host")), _number(trailers.get("leader-endpoint-port"))
-        facts["leader"] = (host, port) if host and port is not None else None
+        facts["leader"] = leader = (host, port) if host and port is not None else None
+        if leader is not None:
+            text += f" (the leader is {host}:{port})"
     return operation.error(
         kind,
         text,
