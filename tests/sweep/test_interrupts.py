@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
+from functools import partial
 from pathlib import Path
 from types import CodeType, FrameType
 from typing import Any
@@ -18,11 +19,15 @@ import trio
 import trio.testing
 
 import trio_esdb
+from tests.support.tls import HOST, roots, server_context
 from trio_esdb import ESDBClient, NewEvent, StreamState
+from trio_esdb.embedded import EmbeddedNode
 
 _PACKAGE = Path(trio_esdb.__file__).parent
 _TRANSPORT = (str(_PACKAGE / "_transport"), str(_PACKAGE / "embedded" / "_memory.py"))
 _WAITING = tuple(str(_PACKAGE / name) for name in ("_client", "_cluster", "_nursery.py", "embedded/_node.py"))
+
+_TLS = tuple(str(_PACKAGE / "_transport" / name) for name in ("_dial.py", "_pem.py", "_tls.py", "_tls_config.py"))
 
 
 async def program() -> None:
@@ -39,6 +44,14 @@ async def program() -> None:
         with trio.move_on_after(1):
             async with client.subscribe_stream_events("t") as events:
                 await events.receive()
+
+
+async def program_over_tls() -> None:
+    async with EmbeddedNode() as node:
+        connect = partial(node.connect, tls=server_context())
+        async with ESDBClient(f"esdb://{HOST}", roots(), connect=connect) as client:
+            await client.append_event("s", StreamState.ANY, NewEvent(type="T", data=b"{}"))
+            assert len(await client.get_stream_events("s")) == 1
 
 
 class Tracer:
@@ -76,7 +89,10 @@ def usual_signals() -> Iterator[None]:
     signal.signal(signal.SIGINT, handler)
 
 
-def run(tracer: Tracer) -> BaseException | None:
+Program = Callable[[], Awaitable[None]]
+
+
+def run(tracer: Tracer, program: Program) -> BaseException | None:
     sys.settrace(tracer)
     try:
         trio.run(program, clock=trio.testing.MockClock(autojump_threshold=0))
@@ -93,17 +109,24 @@ def leaves(exc: BaseException | None) -> list[type[BaseException]]:
     return [type(exc)]
 
 
-@pytest.mark.parametrize("traced", [_TRANSPORT, _WAITING], ids=["transport", "what waits on it"])
-def test_ctrl_c_at_every_line(traced: tuple[str, ...]) -> None:
+@pytest.mark.parametrize(
+    ("traced", "program"),
+    [
+        pytest.param(_TRANSPORT, program, id="transport"),
+        pytest.param(_WAITING, program, id="what waits on it"),
+        pytest.param(_TLS, program_over_tls, id="tls"),
+    ],
+)
+def test_ctrl_c_at_every_line(traced: tuple[str, ...], program: Program) -> None:
     survey = Tracer(traced)
-    assert run(survey) is None
+    assert run(survey, program) is None
     assert len(survey.lines) > 150, "the lines are not seen any more"
     wrong = {}
     for (code, line), protected in survey.lines.items():
         if protected and traced is _WAITING:
             continue
         tracer = Tracer(traced, (code, line))
-        raised = run(tracer)
+        raised = run(tracer, program)
         if tracer.fired and leaves(raised) != [KeyboardInterrupt]:  # trio's order of tasks decides about some lines
             wrong[f"{code.co_qualname}:{line}"] = raised
     assert not wrong
