@@ -142,6 +142,12 @@ async def test_of_many_names_a_few_are_told() -> None:
     assert len(error.reason) < 700
 
 
+async def test_a_certificate_that_has_its_name_in_the_old_place() -> None:
+    context = server_context(authority().issue_cert(common_name="old.example"))
+    error = await failure(tls_server(context))
+    assert error.reason.endswith("is not valid for 'node.example': it is for old.example")
+
+
 EXPIRED = datetime(2001, 2, 3, 4, 5, tzinfo=UTC)
 NOT_YET = datetime(2999, 2, 3, 4, 5, tzinfo=UTC)
 

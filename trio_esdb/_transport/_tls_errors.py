@@ -113,9 +113,8 @@ def _refused_here(exc: ssl.SSLCertVerificationError, tls: ssl.SSLObject) -> str:
         text = f"{subject} is signed by an authority that is not trusted"
         return text if tls.server_side else f"{text}; to trust the authority, {_GIVE_ROOTS}"
     if code in _WRONG_NAME:
-        names = _names(chain)
-        is_for = f"it is for {names}" if names else "it is for other names"
-        return f"the certificate that the server has is not valid for {host!r}: {is_for}"
+        names = _names(chain) or "other names"
+        return f"the certificate that the server has is not valid for {host!r}: it is for {names}"
     if code == _EXPIRED:
         return f"{subject} has expired{_date(chain, 'notAfter')}; renew it (or is the clock of this machine wrong?)"
     if code == _NOT_YET_VALID:
@@ -170,7 +169,10 @@ def _chain(tls: ssl.SSLObject) -> list[dict[str, Any]]:
 
 def _names(chain: list[dict[str, Any]]) -> str:
     """The names that a certificate is for. The peer chose them, so their length is limited."""
-    names = [value for _, value in chain[0].get("subjectAltName", ())] if chain else []
+    if not chain:
+        return ""
+    common = [pair for part in chain[0].get("subject", ()) for pair in part if pair[0] == "commonName"]
+    names = [value for _, value in chain[0].get("subjectAltName") or common]
     shown = [ascii(name[:_LONGEST_NAME])[1:-1] for name in names[:_MOST_NAMES]]
     return ", ".join([*shown, f"and {len(names) - _MOST_NAMES} more"] if len(names) > _MOST_NAMES else shown)
 
