@@ -10,6 +10,7 @@ import trio
 
 from trio_esdb._cluster import Session
 from trio_esdb._errors import ESDBError
+from trio_esdb._observing import CallInfo
 from trio_esdb._rpc import Operation
 
 from ._channel import EventChannel
@@ -42,6 +43,8 @@ class ReadOrSubscription(AbstractAsyncContextManager[EventChannel[T]], Generic[T
         self._wanted = wanted
         self._resume = resume
         self._feed: Feed | None = None
+        self._call: CallInfo | None = None
+        """What instruments were told of."""
         self._channel: EventChannel[T] | None = None
         """Kept so that a program that drops its own reference inside the block does not end the call."""
 
@@ -53,16 +56,23 @@ class ReadOrSubscription(AbstractAsyncContextManager[EventChannel[T]], Generic[T
     async def __aenter__(self) -> EventChannel[T]:
         if self._feed is not None:
             raise ESDBError("this read or subscription was opened before; make a new one")
+        operation = self._operation
+        if self._session.instruments.active:
+            self._call = self._session.call_info(operation)
+            operation = operation._replace(call=self._call)
+            self._session.instruments.tell("call_started", self._call)
         self._feed = feed = Feed(
-            self._session, self._operation, self._options, self._wanted, resume=self._resume, resumer=Resumption
+            self._session, operation, self._options, self._wanted, resume=self._resume, resumer=Resumption
         )
         try:
             await feed.start()
             if not feed.open and not isinstance(error := feed.ended(), trio.EndOfChannel):
                 await feed.wait_for_own_deadline()
                 raise error
-        except BaseException:
+        except BaseException as exc:
             feed.close()
+            if self._call is not None:
+                self._tell_end(self._call, feed, exc)
             raise
         self._channel = EventChannel(feed, feed.batches.clone())
         return self._channel
@@ -71,9 +81,16 @@ class ReadOrSubscription(AbstractAsyncContextManager[EventChannel[T]], Generic[T
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
     ) -> None:
-        assert self._feed is not None
-        self._feed.close()
+        feed = self._feed
+        assert feed is not None
+        feed.close()
+        if self._call is not None:
+            self._tell_end(self._call, feed, feed.error or (exc if isinstance(exc, trio.Cancelled) else None))
         await trio.lowlevel.cancel_shielded_checkpoint()
+
+    def _tell_end(self, call: CallInfo, feed: Feed, error: BaseException | None) -> None:
+        call.address = feed.address
+        self._session.instruments.tell("call_ended", call, error)
 
     def __aiter__(self) -> NoReturn:
         raise ESDBError(

@@ -157,7 +157,9 @@ class ESDBClient(WritingArea, ReadingArea, SubscribingArea, MetadataArea, Observ
     async def run(self, *, task_status: trio.TaskStatus[Self] = trio.TASK_STATUS_IGNORED) -> None:
         """Keep the client open until this is cancelled or ``aclose`` is called.
 
-        ``client = await nursery.start(ESDBClient(...).run)`` gives the client when it is connected.
+        ``client = await nursery.start(ESDBClient(...).run)`` gives the client when it is connected. The client closes
+        when that nursery is cancelled. A program that then has something to clean up with the client, in shielded
+        scopes, uses ``async with`` instead: its block ends after that.
 
         Args:
             task_status: What ``nursery.start`` passes; it is given the client.

@@ -37,6 +37,7 @@ from trio_esdb._cluster import Sent, Session
 from trio_esdb._convert import NO_LIMIT, LastStreamPosition, ReadResponse, StreamNotFound
 from trio_esdb._errors import DeadlineExceededError, ProtocolError, ServerError, StreamNotFoundError
 from trio_esdb._model import CaughtUp, Checkpoint, FellBehind, RecordedEvent, Resumed
+from trio_esdb._observing import CallInfo
 from trio_esdb._rpc import CallKind, Operation, wait_for_own_deadline
 from trio_esdb._wire import Outcome
 
@@ -301,8 +302,17 @@ class Feed:
             place = self._options.last_place(responses)
             if place is not None and (self.place is None or place > self.place or self._options.backwards):
                 self.place = place
+        if self.operation.call is not None:
+            self._tell_events(self.operation.call, responses)
         responses.reverse()
         self.ready += responses
+
+    def _tell_events(self, call: CallInfo, responses: list[ReadResponse | ProtocolError]) -> None:
+        instruments = self._session.instruments
+        if instruments.wants_events:
+            for response in responses:
+                if isinstance(response, RecordedEvent):
+                    instruments.tell("event_received", call, response)
 
     def _count(self, responses: list[ReadResponse | ProtocolError]) -> None:
         """Count events, and drop those beyond the limit.
@@ -347,6 +357,11 @@ class Feed:
     def overdue(self) -> bool:
         """Whether the timeout has passed."""
         return self.deadline != math.inf and trio.current_time() >= self.deadline
+
+    @property
+    def error(self) -> Exception | None:
+        """The error that receivers get after the last message; None if there is none."""
+        return None if isinstance(self._end, trio.EndOfChannel) else self._end
 
     # -- ends --------------------------------------------------------------------------------------------------------
 

@@ -62,7 +62,7 @@ class Session:
         self.decoder = ReadDecoder()
         """Decodes what reads and subscriptions of this session receive."""
         self._authorization = Authorization(options)
-        self._instruments = options.observer.instruments
+        self.instruments = options.observer.instruments
         self._default = options.default_deadline
         self._overdue: OverdueCalls | None = None
         if options.default_deadline != math.inf:
@@ -103,6 +103,8 @@ class Session:
         """
         retry = self.options.retry if operation.retry is None else operation.retry
         observer = self.options.observer
+        if call is None:
+            call = operation.call
 
         def report(error: ServerError, attempt: int, delay: float) -> None:
             observer.emit(
@@ -163,7 +165,7 @@ class Session:
             ServerError: What the server's end of the call means.
             trio.ClosedResourceError: The client was closed.
         """
-        if call is None and self._instruments.active:
+        if call is None and self.instruments.active:
             return await self._run_observed(operation)
         timeout = operation.timeout
         deadline = trio.current_time() + (self._default if timeout is None else timeout)
@@ -257,7 +259,7 @@ class Session:
             return sent
 
     async def _run_observed(self, operation: Operation) -> Reply:
-        tell = self._instruments.tell
+        tell = self.instruments.tell
         call = self.call_info(operation)
         tell("call_started", call)
         error: BaseException | None = None

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from trio_esdb._errors import DeadlineExceededError, ProtocolError, ResourceExhaustedError, ServerError
 from trio_esdb._model import Credentials, RetryPolicy, ServerVersion
+from trio_esdb._observing import CallInfo
 
 from ._methods import Method
 from ._policy import CallKind
@@ -58,6 +59,8 @@ class Operation(NamedTuple):
     """The caller gave regular expressions."""
     requires: Requirement | None = None
     """What the server must be. It is asked for its version only if this is given."""
+    call: CallInfo | None = None
+    """The call as instruments know it; None if there are none."""
 
     @property
     def endless(self) -> bool:
