@@ -111,8 +111,9 @@ async def test_credentials_of_the_client_and_of_a_call(server: Secure) -> None:
             async with client.subscribe_stream_events("s"):
                 pass
         await client.append_event("s", 0, event(), credentials=ADMIN)
-    async with ESDBClient(server.login("admin")) as client:
-        assert len(await client.get_stream_events("s")) == 2
+        assert len(await client.get_stream_events("s", credentials=ADMIN)) == 2
+        async with client.subscribe_stream_events("s", credentials=ADMIN) as events:
+            assert (await events.receive()).stream_position == 0
 
 
 async def test_nobody_is_let_in_without_credentials(server: Secure) -> None:

@@ -41,8 +41,8 @@ async def test_a_server_that_is_told_to_stop_with_clients_connected(sign: signal
         async with ESDBClient(uri) as client, ESDBClient(uri), ESDBClient(uri) as another:
             await client.append_events("s", None, [NewEvent("Big", b"x" * 50_000) for _ in range(20)])
             async with (
-                client.subscribe_stream_events("s", include_caught_up=True) as unread,
-                another.subscribe_all_events(from_end=True, include_caught_up=True) as live,
+                client.subscribe_stream_events("s", include_caught_up=True, resume=False) as unread,
+                another.subscribe_all_events(from_end=True, include_caught_up=True, resume=False) as live,
             ):
                 assert await live.receive() == CaughtUp()
                 program.send(sign)
@@ -180,7 +180,7 @@ async def test_a_server_that_was_killed_and_is_back() -> None:
         uri = await program.uri()
         async with ESDBClient(uri) as client:
             await client.append_event("s", None, event())
-            async with client.subscribe_stream_events("s", include_caught_up=True) as events:
+            async with client.subscribe_stream_events("s", include_caught_up=True, resume=False) as events:
                 assert (await events.receive()).stream_position == 0
                 assert await events.receive() == CaughtUp()
                 program.send(signal.SIGKILL)

@@ -84,7 +84,7 @@ def _parser() -> argparse.ArgumentParser:
         type=Path,
         metavar="DIR",
         help="use TLS, with the certificates in this folder (ca/ca.crt, node.crt, node.key), which are made if it is "
-        "empty; that needs trio-esdb[tls-server]",
+        "empty; making them needs trio-esdb[tls-server]",
     )
     serve.add_argument(
         "--users",
