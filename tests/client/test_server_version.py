@@ -8,7 +8,7 @@ import pytest
 import trio
 import trio.testing
 
-from tests.support.scripted import URI, Script, Scripted, caught_up, confirmed, event, fails, goes_on, silence
+from tests.support.scripted import URI, Script, Scripted, Seen, caught_up, confirmed, event, fails, goes_on, silence
 from trio_esdb import (
     CaughtUp,
     DeadlineExceededError,
@@ -226,3 +226,28 @@ async def test_without_repeats(client: ESDBClient, server: Scripted) -> None:
     with pytest.raises((UnavailableError, DeadlineExceededError), match="Server Is Not Ready"):
         async with client.subscribe_all_events(include_caught_up=True, timeout=3):
             pytest.fail("it subscribed")
+
+
+@pytest.mark.parametrize("version", ["21.10.11", "26.1.0"])
+async def test_a_subscription_that_resumes_asks_the_server_that_it_comes_to(
+    client: ESDBClient, server: Scripted, version: str
+) -> None:
+    async def read(seen: Seen) -> None:
+        if seen.read.subscription is None:  # whether the position is there
+            await seen.send(event(1))
+        else:
+            await seen.give(confirmed(), event(len(server.links) - 1))
+
+    server.read = read
+    async with client.subscribe_all_events(include_caught_up=True) as events:
+        assert (await anext(events)).stream_position == 0  # type: ignore[union-attr]
+        server.version = version
+        await trio.aclose_forcefully(server.streams[0])
+        if version == "26.1.0":
+            assert (await anext(events)).stream_position == 1  # type: ignore[union-attr]
+        else:
+            for _ in range(2):
+                with pytest.raises(UnimplementedError, match=f"{OLD}has version 21.10.11"):
+                    await anext(events)
+    assert server.versions_told == 2
+    assert client.statistics().calls_resumed == (version == "26.1.0")
