@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -41,7 +42,7 @@ from trio_esdb import (
     StreamDeletedError,
     UnavailableError,
 )
-from trio_esdb._wire import Status
+from trio_esdb._wire import Outcome, Status
 from trio_esdb_proto.event_store.client import streams as pb
 
 TOMBSTONE = 2**63 - 1
@@ -508,6 +509,44 @@ async def test_the_timeout_holds(client: ESDBClient, server: Scripted, use: str,
     assert trio.current_time() - began == pytest.approx(8)
     await trio.testing.wait_all_tasks_blocked()
     assert server.open_calls == 0
+
+
+@pytest.mark.parametrize("trouble", [LOST, silence], ids=["lost", "silent"])
+async def test_the_timeout_holds_for_whoever_does_not_wait(
+    client: ESDBClient, server: Scripted, trouble: Script
+) -> None:
+    Node(server, lost(confirmed(), event(0)), trouble)
+    async with client.subscribe_all_events(timeout=8) as events:
+        await events.receive()
+        await trio.sleep(7.9)
+        with pytest.raises(trio.WouldBlock):
+            events.receive_nowait()
+        await trio.sleep(0.2)
+        for _ in range(2):
+            with pytest.raises(DeadlineExceededError):
+                events.receive_nowait()
+
+
+async def test_a_channel_that_is_closed_as_its_task_is_told(client: ESDBClient, server: Scripted) -> None:
+    """Then another task goes on."""
+    node = Node(server, goes_on(confirmed()), goes_on(confirmed(), event(0)))
+    got: list[int] = []
+    clones = []
+
+    async def work(channel: Any) -> None:
+        with contextlib.suppress(trio.ClosedResourceError):
+            got.append((await channel.receive()).stream_position)
+
+    async with client.subscribe_all_events() as events, trio.open_nursery() as nursery:
+        for _ in range(2):
+            clones.append(events.clone())
+            nursery.start_soon(work, clones[-1])
+            await trio.testing.wait_all_tasks_blocked()
+        events._feed.call_ended(Outcome(Status.UNAVAILABLE, "lost", lost=True))
+        clones[0].close()  # its task was given the news, and has not run since
+        await trio.testing.wait_all_tasks_blocked()
+        assert got == [0]
+    assert len(node.subscribed) == 2
 
 
 @pytest.mark.parametrize("use", USES)

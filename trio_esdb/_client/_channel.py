@@ -108,6 +108,8 @@ class EventChannel(trio.abc.ReceiveChannel[T], Generic[T]):
             except trio.EndOfChannel:
                 feed.raise_end()
             except trio.WouldBlock:
+                if self._timed and feed.overdue:
+                    raise feed.time_out() from None
                 if feed.unsettled:
                     feed.judge()
                 raise
@@ -233,6 +235,9 @@ class EventChannel(trio.abc.ReceiveChannel[T], Generic[T]):
         except trio.EndOfChannel:
             await feed.wait_for_own_deadline()
             feed.raise_end()
+        except trio.ClosedResourceError:
+            feed.wake_another()  # this channel was closed after its task had been told of the call's end
+            raise
 
     def clone(self) -> EventChannel[T]:
         """Return another channel of the same call, for another task. Each message goes to one of the channels.
