@@ -372,3 +372,48 @@ async def test_many_appends_on_connections_that_break(seconds: float) -> None:
                 events = await client.get_stream_events(f"s{number}")
                 numbers += [int(each.data) for each in events]
     assert numbers == list(range(10)) * 30
+
+
+# -- how long reads and subscriptions go on ----------------------------------------------------------------------------
+
+
+async def read(client: ESDBClient, **more: Any) -> None:
+    await client.get_stream_events("s", **more)
+
+
+async def subscribe(client: ESDBClient, **more: Any) -> None:
+    async with client.subscribe_stream_events("s", **more):
+        pytest.fail("it subscribed")
+
+
+@pytest.mark.parametrize("use", [read, subscribe])
+async def test_an_outage_has_an_end(server: Scripted, use: Any) -> None:
+    """For a read, and for a subscription that has not begun: as long as the default deadline, then the last error."""
+    server.read = lost
+    async with ESDBClient(URI, connect=server.connect, random=Middle(), default_deadline=4) as client:
+        began = trio.current_time()
+        with pytest.raises(UnavailableError, match=r"tried 7 times"):
+            await use(client)
+        assert trio.current_time() - began == pytest.approx(3.1)  # 0, 0.1, 0.2, 0.4, 0.8, 1.6, and then it is too late
+        with pytest.raises(DeadlineExceededError, match="the last failure"):
+            await use(client, timeout=7)
+        assert trio.current_time() - began == pytest.approx(10.1)
+        with pytest.raises(UnavailableError, match=r"reset the call with CANCEL \[CANCELLED, node-1:2113\]$"):
+            await use(client, retry=False)
+
+
+async def test_each_event_begins_an_outage_anew(server: Scripted) -> None:
+    """A read that gets an event in each attempt goes on, however often it is interrupted."""
+
+    async def one_by_one(seen: Seen) -> None:
+        assert seen.read.stream is not None
+        number = seen.read.stream.revision or 0
+        await trio.sleep(3)
+        await seen.send(event(number))
+        if number < 9:
+            await trio.testing.wait_all_tasks_blocked()
+            await lost(seen)
+
+    server.read = one_by_one
+    async with ESDBClient(URI, connect=server.connect, default_deadline=4) as client:
+        assert [each.stream_position for each in await client.get_stream_events("s")] == list(range(10))
