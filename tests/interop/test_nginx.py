@@ -29,11 +29,25 @@ from trio_esdb import (
     StreamState,
     UnavailableError,
 )
+from trio_esdb.embedded import EmbeddedNode
 
 if NGINX is None:
     pytest.skip(MISSING, allow_module_level=True)
 
 APPENDS = 300
+
+
+@pytest.fixture
+async def node(nursery: trio.Nursery) -> str:
+    """Host and port of a node, with the limits of an open port."""
+    node = await nursery.start(serve)
+    return f"127.0.0.1:{node.address[1]}"
+
+
+async def serve(task_status: trio.TaskStatus[EmbeddedNode]) -> None:
+    async with EmbeddedNode() as node, trio.open_nursery() as nursery:
+        await nursery.start(node.serve_tcp)
+        task_status.started(node)
 
 
 def uri(proxy: Nginx) -> str:
