@@ -11,7 +11,7 @@ import trio.testing
 
 from tests.support.leaks import assert_nothing_is_left
 from tests.support.world import World
-from trio_esdb import ExpectedPositionError, NewEvent, StreamNotFoundError, UnavailableError
+from trio_esdb import ExpectedPositionError, NewEvent, StreamNotFoundError
 
 TASKS, ROUNDS = 40, 15
 
@@ -96,7 +96,7 @@ async def test_a_storm(world: World, seed: int) -> None:
 
 @pytest.mark.parametrize("seed", range(3))
 async def test_a_bad_network(world: World, seed: int) -> None:
-    """Connections break all the time: a repeated append is written once, who goes on reading misses nothing."""
+    """Connections break all the time: each append is written once, and a subscription misses nothing."""
     chance = Random(seed)
     client = world.client
     seen: list[int] = []
@@ -115,26 +115,16 @@ async def test_a_bad_network(world: World, seed: int) -> None:
         nonlocal done
         for number in range(30):
             event = NewEvent("Happened", bytes(chance.randrange(50_000)))
-            while True:
-                await trio.sleep(chance.random() / 10)
-                try:
-                    await client.append_event("s", number - 1 if number else None, event)
-                    break
-                except UnavailableError:
-                    continue
+            await trio.sleep(chance.random() / 10)
+            await client.append_event("s", number - 1 if number else None, event)
         done += 1
 
     async def follow() -> None:
         nonlocal done
-        while len(seen) < 30:
-            try:
-                async with client.subscribe_stream_events("s", seen[-1] if seen else None) as events:
-                    async for event in events:
-                        seen.append(event.stream_position)  # noqa: PERF401
-            except UnavailableError:
-                await trio.sleep(chance.random() / 10)
-            if seen == list(range(30)):
-                done += 1
+        async with client.subscribe_stream_events("s") as events:
+            while len(seen) < 30:
+                seen.append((await events.receive()).stream_position)
+        done += 1
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(write)
