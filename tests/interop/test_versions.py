@@ -73,7 +73,7 @@ async def test_when_a_subscription_to_a_deleted_stream_has_caught_up(
 
 async def test_the_end_of_a_tombstoned_stream(client: ESDBClient, server: Foreign) -> None:
     server.will(reply_of(said(OLD, "subscribe/tombstoned-stream")["c4"]))
-    async with client.subscribe_stream_events("s", from_end=True, **EVERYTHING) as events:
+    async with client.subscribe_stream_events("s", from_end=True, resume=False, **EVERYTHING) as events:
         assert await events.receive() == CaughtUp()
         with pytest.raises(trio.WouldBlock):
             events.receive_nowait()
@@ -87,7 +87,7 @@ async def test_the_end_of_a_tombstoned_stream(client: ESDBClient, server: Foreig
 
 async def test_a_consumer_that_is_too_slow(client: ESDBClient, server: Foreign) -> None:
     server.will(reply_of(said(OLD, "subscribe/slow-on-a-stream")["c2"]))
-    async with client.subscribe_stream_events("s", **EVERYTHING) as events:
+    async with client.subscribe_stream_events("s", resume=False, **EVERYTHING) as events:
         assert await events.receive() == CaughtUp()
         with pytest.raises(ConsumerTooSlowError) as ended:
             await events.receive()
