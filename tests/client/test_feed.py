@@ -9,8 +9,8 @@ import pytest
 import trio
 import trio.testing
 
-from tests.support.scripted import Scripted, Seen, confirmed, event, goes_on, says
-from trio_esdb import ESDBClient, EventChannel
+from tests.support.scripted import Scripted, Seen, caught_up, confirmed, event, goes_on, says
+from trio_esdb import CaughtUp, ESDBClient, EventChannel
 from trio_esdb._client._feed import Feed
 from trio_esdb._wire import Outcome, Status
 from trio_esdb._wire._frames import Code
@@ -158,6 +158,38 @@ async def test_a_call_is_replaced_as_tasks_are_woken(client: ESDBClient, server:
         await trio.testing.wait_all_tasks_blocked()
         nursery.cancel_scope.cancel()
     assert Counter(got) == Counter(range(6))
+
+
+async def test_a_message_without_a_place_overtakes_nothing(client: ESDBClient, server: Scripted) -> None:
+    """CaughtUp is drawn before the task runs that was given the event before it: the new call brings that event, so the
+    task must not have it from the old call as well.
+    """
+    server.read = goes_on(confirmed())
+    got: list[Any] = []
+
+    async def work(channel: EventChannel[Any]) -> None:
+        async with channel:
+            while True:
+                got.append(await channel.receive())
+
+    async with (
+        client.subscribe_all_events(include_caught_up=True) as events,
+        trio.open_nursery() as nursery,
+    ):
+        feed = feed_of(events)
+        nursery.start_soon(work, events.clone())
+        await trio.testing.wait_all_tasks_blocked()
+        source = feed._source
+        assert source is not None
+        source.on_messages([event(0)])
+        source.on_messages([caught_up()])
+        got.append(events.receive_nowait())
+        assert got == [CaughtUp()]
+        feed.call_ended(Outcome(Status.UNAVAILABLE, "lost", lost=True))
+        server.read = stream_of(2)
+        await trio.testing.wait_all_tasks_blocked()
+        nursery.cancel_scope.cancel()
+    assert [each.stream_position for each in got[1:]] == [0, 1]
 
 
 async def test_a_dropped_channel_is_reported_and_its_call_is_reset(client: ESDBClient, server: Scripted) -> None:

@@ -12,9 +12,10 @@ of three places:
 - drawn: its messages are decoded and are in ``ready``, from which all channels of the feed take.
 
 A task that was given a batch runs only later, and another task may draw the following batch before it. Therefore each
-batch has a number. ``place`` is that of the message that has been drawn with the highest number. When a call is
-replaced, the new call begins after ``place``. Batches of the old call with a higher number are then dropped wherever
-they are, because the new call brings their messages again. Those with a lower number are kept.
+batch has a number. ``place`` is that of the message that has been drawn with the highest number, of those that have a
+place: a batch that tells none, such as CaughtUp alone, says nothing of the batches before it. When a call is replaced,
+the new call begins after ``place``. Batches of the old call with a higher number are then dropped wherever they are,
+because the new call brings their messages again. Those with a lower number are kept.
 
 A batch without messages wakes a task that waits, which then finds the feed ``unsettled``: the call is over, or soon
 will be.
@@ -298,10 +299,11 @@ class Feed:
         if self._limit is not None:
             self._count(responses)
         if number > self._last_drawn:
-            self._last_drawn = number
             place = self._options.last_place(responses)
-            if place is not None and (self.place is None or place > self.place or self._options.backwards):
-                self.place = place
+            if place is not None:
+                self._last_drawn = number
+                if self.place is None or place > self.place or self._options.backwards:
+                    self.place = place
         if self.operation.call is not None:
             self._tell_events(self.operation.call, responses)
         responses.reverse()
