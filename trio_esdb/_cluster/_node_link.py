@@ -78,7 +78,14 @@ class NodeLink(ClientLink):
         """Why the server did not tell its version."""
         self.version_question: VersionQuestion | None = None
         """The question for it that is under way."""
+        self.promised = 0
+        """How many calls have been promised room, and have not begun."""
         self._owner = owner
+
+    @property
+    def room(self) -> int:
+        """How many more calls the server takes on this connection now, without those that were promised room."""
+        return 0 if self._leaving else self.core.room - self.promised
 
     def leave(self, reason: str) -> None:
         """Close it soon, because it is not needed any more."""

@@ -106,20 +106,44 @@ class Pool:
         waiter = _Waiter()
         self._line[waiter] = None
         try:
+            self._serve_line()
             while True:
+                await waiter.wait()
+                await (
+                    trio.lowlevel.checkpoint_if_cancelled()
+                )  # who gives up must not take the room that others wait for
                 if self.closed:
                     raise _closed()
                 if waiter.failure is not None:
                     raise waiter.failure
-                if next(iter(self._line)) is waiter:
-                    for link in self._links:
-                        if link.room > 0:
-                            return link
-                    self._open_another()
-                await waiter.wait()
-        finally:
-            del self._line[waiter]
-            self.on_room()
+                link = waiter.give_back()
+                if link is not None:
+                    if link.room > 0:
+                        return link
+                    self._line[waiter] = None  # the connection was lost in between
+                    self._line.move_to_end(waiter, last=False)
+                    self._serve_line()
+        except BaseException:
+            self._line.pop(waiter, None)
+            waiter.give_back()
+            self._serve_line()
+            raise
+
+    def _serve_line(self) -> None:
+        """Give what room there is to those who wait, the first of them first; open a connection for the others.
+
+        All that can have a call have it at once. If each woke the next one, a client with more calls than connections
+        have room for would do one call a turn.
+        """
+        while self._line and not self.closed:
+            for link in self._links:
+                if link.room > 0:
+                    waiter, _ = self._line.popitem(last=False)
+                    waiter.take(link)
+                    break
+            else:
+                self._open_another()
+                return
 
     def _open_another(self) -> None:
         """Open a connection, if there may be one more and none is being opened; else a call waits for room."""
@@ -139,11 +163,10 @@ class Pool:
     # -- what connections tell ---------------------------------------------------------------------------------------
 
     def on_room(self) -> None:
-        """A connection may have room: let the first in line see."""
+        """A connection may have room for those who wait."""
         if self.room_wanted:
             self._want_room(False)
-        if self._line:
-            next(iter(self._line)).wake()
+        self._serve_line()
 
     def on_idle(self, link: NodeLink) -> None:
         """The last call on a connection is over."""
@@ -227,10 +250,13 @@ class Pool:
         address = self.node.address
         reason = failure.reason if isinstance(failure, DialError) else f"{type(failure).__name__} in connect()"
         self._observer.emit(ConnectionFailed(address=address, connection=number, reason=reason))
-        for waiter in self._line:
-            if not isinstance(failure, DialError):
+        if not isinstance(failure, DialError):
+            if self._line:
+                waiter, _ = self._line.popitem(last=False)
                 waiter.fail(failure)
-                break
+            return
+        line, self._line = self._line, OrderedDict()
+        for waiter in line:
             error = UnavailableError(
                 f"cannot connect to {address}: {reason}",
                 status="UNAVAILABLE",
@@ -339,11 +365,12 @@ class Pool:
 class _Waiter:
     """A call that waits for a connection."""
 
-    __slots__ = ("_woken", "failure")
+    __slots__ = ("_link", "_woken", "failure")
 
     def __init__(self) -> None:
         self.failure: Exception | None = None
         """What it is to raise."""
+        self._link: NodeLink | None = None
         self._woken = trio.Event()
 
     async def wait(self) -> None:
@@ -354,6 +381,19 @@ class _Waiter:
     def wake(self) -> None:
         """Let it look."""
         self._woken.set()
+
+    def take(self, link: NodeLink) -> None:
+        """Promise it room on a connection, until it runs."""
+        link.promised += 1
+        self._link = link
+        self._woken.set()
+
+    def give_back(self) -> NodeLink | None:
+        """End the promise; the connection that it was for."""
+        link, self._link = self._link, None
+        if link is not None:
+            link.promised -= 1
+        return link
 
     def fail(self, failure: Exception) -> None:
         """Let it raise this."""

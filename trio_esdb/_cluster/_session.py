@@ -210,6 +210,7 @@ class Session:
                 due=due,
             )
         except HeadersTooLarge as exc:
+            self.pool.on_room()
             raise operation.headers_refused(exc, link.address) from None
 
     async def _repeat(self, attempts: Attempts, failure: tuple[Sent, Outcome] | None) -> Reply:
@@ -250,12 +251,17 @@ class Session:
             try:
                 sent = Sent(link, self._authorization.of(link, operation))
             except MustAsk:
+                self.pool.on_room()  # meanwhile others may use it
                 await self._authorization.ask(link)
                 continue
             if operation.requires is not None and link.version is None and link.version_error is None:
                 await ask_version(link, self.options.timeouts.first_answer)
                 continue
-            check_version(link, operation)
+            try:
+                check_version(link, operation)
+            except ServerError:
+                self.pool.on_room()
+                raise
             return sent
 
     async def _run_observed(self, operation: Operation) -> Reply:
@@ -313,6 +319,7 @@ class Session:
                 except UnavailableError as exc:
                     await attempts.again(exc, trouble_of(None, exc))
                     continue
+                self.pool.on_room()  # the answer may have been known
                 if link.version is not None:
                     return link.version
                 if link.version_error is not None:
@@ -351,6 +358,7 @@ class Session:
                 link, headers, operation.requests, sink, deadline=deadline, authorization=authorization
             )
         except HeadersTooLarge as exc:
+            self.pool.on_room()
             raise operation.headers_refused(exc, link.address) from None
         return call, sent
 
