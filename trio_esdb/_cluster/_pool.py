@@ -109,9 +109,7 @@ class Pool:
             self._serve_line()
             while True:
                 await waiter.wait()
-                await (
-                    trio.lowlevel.checkpoint_if_cancelled()
-                )  # who gives up must not take the room that others wait for
+                await trio.lowlevel.checkpoint_if_cancelled()  # who gives up must leave the room to others
                 if self.closed:
                     raise _closed()
                 if waiter.failure is not None:
