@@ -6,8 +6,10 @@ A bound that a change breaks is a question, not a verdict: each says what it pro
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import math
+import tracemalloc
 from collections.abc import Callable
 
 import pytest
@@ -191,3 +193,26 @@ async def test_objects_of_an_open_subscription(autojump_clock: trio.testing.Mock
         left = objects_alive()
     assert (open_ones - empty) / 50 < 40
     assert left - empty < 20
+
+
+async def test_memory_of_an_open_subscription(autojump_clock: trio.testing.MockClock) -> None:
+    """Protects programs with many subscriptions: what only trouble needs is not there before."""
+    confirmed = bytes(pb.ReadResp(confirmation=pb.ReadRespSubscriptionConfirmation(subscription_id="canned")))
+
+    def answer(server: CannedServer, stream_id: int) -> bytes:
+        return server.headers(stream_id, *OK) + frame(0, 0, stream_id, message(confirmed))
+
+    ours = tracemalloc.Filter(True, "*/trio_esdb/*")
+    async with client_of(CannedServer(answer)) as client:
+        async with client.subscribe_all_events() as _:
+            pass
+        tracemalloc.start()
+        try:
+            async with contextlib.AsyncExitStack() as stack:
+                for _ in range(50):
+                    await stack.enter_async_context(client.subscribe_all_events())
+                gc.collect()
+                taken = tracemalloc.take_snapshot().filter_traces([ours]).statistics("filename")
+        finally:
+            tracemalloc.stop()
+    assert sum(each.size for each in taken) / 50 < 2000, taken  # [1525], without what trio needs

@@ -40,8 +40,7 @@ class Area:
             wanted: The classes of messages to give besides events.
             resume: Whether a subscription goes on after its call has ended, unless calls are not to be repeated.
         """
-        session = self._session
-        return ReadOrSubscription(session, operation, options, wanted, resume=resume and session.repeats(operation))
+        return ReadOrSubscription(self._session, operation, options, wanted, resume=resume)
 
     @property
     def _session(self) -> Session:

@@ -18,7 +18,8 @@ import trio
 from trio_esdb._errors import ESDBError, ServerError
 from trio_esdb._model import RecordedEvent
 
-from ._feed import Batch, Feed
+from ._batches import Batch
+from ._feed import Feed
 
 T = TypeVar("T")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 from typing import Generic, NoReturn, TypeVar
 
@@ -21,12 +20,14 @@ from ._resuming import Resumption
 T = TypeVar("T")
 
 
-class ReadOrSubscription(AbstractAsyncContextManager[EventChannel[T]], Generic[T]):
+class ReadOrSubscription(Generic[T]):
     """Opens a read or subscription when the block is entered, and gives its channel.
 
     Leaving the block resets the call at once, whatever was still to come; it never waits for a consumer. A subscription
     has begun when the block is entered: the server has confirmed it. A block can be entered once.
     """
+
+    __slots__ = ("_call", "_channel", "_feed", "_operation", "_options", "_resume", "_session", "_wanted")
 
     def __init__(
         self,

@@ -1,32 +1,15 @@
-"""What a read or subscription has received, whichever call it came by.
+"""One read or subscription, whichever calls it is made by: when it has a call, what receivers get, and how it ends.
 
-The feed is above the transport: calls give it batches of messages, channels take events from it. A call can be replaced
-by another one while the channels of the feed stay; that is how a subscription outlives its connection. When and how
-that is done is written in ``_resuming``.
-
-Batches go through a memory channel, so trio decides which of several waiting tasks gets the next one. A batch is in one
-of three places:
-
-- in the memory channel's buffer: nobody has it yet;
-- given to a task that waited, which has not run since: that task will draw it;
-- drawn: its messages are decoded and are in ``ready``, from which all channels of the feed take.
-
-A task that was given a batch runs only later, and another task may draw the following batch before it. Therefore each
-batch has a number. ``place`` is that of the message that has been drawn with the highest number, of those that have a
-place: a batch that tells none, such as CaughtUp alone, says nothing of the batches before it. When a call is replaced,
-the new call begins after ``place``. Batches of the old call with a higher number are then dropped wherever they are,
-because the new call brings their messages again. Those with a lower number are kept.
+The feed is above the transport: calls give it batches of messages (``_batches``), channels take events from it. A call
+can be replaced by another one while the channels of the feed stay; that is how a subscription outlives its connection.
+When and how that is done is written in ``_resuming``.
 
 A batch without messages wakes a task that waits, which then finds the feed ``unsettled``: the call is over, or soon
 will be.
-
-Credit is given back to the server when a batch is drawn. A batch came with one read of the connection, so what the
-consumer has not seen when the server sends more is no larger than that.
 """
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import math
 from collections.abc import Callable
@@ -35,28 +18,26 @@ from typing import Any, NoReturn, Protocol
 import trio
 
 from trio_esdb._cluster import Sent, Session
-from trio_esdb._convert import NO_LIMIT, LastStreamPosition, ReadResponse, StreamNotFound
+from trio_esdb._convert import LastStreamPosition, ReadResponse, StreamNotFound
 from trio_esdb._errors import DeadlineExceededError, ProtocolError, ServerError, StreamNotFoundError
 from trio_esdb._model import CaughtUp, Checkpoint, FellBehind, RecordedEvent, Resumed
-from trio_esdb._observing import CallInfo
 from trio_esdb._rpc import CallKind, Operation, wait_for_own_deadline
 from trio_esdb._wire import Outcome
 
-from ._position import Place, ReadOptions, is_place
+from ._batches import Batches
+from ._position import ReadOptions, is_place
 from ._source import Opening, Source
 
 SubscriptionMessage = RecordedEvent | Checkpoint | CaughtUp | FellBehind | Resumed
 """The messages of a subscription: events, and the other messages that were asked for."""
 
-_BATCH_SIZE = 64
-"""The largest number of messages in a batch."""
-
-Batch = tuple[Source | None, int, list[bytes]]
-"""A batch in the memory channel: its call, its number, its messages. One without a call only wakes a task."""
-
 
 class Resumer(Protocol):
     """What opens further calls of a feed; see ``_resuming.Resumption``."""
+
+    @property
+    def spent(self) -> bool:
+        """Whether a new one would do the same from now on."""
 
     async def go_on(self, feed: Feed) -> None:
         """Return when there is a call that goes on, or when the end has come."""
@@ -77,7 +58,7 @@ class Resumer(Protocol):
         """Open no further call."""
 
 
-class Feed:
+class Feed(Batches):
     """The messages of one read or subscription, shared by all channels that receive from it.
 
     Args:
@@ -85,9 +66,30 @@ class Feed:
         operation: The first call.
         options: What it asks for.
         wanted: The classes of messages to give besides events.
-        resume: Whether a subscription goes on after its call has ended.
+        resume: Whether a subscription goes on after its call has ended, unless calls are not to be repeated.
         resumer: Makes what opens further calls.
     """
+
+    __slots__ = (
+        "_end",
+        "_endless",
+        "_last_outcome",
+        "_new_resumer",
+        "_resume",
+        "_resumer",
+        "_source",
+        "_told",
+        "_wanted",
+        "dropped_channels",
+        "last_stream_position",
+        "operation",
+        "outcome",
+        "over",
+        "resumptions",
+        "subscription_id",
+        "token",
+        "unsettled",
+    )
 
     def __init__(
         self,
@@ -99,24 +101,12 @@ class Feed:
         resume: bool,
         resumer: Callable[..., Resumer],
     ) -> None:
+        super().__init__(session, options, operation.call, session.deadline(operation))
         self.operation = operation
-        self.deadline = session.deadline(operation)
-        """When the timeout passes, in seconds of trio's clock."""
-        self.wait_until = self.deadline
-        """When a task that waits must look what is the matter: the deadline, or earlier if a first answer is due."""
         self.subscription_id: str | None = None
         self.last_stream_position: int | None = None
-        endless = options.limit is None
-        self.place: Place | None = options.position if endless else None
-        """The place of the event or checkpoint that was drawn last: a new call goes on after it."""
-        self.given = 0
-        """How many events were drawn; counted only if there is a limit."""
         self.resumptions = 0
         """How many times a new call has gone on."""
-        self.ready: list[ReadResponse | ProtocolError | Resumed] = []
-        """Messages that were drawn and are to be given to the next receiver, in reverse order."""
-        self.waiting = 0
-        """How many messages were received and not drawn."""
         self.unsettled = True
         """Whether somebody must look after the call (``go_on``) before messages can be waited for."""
         self.outcome: Outcome | None = None
@@ -125,21 +115,14 @@ class Feed:
         """Nothing more is given: the feed was closed, or one of its messages was an error."""
         self.dropped_channels = 0
         """Channels that were dropped without being closed and are to be closed soon."""
-        self.batches: trio.MemoryReceiveChannel[Batch]
-        self._incoming, self.batches = trio.open_memory_channel[Batch](math.inf)
         self.token = trio.lowlevel.current_trio_token()
-        self._session = session
-        self._options = options
-        self._limit = options.limit if options.limit != NO_LIMIT else None
         self._wanted = wanted
-        self._endless = endless
-        self._resume = resume or not endless
+        self._endless = endless = options.limit is None
+        self._resume = not endless or (resume and session.repeats(operation))
         self._told = self.deadline if endless else min(self.deadline, trio.current_effective_deadline())
         self._new_resumer = resumer
         self._resumer: Resumer | None = None
         self._source: Source | None = None
-        self._received = 0
-        self._last_drawn = 0
         self._end: Exception | None = None
         self._last_outcome: Outcome | None = None
 
@@ -148,24 +131,17 @@ class Feed:
     async def start(self) -> None:
         """Open the first call. Returns and raises as ``go_on`` does."""
         if not self._endless:
+            source = Source(self, self.place)
             try:
-                await self.open_read(self.operation)
-                return
+                source.call, source.sent = await self._session.open(self.operation, source, self._told)
             except DeadlineExceededError:
                 raise
             except ServerError as exc:
                 self.resumer.not_opened(self, exc)
+            else:
+                self.adopt(source)
+                return
         await self.go_on()
-
-    async def open_read(self, operation: Operation) -> Source:
-        """Open a call of a read. It has begun at once: its messages come here."""
-        source = Source(self, self.place)
-        await source.open(self._session, operation, self._told)
-        self.adopt(source, None)
-        if self._options.filter is None and operation.kind is CallKind.READ:
-            # A server can look at very many events until one passes a filter, but else its first answer comes soon.
-            self.wait_until = min(self.deadline, trio.current_time() + self._session.options.timeouts.first_answer)
-        return source
 
     async def go_on(self) -> None:
         """Return when there is a call that goes on, or when the end has come.
@@ -174,11 +150,14 @@ class Feed:
             DeadlineExceededError: The timeout passed.
             trio.ClosedResourceError: The feed or the client was closed.
         """
-        await self.resumer.go_on(self)
+        resumer = self.resumer
+        await resumer.go_on(self)
+        if resumer.spent:
+            self._resumer = None
 
     @property
     def resumer(self) -> Resumer:
-        """What opens further calls. A read needs it only after trouble."""
+        """What opens further calls. It is there only while it is needed: there can be many feeds that wait for long."""
         if self._resumer is None:
             self._resumer = self._new_resumer(
                 self._session,
@@ -202,8 +181,13 @@ class Feed:
             source.kept = self._last_drawn
             self._drop_waiting()
 
-    def adopt(self, source: Source, opening: Opening | None) -> None:
-        """Take messages from a call that has begun. It replaces the call before it, which is closed."""
+    def adopt(self, source: Source, opening: Opening | None = None) -> None:
+        """Take messages from a call that has begun. It replaces the call before it, which is closed.
+
+        Args:
+            source: The call.
+            opening: What came of it before. None for a read, which has begun at once: its messages come here.
+        """
         if self._source is not None:
             self.settle()
             if self._options.gives_again:
@@ -212,6 +196,9 @@ class Feed:
         self.outcome = None
         self.unsettled = False
         if opening is None:
+            if self._options.filter is None and self.operation.kind is CallKind.READ:
+                # A server can look at very many events until one passes a filter, else its first answer comes soon.
+                self.wait_until = min(self.deadline, trio.current_time() + self._session.options.timeouts.first_answer)
             return
         if opening.messages:
             self.receive(source, opening.messages)
@@ -232,29 +219,6 @@ class Feed:
     def has_progressed(self) -> bool:
         """Whether the call has brought an event or a checkpoint that was drawn."""
         return self._source is not None and self._source.start != self.place
-
-    def _drop_waiting(self) -> None:
-        """Empty the memory channel's buffer."""
-        with contextlib.suppress(trio.EndOfChannel, trio.WouldBlock):
-            while True:
-                _, _, batch = self.batches.receive_nowait()
-                self.waiting -= len(batch)
-
-    def receive(self, source: Source, messages: list[bytes]) -> None:
-        """Messages came. Each waiting task gets a single one, so that several waiting tasks share what comes."""
-        put, number = self._incoming.send_nowait, self._received
-        hungry = 0
-        if len(messages) > 1:
-            hungry = min(len(messages), self._incoming.statistics().tasks_waiting_receive)
-        for message in messages[:hungry]:
-            number += 1
-            put((source, number, [message]))
-        for at in range(hungry, len(messages), _BATCH_SIZE):
-            number += 1
-            put((source, number, messages[at : at + _BATCH_SIZE]))
-        self._received = number
-        self.waiting += len(messages)
-        self.wait_until = self.deadline
 
     def call_is_draining(self) -> None:
         """The node will soon end the call: a subscription is to be moved before that."""
@@ -280,54 +244,6 @@ class Feed:
         """The task that looked after the call does so no longer; another one must."""
         if self.unsettled and not self.over and self._incoming.statistics().tasks_waiting_receive:
             self._call_somebody()
-
-    def draw(self, item: Batch) -> None:
-        """Make a batch from the memory channel ready.
-
-        What is ready already came later: the batch was a single message, given to a task that had waited.
-        """
-        source, number, batch = item
-        if source is None:
-            return
-        self.waiting -= len(batch)
-        if number > source.kept:
-            return
-        source.take(batch)
-        responses = self._session.decoder.read_responses(batch)
-        if source.floor is not None:
-            responses = self._options.later(source.floor, responses)
-        if self._limit is not None:
-            self._count(responses)
-        if number > self._last_drawn:
-            place = self._options.last_place(responses)
-            if place is not None:
-                self._last_drawn = number
-                if self.place is None or place > self.place or self._options.backwards:
-                    self.place = place
-        if self.operation.call is not None:
-            self._tell_events(self.operation.call, responses)
-        responses.reverse()
-        self.ready += responses
-
-    def _tell_events(self, call: CallInfo, responses: list[ReadResponse | ProtocolError]) -> None:
-        instruments = self._session.instruments
-        if instruments.wants_events:
-            for response in responses:
-                if isinstance(response, RecordedEvent):
-                    instruments.tell("event_received", call, response)
-
-    def _count(self, responses: list[ReadResponse | ProtocolError]) -> None:
-        """Count events, and drop those beyond the limit.
-
-        A read that goes on asks for one more event than are left, because the first one is given again.
-        """
-        assert self._limit is not None
-        for at, response in enumerate(responses):
-            if type(response) is RecordedEvent:
-                if self.given == self._limit:
-                    del responses[at:]
-                    return
-                self.given += 1
 
     # -- messages ----------------------------------------------------------------------------------------------------
 

@@ -74,13 +74,8 @@ class ReadingArea(Area):
         check_stream_name(stream_name)
         if retry is not None or credentials is not None:
             check_how(retry, credentials)
-        options = ReadOptions(
-            stream_name=stream_name,
-            position=check_stream_position(stream_position, stream_name),
-            backwards=bool(backwards),
-            resolve_links=bool(resolve_links),
-            limit=check_limit(limit),
-        )
+        position = check_stream_position(stream_position, stream_name)
+        options = ReadOptions(stream_name, position, bool(backwards), bool(resolve_links), check_limit(limit))
         operation = Operation(
             Method.READ,
             [options.request()],

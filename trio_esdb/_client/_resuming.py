@@ -51,6 +51,26 @@ class Resumption:
         begun: Whether there was a call already.
     """
 
+    __slots__ = (
+        "_attempts",
+        "_begun",
+        "_cause",
+        "_checked",
+        "_deadline",
+        "_first",
+        "_first_answer",
+        "_lock",
+        "_not_before",
+        "_opened",
+        "_operation",
+        "_options",
+        "_patience_ends",
+        "_resume",
+        "_scope",
+        "_session",
+        "_told",
+    )
+
     def __init__(
         self,
         session: Session,
@@ -65,7 +85,7 @@ class Resumption:
         self._session = session
         self._operation = operation
         self._first = options
-        self._options = options
+        self._options = options._replace(from_end=False) if begun and options.from_end else options
         self._deadline = deadline
         self._told = told
         self._resume = resume
@@ -106,6 +126,12 @@ class Resumption:
             raise
         if feed.over:
             raise feed.ended()
+
+    @property
+    def spent(self) -> bool:
+        """Whether a new one would do the same from now on: nothing that is known here is needed later."""
+        waited_for = self._lock is not None and self._lock.locked()
+        return self._begun and self._attempts is None and self._opened is None and not self._checked and not waited_for
 
     def close(self) -> None:
         """The feed is closed: open no further call."""
@@ -246,11 +272,14 @@ class Resumption:
                 operation = operation._replace(requests=[options.request()], from_position=from_position)
             if not options.endless:
                 before = feed.address
-                self._goes_on(feed, await feed.open_read(operation), before)
+                source = Source(feed, feed.place)
+                source.call, source.sent = await self._session.open(operation, source, self._told)
+                feed.adopt(source)
+                self._goes_on(feed, source, before)
                 return
             opening = Opening()
             source = Source(opening, feed.place)
-            await source.open(self._session, operation, self._told)
+            source.call, source.sent = await self._session.open(operation, source, self._told)
             self._opened = source, opening
             self._patience_ends = trio.current_time() + self._first_answer
         await self._confirmation(feed, *self._opened)

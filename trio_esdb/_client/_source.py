@@ -13,8 +13,7 @@ from typing import Protocol
 
 import trio
 
-from trio_esdb._cluster import Sent, Session
-from trio_esdb._rpc import Operation
+from trio_esdb._cluster import Sent
 from trio_esdb._transport import StreamingCall
 from trio_esdb._wire import PREFIX_SIZE, Outcome
 
@@ -54,10 +53,6 @@ class Source:
         self.start = start
         self.floor: Place | None = None
         """Messages up to this place are dropped; None if none can come."""
-
-    async def open(self, session: Session, operation: Operation, deadline: float) -> None:
-        """Open the call; the errors are those of the session."""
-        self.call, self.sent = await session.open(operation, self, deadline)
 
     @property
     def address(self) -> str:
@@ -99,6 +94,8 @@ class Source:
 
 class Opening:
     """A call that has not begun: keeps what comes of it."""
+
+    __slots__ = ("answered", "draining", "messages", "outcome")
 
     def __init__(self) -> None:
         self.messages: list[bytes] = []

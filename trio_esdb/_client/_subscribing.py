@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
+from functools import lru_cache
 from typing import Any, Literal, overload
 
 from trio_esdb._model import (
@@ -189,7 +190,9 @@ class SubscribingArea(Area):
             own_patterns=has_own_patterns(filter_exclude, filter_include, filter_by_prefix),
             requires=_CAUGHT_UP if include_caught_up else None,
         )
-        wanted = _wanted(include_checkpoints, include_caught_up, include_fell_behind, include_resumed)
+        wanted = _wanted(
+            bool(include_checkpoints), bool(include_caught_up), bool(include_fell_behind), bool(include_resumed)
+        )
         return self._open(operation, options, wanted=wanted, resume=bool(resume))
 
     @overload
@@ -292,10 +295,11 @@ class SubscribingArea(Area):
             credentials=credentials,
             requires=_CAUGHT_UP if include_caught_up else None,
         )
-        wanted = _wanted(False, include_caught_up, include_fell_behind, include_resumed)
+        wanted = _wanted(False, bool(include_caught_up), bool(include_fell_behind), bool(include_resumed))
         return self._open(operation, options, wanted=wanted, resume=bool(resume))
 
 
+@lru_cache(maxsize=16)
 def _wanted(checkpoints: bool, caught_up: bool, fell_behind: bool, resumed: bool) -> frozenset[type]:
     asked = ((Checkpoint, checkpoints), (CaughtUp, caught_up), (FellBehind, fell_behind), (Resumed, resumed))
     return frozenset(kind for kind, wanted in asked if wanted)

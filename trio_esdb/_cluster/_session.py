@@ -346,16 +346,30 @@ class Session:
             trio.ClosedResourceError: The client was closed.
         """
         await trio.lowlevel.checkpoint()
-        if deadline == math.inf:
+        authorization, now = self._authorization, None
+        if (
+            operation.credentials is None
+            and operation.requires is None
+            and authorization.provider is None
+            and (deadline == math.inf or trio.current_time() < deadline)
+        ):
+            now = self.pool.link_now()
+        if now is not None:
+            sent = Sent(now, authorization.fixed)
+        elif deadline == math.inf:
             sent = await self._connection(operation)
         else:
             sent = await self._connection_before(deadline, operation)
         link, credentials = sent
         headers = link.headers.of(operation.method)
-        authorization = None if credentials is None else credentials.authorization()
         try:
             call = StreamingCall(
-                link, headers, operation.requests, sink, deadline=deadline, authorization=authorization
+                link,
+                headers,
+                operation.requests,
+                sink,
+                deadline=deadline,
+                authorization=None if credentials is None else credentials.authorization(),
             )
         except HeadersTooLarge as exc:
             self.pool.on_room()
