@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import trio
-from trio.testing import MockClock
+from trio.testing import MockClock, wait_all_tasks_blocked
 
 from tests.guards.test_counts import EVENTS, appended, read_once, reading
 from tests.support.canned import CannedServer, SecureCannedServer, packed
@@ -72,6 +72,7 @@ async def test_appends_at_once_are_one_record(autojump_clock: MockClock) -> None
     """Protects the writer's batches: what many tasks queue in one turn is encrypted and sent in one go."""
     server = SecureCannedServer(appended)
     async with client_of(server) as client:
+        await wait_all_tasks_blocked()  # the greetings are over, in whatever order trio ran the tasks
         before = server.sends, server.receives, server.sent
         async with trio.open_nursery() as nursery:
             for _ in range(40):
