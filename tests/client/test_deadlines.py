@@ -128,8 +128,12 @@ async def test_a_client_without_a_default_deadline(silent: Scripted, nursery: tr
 
 
 async def test_calls_need_no_tasks(client: ESDBClient, server: Scripted) -> None:
-    """Neither a call in time nor its deadline, and nothing wakes up when there is no call."""
+    """Neither a call in time nor its deadline, and nothing wakes up when there is no call.
+
+    One task keeps the deadlines of all calls. It begins with the first one.
+    """
     server.append = says(appended(0, 4))
+    await client.append_event("s", None, EVENT)
     before = trio.lowlevel.current_statistics().tasks_living
     for _ in range(2):
         await client.append_event("s", None, EVENT)

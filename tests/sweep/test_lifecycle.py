@@ -95,6 +95,7 @@ async def test_a_client_with_a_node_of_its_own(life: Callable[[ESDBClient], Awai
 @every_moment
 async def test_a_call_that_has_to_connect_first(world: World, moment: Moment) -> None:
     """After whatever became of it the client has at most one connection, and it works."""
+    await world.client.append_event("s", -1, EVENT)  # the task that keeps deadlines begins
     await trio.testing.wait_all_tasks_blocked()
     tasks = trio.lowlevel.current_statistics().tasks_living
 

@@ -31,7 +31,9 @@ if TYPE_CHECKING:
 
 PEM = bytes | str | os.PathLike[str]
 """Certificates or a key: bytes or text in PEM, or the path of a file. Bytes and files of roots may also be DER."""
-USUAL_MESSAGE_SIZE = Limits().receive_message
+_USUAL_LIMITS = Limits()
+_USUAL_TIMEOUTS = Timeouts()
+USUAL_MESSAGE_SIZE = _USUAL_LIMITS.receive_message
 _LEAST_MESSAGE_SIZE = 1024
 _GREATEST_MESSAGE_SIZE = 1024**3
 """A message must fit a flow-control window of HTTP/2 (2 GiB), with room for what a window holds besides."""
@@ -112,8 +114,8 @@ def make_options(
         connection_name=name,
         credentials=credentials,
         credentials_allowed=allowed,
-        limits=Limits(receive_message=max_message_size),
-        timeouts=Timeouts() if timeouts is None else _check_type("timeouts", timeouts, Timeouts, "a Timeouts"),
+        limits=_USUAL_LIMITS if max_message_size == USUAL_MESSAGE_SIZE else Limits(receive_message=max_message_size),
+        timeouts=_USUAL_TIMEOUTS if timeouts is None else _check_type("timeouts", timeouts, Timeouts, "a Timeouts"),
         default_deadline=_seconds("default_deadline", default_deadline, settings.default_deadline),
         retry=retry,
         discovery_interval=settings.discovery_interval,

@@ -197,7 +197,7 @@ class ESDBClient(WritingArea, ReadingArea, SubscribingArea, MetadataArea, Observ
                     connect = await self._embedded_node(tasks) if options.embedded else dial_tcp
                 pool = Pool(tasks, Dialer(connect, options.tls, options.timeouts), options)
                 try:
-                    await pool.link()
+                    await pool.open()
                     self._check_not_closed()
                     self._open_session = Session(pool, options, tasks)
                     yield

@@ -7,9 +7,9 @@ Calls for which no connection has room wait in a line. Only the first of them ac
 has a connection opened. When it leaves the line, with or without a connection, the next one becomes the first. So calls
 are served in order, and one that is cancelled does not matter to the others.
 
-One connection is opened at a time, by a task of the client. It goes on if the call that wanted it is cancelled, since
-others may wait for it by then. If it fails, all calls that wait get the error. If the client may not have more
-connections, calls wait until one has room.
+The first connection is opened by the task that opens the client. Later on one is opened at a time, by a task of the
+client. That task goes on if the call that wanted the connection is cancelled, since others may wait for it by then. If
+it fails, all calls that wait get the error. If the client may not have more connections, calls wait until one has room.
 """
 
 from __future__ import annotations
@@ -101,6 +101,27 @@ class Pool:
             raise _closed()
         link = self.link_now()
         return await self._wait_in_line() if link is None else link
+
+    @trio.lowlevel.enable_ki_protection
+    async def open(self) -> None:
+        """Open the first connection, in the caller's task: there is nobody else yet who could wait for it.
+
+        Raises:
+            UnavailableError: The node cannot be reached.
+            trio.ClosedResourceError: The client was closed.
+        """
+        caller = _Waiter()
+        self._line[caller] = None
+        self._attempt = trio.CancelScope()
+        try:
+            await self._open(self._attempt)
+        finally:
+            self._line.pop(caller, None)
+            caller.give_back()
+        if caller.failure is not None:
+            raise caller.failure
+        if self.closed:
+            raise _closed()
 
     async def _wait_in_line(self) -> NodeLink:
         waiter = _Waiter()

@@ -66,8 +66,7 @@ class Session:
         self._default = options.default_deadline
         self._overdue: OverdueCalls | None = None
         if options.default_deadline != math.inf:
-            self._overdue = OverdueCalls()
-            tasks.start_soon(self._overdue.run)
+            self._overdue = OverdueCalls(tasks.start_soon)
         self._policy = (
             options.retry
             if isinstance(options.retry, RetryPolicy)

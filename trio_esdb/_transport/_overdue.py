@@ -7,6 +7,7 @@ and not at all while there are no calls.
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 import trio
@@ -25,20 +26,29 @@ class Due(Protocol):
 
 
 class OverdueCalls:
-    """Gives up the calls that are not over in time. ``run`` must be run as long as there are calls."""
+    """Gives up the calls that are not over in time.
 
-    def __init__(self) -> None:
+    Args:
+        start_soon: Starts a task, when the first call comes.
+    """
+
+    def __init__(self, start_soon: Callable[[Callable[[], Awaitable[None]]], None]) -> None:
+        self._start_soon: Callable[[Callable[[], Awaitable[None]]], None] | None = start_soon
         self.calls: dict[Due, float] = {}
         """The calls, with their deadlines in seconds of trio's clock, in this order. They come and go by themselves,
         because a function call more would be felt."""
-        self.watching = True
+        self.watching = False
         """Whether somebody looks at the calls; if not, a call that comes must call ``watch``."""
         self._task: trio.lowlevel.Task | None = None
 
     @trio.lowlevel.enable_ki_protection
     def watch(self) -> None:
         """Look at the calls again."""
-        if self._task is not None:
+        if self._start_soon is not None:
+            start_soon, self._start_soon = self._start_soon, None
+            self.watching = True
+            start_soon(self.run)
+        elif self._task is not None:
             task, self._task = self._task, None
             self.watching = True
             trio.lowlevel.reschedule(task)
