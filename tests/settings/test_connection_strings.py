@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import re
 from typing import Any
@@ -248,7 +247,7 @@ def test_the_repr_of_settings_hides_the_password() -> None:
     found = parse("esdb://admin:changeit@localhost")
     assert "changeit" not in repr(found)
     assert "credentials=BasicCredentials('admin', <password>)" in repr(found)
-    assert "changeit" not in repr(dataclasses.asdict(found))
+    assert "changeit" not in repr(found._asdict())
     assert not hasattr(found, "__dict__")
 
 

@@ -21,7 +21,7 @@ DEFAULT_KEEP_ALIVE = 10.0
 """Seconds of silence after which a node is asked for a sign of life, and seconds in which it must give one."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(kw_only=True, slots=True, eq=False, repr=False)  # less is generated at import
 class ClientOptions:
     """What the connections and calls of a client must know. Times are in seconds; ``math.inf`` is no limit.
 

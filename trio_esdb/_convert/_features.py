@@ -8,7 +8,7 @@ from trio_esdb._errors import ProtocolError
 from trio_esdb._model import ServerVersion
 from trio_esdb._protobuf import LENGTH, FieldReader, Malformed
 
-_VERSION = re.compile(r"([0-9]{1,6})\.([0-9]{1,6})(?:\.([0-9]{1,6}))?(?![0-9])")
+_VERSION = r"([0-9]{1,6})\.([0-9]{1,6})(?:\.([0-9]{1,6}))?(?![0-9])"
 _METHODS = 10_000
 """The number of methods that a server may name; real ones have about a hundred."""
 
@@ -27,7 +27,7 @@ def server_version(raw: bytes) -> ServerVersion:
     except Malformed as exc:
         raise ProtocolError(f"the server's response about its version is malformed: {exc}", status="INTERNAL") from exc
     text = found[:100].decode("utf-8", "replace")
-    numbers = _VERSION.match(text)
+    numbers = re.match(_VERSION, text)
     if numbers is None:
         raise ProtocolError(f"the server tells a version that is none: {text!r}", status="INTERNAL")
     return ServerVersion(*(int(number or 0) for number in numbers.groups()))

@@ -1,12 +1,60 @@
-"""What happens to the connections of a client. ``str`` of an event is the text that is logged."""
+"""What happens to the connections of a client. ``str`` of an event is the text that is logged.
 
-from __future__ import annotations
+The classes are dataclasses, but their methods are those of one base class. To generate methods for each of them would
+take several milliseconds whenever the package is imported. Their annotations are no texts for the same reason.
+"""
 
-from dataclasses import dataclass
+from dataclasses import FrozenInstanceError, dataclass
+from typing import Any, NoReturn, TypeVar, dataclass_transform
+
+T = TypeVar("T")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Connecting:
+class _Event:
+    """The methods of a frozen dataclass with keyword-only fields."""
+
+    __slots__: tuple[str, ...] = ()
+
+    def __init__(self, *args: object, **values: object) -> None:
+        if args or values.keys() != set(self.__slots__):
+            names = ", ".join(self.__slots__)
+            raise TypeError(f"{type(self).__name__} takes these arguments, all of them by keyword: {names}")
+        for name, value in values.items():
+            object.__setattr__(self, name, value)
+
+    def __repr__(self) -> str:
+        fields = ", ".join(f"{name}={getattr(self, name)!r}" for name in self.__slots__)
+        return f"{type(self).__name__}({fields})"
+
+    def __eq__(self, other: object) -> bool:
+        if type(other) is not type(self):
+            return NotImplemented
+        return all(getattr(self, name) == getattr(other, name) for name in self.__slots__)
+
+    def __hash__(self) -> int:
+        return hash((type(self), *(getattr(self, name) for name in self.__slots__)))
+
+    def __setattr__(self, name: str, value: object) -> NoReturn:
+        raise FrozenInstanceError(f"cannot assign to field {name!r}")
+
+    def __delattr__(self, name: str) -> NoReturn:
+        raise FrozenInstanceError(f"cannot delete field {name!r}")
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in self.__slots__}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        for name, value in state.items():
+            object.__setattr__(self, name, value)
+
+
+@dataclass_transform(kw_only_default=True, frozen_default=True)
+def _event(cls: type[T]) -> type[T]:
+    return dataclass(init=False, repr=False, eq=False, kw_only=True, slots=True)(cls)
+
+
+@_event
+class Connecting(_Event):
     """A connection is being opened.
 
     Attributes:
@@ -21,8 +69,8 @@ class Connecting:
         return f"connecting to {self.address} (connection {self.connection})"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Connected:
+@_event
+class Connected(_Event):
     """A connection is open: the server has sent its first frame, and takes calls.
 
     Attributes:
@@ -39,8 +87,8 @@ class Connected:
         return f"connected to {self.address} (connection {self.connection}) after {self.seconds:.3f} s"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ConnectionFailed:
+@_event
+class ConnectionFailed(_Event):
     """A connection could not be opened.
 
     Attributes:
@@ -57,8 +105,8 @@ class ConnectionFailed:
         return f"cannot connect to {self.address} (connection {self.connection}): {self.reason}"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ConnectionLost:
+@_event
+class ConnectionLost(_Event):
     """An open connection ended, and not because of this client.
 
     Attributes:
@@ -75,8 +123,8 @@ class ConnectionLost:
         return f"lost the connection to {self.address} (connection {self.connection}): {self.reason}"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ConnectionClosed:
+@_event
+class ConnectionClosed(_Event):
     """The client closed a connection that it does not need any more.
 
     Attributes:
@@ -93,8 +141,8 @@ class ConnectionClosed:
         return f"closed the connection to {self.address} (connection {self.connection}): {self.reason}"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class NodeDraining:
+@_event
+class NodeDraining(_Event):
     """A node asked for a connection to be closed soon. It takes no new calls on it and finishes those that are open.
 
     Attributes:
@@ -111,8 +159,8 @@ class NodeDraining:
         return f"{self.address} takes no more calls on connection {self.connection}: {self.details}"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class CallRepeated:
+@_event
+class CallRepeated(_Event):
     """A call failed and is sent again.
 
     Attributes:
@@ -133,8 +181,8 @@ class CallRepeated:
         return f"repeating a call in {self.delay:.3f} s, attempt {self.attempt} of {self.method}: {self.cause}"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class CallResumed:
+@_event
+class CallResumed(_Event):
     """A read goes on, or a subscription was resumed, by a new call that begins after the last event received.
 
     Attributes:
@@ -153,8 +201,8 @@ class CallResumed:
         return f"{self.doing} goes on, at {self.address}: {self.cause}"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class CredentialsAsked:
+@_event
+class CredentialsAsked(_Event):
     """The program's function was asked for credentials.
 
     Attributes:

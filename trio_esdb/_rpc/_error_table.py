@@ -72,7 +72,7 @@ _REFUSALS: frozenset[type[errors.ServerError]] = frozenset(
 )
 """Errors of a server that has changed nothing."""
 
-_INTEGER = re.compile("-?[0-9]{1,20}")
+_INTEGER = "-?[0-9]{1,20}"
 """int() takes more: signs, underscores, blanks, the digits of other scripts."""
 
 
@@ -166,4 +166,4 @@ def _text(value: str | bytes | None) -> str:
 
 def _number(value: str | bytes | None) -> int | None:
     text = _text(value)
-    return int(text) if _INTEGER.fullmatch(text) else None
+    return int(text) if re.fullmatch(_INTEGER, text) else None

@@ -11,9 +11,8 @@ input.
 
 from __future__ import annotations
 
-import difflib
-import ipaddress
 import re
+from collections.abc import Iterable
 from typing import Any
 
 from trio_esdb._errors import InvalidArgumentError, InvalidTypeError
@@ -27,15 +26,15 @@ SCHEMES = ("esdb", "kurrentdb", "kdb", "kurrent")
 
 _EXAMPLE = "esdb://localhost:2113, esdb://localhost:2113?tls=false or esdb://embedded"
 _DISCOVER = "+discover"
-_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]{0,31}")
+_SCHEME = r"[A-Za-z][A-Za-z0-9+.\-]{0,31}"
 _PARTS = re.compile(r"(?P<authority>[^/?#]*)(?P<path>[^?#]*)(?:\?(?P<query>[^#]*))?(?P<fragment>#.*)?", re.DOTALL)
 _ADDRESS = re.compile(r"(?P<host>\[[^\[\]]*\]|[^:\[\]]*)(?::(?P<port>[^:]*))?")
-_IPV6 = re.compile(r"\[(?P<address>[0-9A-Fa-f:.]+)(?:%(?:25)?(?P<interface>[A-Za-z0-9_.\-]+))?\]")
+_IPV6 = r"\[(?P<address>[0-9A-Fa-f:.]+)(?:%(?:25)?(?P<interface>[A-Za-z0-9_.\-]+))?\]"
 _LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_\-]{0,61}[A-Za-z0-9_])?"
 _NAME = re.compile(rf"(?=.{{1,253}}\.?\Z){_LABEL}(?:\.{_LABEL})*\.?")
 _PORT = re.compile("[0-9]{1,5}")
 _ESCAPE = re.compile(b"%([0-9A-Fa-f]{2})")
-_OPTION_NAME = re.compile(r"[A-Za-z0-9_.%\- ]{1,40}")
+_OPTION_NAME = r"[A-Za-z0-9_.%\- ]{1,40}"
 _SIMILAR, _MISSPELT = 0.6, 0.75
 """How similar a name must be to that of an option to be taken for it, and to be certain."""
 _LONGEST_SHOWN = 100
@@ -63,11 +62,18 @@ def parse(uri: str) -> Settings:
 def _begin(scheme: str) -> str:
     """Which scheme a string must begin with, and, if it looks like one, which it does begin with."""
     allowed = "esdb://, kurrentdb://, kdb:// or kurrent://, or one of these with +discover"
-    if not _SCHEME.fullmatch(scheme):
+    if not re.fullmatch(_SCHEME, scheme):
         return allowed
     known = [*SCHEMES, *(name + _DISCOVER for name in SCHEMES)]
-    nearest = difflib.get_close_matches(scheme.lower(), known, 1)
+    nearest = _similar(scheme.lower(), known)
     return f"{allowed}, not {scheme}://" + (f" (did you mean {nearest[0]}://?)" if nearest else "")
+
+
+def _similar(name: str, known: Iterable[str], cutoff: float = _SIMILAR) -> list[str]:
+    """The most similar name, if there is one that is similar enough."""
+    import difflib  # takes long to load
+
+    return difflib.get_close_matches(name, known, 1, cutoff)
 
 
 class _Reader:
@@ -178,12 +184,12 @@ class _Reader:
 
     def _unknown(self, name: str, text: str) -> InvalidArgumentError:
         """The value is shown only if the name is nearly that of an option: any other can be that of a secret."""
-        if not _OPTION_NAME.fullmatch(name):
+        if not re.fullmatch(_OPTION_NAME, name):
             return self._refused(f"there is an option that is not known; the options are {_NAMES}")
         plain = name.lower().replace("-", "").replace("_", "")
-        close = difflib.get_close_matches(plain, OPTIONS, 1, _SIMILAR)
+        close = _similar(plain, OPTIONS)
         meant = f" (did you mean {OPTIONS[close[0]].name}?)" if close else ""
-        if not difflib.get_close_matches(plain, OPTIONS, 1, _MISSPELT):
+        if not _similar(plain, OPTIONS, _MISSPELT):
             return self._refused(f"the option {{}} is not known{meant}; the options are {_NAMES}", name)
         return self._refused(
             f"the option {{}}, given as {{}}, is not known{meant}; the options are {_NAMES}", name, text
@@ -232,10 +238,12 @@ def _host_name(host: str) -> str | None:
     """A host in the form in which it is compared and shown, or None if it is not valid."""
     if not host.startswith("["):
         return host.lower() if _NAME.fullmatch(host) else None
-    found = _IPV6.fullmatch(host)
+    found = re.fullmatch(_IPV6, host)
     if found is None:
         return None
     try:
+        import ipaddress  # takes long to load
+
         address = ipaddress.IPv6Address(found["address"])
     except ValueError:
         return None

@@ -7,8 +7,8 @@ import re
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-_INTEGER = re.compile(r"-?[0-9]{1,10}")
-_DECIMAL = re.compile(r"[0-9]{1,10}(\.[0-9]{1,10})?")
+_INTEGER = r"-?[0-9]{1,10}"
+_DECIMAL = r"[0-9]{1,10}(\.[0-9]{1,10})?"
 _MAX = 2**31 - 1
 _LEAST_DEADLINE = 100
 """Milliseconds. A shorter deadline is one in seconds, as kurrentdbclient reads it."""
@@ -44,7 +44,7 @@ def _boolean(text: str) -> bool:
 
 def _integer(least: int) -> Callable[[str], int]:
     def read(text: str) -> int:
-        if not _INTEGER.fullmatch(text) or not least <= (value := int(text)) <= _MAX:
+        if not re.fullmatch(_INTEGER, text) or not least <= (value := int(text)) <= _MAX:
             raise RefusedValue
         return value
 
@@ -64,7 +64,7 @@ def _milliseconds(least: int, *, off: bool = False, too_short: str = "") -> Call
 
 
 def _gossip_timeout(text: str) -> float:
-    if not _DECIMAL.fullmatch(text) or (value := float(text)) == 0:
+    if not re.fullmatch(_DECIMAL, text) or (value := float(text)) == 0:
         raise RefusedValue
     if value >= _GREATEST_GOSSIP_TIMEOUT:
         raise RefusedValue("gossipTimeout is in seconds (the .NET, Java and Rust clients read milliseconds)")

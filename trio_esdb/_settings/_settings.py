@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from trio_esdb._model import BasicCredentials
@@ -22,8 +21,7 @@ class Host(NamedTuple):
         return f"[{self.name}]:{self.port}" if ":" in self.name else f"{self.name}:{self.port}"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Settings:
+class Settings(NamedTuple):
     """The content of a connection string, and the defaults for what it does not say.
 
     ``hosts`` is empty for a node inside the process. ``discover`` is true for a scheme with ``+discover`` and for

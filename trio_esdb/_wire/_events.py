@@ -2,31 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from ._grpc import Metadata
 from ._outcome import Outcome
 from ._stream import Stream
 
 
-@dataclass(slots=True)
-class MessagesReceived:
+class MessagesReceived(NamedTuple):
     """All messages of one call that the bytes completed. Tell ``take`` when the consumer has taken them."""
 
     stream: Stream
     messages: list[bytes]
 
 
-@dataclass(slots=True)
-class CallEnded:
+class CallEnded(NamedTuple):
     """Client: the call is over; no further event has this stream."""
 
     stream: Stream
     outcome: Outcome
 
 
-@dataclass(slots=True)
-class CallReceived:
+class CallReceived(NamedTuple):
     """Server: a new call. ``timeout`` is in seconds; it is infinite if the client gave none."""
 
     stream: Stream
@@ -35,35 +32,30 @@ class CallReceived:
     timeout: float
 
 
-@dataclass(slots=True)
-class RequestsEnded:
+class RequestsEnded(NamedTuple):
     """Server: the client has sent all its requests of this call."""
 
     stream: Stream
 
 
-@dataclass(slots=True)
-class CallReset:
+class CallReset(NamedTuple):
     """Server: the client gave the call up, or broke a rule. Nothing more can be sent."""
 
     stream: Stream
     reason: str
 
 
-@dataclass(slots=True)
-class Drained:
+class Drained(NamedTuple):
     """Nothing of this stream is unsent any more: there is room for more messages."""
 
     stream: Stream
 
 
-@dataclass(slots=True)
-class RoomChanged:
+class RoomChanged(NamedTuple):
     """Client: the server's limit of concurrent calls has changed."""
 
 
-@dataclass(slots=True)
-class GoawayReceived:
+class GoawayReceived(NamedTuple):
     """Client: the server takes no new calls on this connection, and closes it when the open ones have ended, or soon.
 
     ``first`` is false if it said so before: many servers send a second GOAWAY, which tells the last call they take.
@@ -74,8 +66,7 @@ class GoawayReceived:
     too_many_pings: bool
 
 
-@dataclass(slots=True)
-class ConnectionEnded:
+class ConnectionEnded(NamedTuple):
     """The peer broke a rule of the connection. Send what is queued, then close."""
 
     reason: str

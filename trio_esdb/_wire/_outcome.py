@@ -16,7 +16,7 @@ _STATUS = {str(status.value): status for status in Status}
 _SHOWN = 100
 """Characters of an unknown status that an error shows."""
 
-_MILLISECONDS = re.compile("0|[1-9][0-9]{0,9}")
+_MILLISECONDS = "0|[1-9][0-9]{0,9}"
 
 _FROM_HTTP = {
     400: Status.INTERNAL,
@@ -49,7 +49,7 @@ _CUT: frozenset[int] = frozenset(
 happened for a while."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Outcome:
     """How a call ended.
 
@@ -75,7 +75,7 @@ class Outcome:
     """Whether the status is OK."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "ok", self.status is Status.OK)
+        self.ok = self.status is Status.OK
 
 
 def from_trailers(trailers: Iterable[Header]) -> Outcome | None:
@@ -87,7 +87,7 @@ def from_trailers(trailers: Iterable[Header]) -> Outcome | None:
         elif name == "grpc-message":
             message = value
         elif name == "grpc-retry-pushback-ms":  # negative or no number: not again (gRPC proposal A6)
-            pushback = int(value) / 1000 if _MILLISECONDS.fullmatch(value) else math.inf
+            pushback = int(value) / 1000 if re.fullmatch(_MILLISECONDS, value) else math.inf
     if status is None:
         return None
     text = decode_grpc_message(message or "")
