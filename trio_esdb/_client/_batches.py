@@ -39,6 +39,8 @@ _BATCH_SIZE = 64
 Batch = tuple[Source | None, int, list[bytes]]
 """A batch in the memory channel: its call, its number, its messages. One without a call only wakes a task."""
 
+_open_channel = trio.open_memory_channel[Batch]
+
 
 class Batches:
     """What was received, from the calls of one read or subscription.
@@ -82,8 +84,9 @@ class Batches:
         """Messages that were drawn and are to be given to the next receiver, in reverse order."""
         self.waiting = 0
         """How many messages were received and not drawn."""
+        self._incoming: trio.MemorySendChannel[Batch]
         self.batches: trio.MemoryReceiveChannel[Batch]
-        self._incoming, self.batches = trio.open_memory_channel[Batch](math.inf)
+        self._incoming, self.batches = _open_channel(math.inf)
         self._session = session
         self._options = options
         self._call = call

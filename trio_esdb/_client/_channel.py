@@ -193,15 +193,18 @@ class EventChannel(trio.abc.ReceiveChannel[T], Generic[T]):
             if feed.unsettled:
                 await self._look_after_call()
             else:
-                with trio.CancelScope(deadline=feed.wait_until) as scope:
-                    try:
+                try:
+                    if feed.wait_until == math.inf:
                         batch = await self._batches.receive()
-                    except trio.EndOfChannel:
-                        await feed.wait_for_own_deadline()
-                        feed.raise_end()
-                if scope.cancelled_caught:
-                    feed.late()
-                    continue
+                    else:
+                        with trio.CancelScope(deadline=feed.wait_until) as scope:
+                            batch = await self._batches.receive()
+                        if scope.cancelled_caught:
+                            feed.late()
+                            continue
+                except trio.EndOfChannel:
+                    await feed.wait_for_own_deadline()
+                    feed.raise_end()
                 if feed.over:
                     feed.raise_end()
                 feed.draw(batch)

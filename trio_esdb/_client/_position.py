@@ -121,6 +121,8 @@ class ReadOptions(NamedTuple):
 
     def last_place(self, responses: Sequence[ReadResponse | ProtocolError]) -> Place | None:
         """The place of the last event, or of a checkpoint after it if that is later."""
+        if responses and type(responses[-1]) is RecordedEvent:
+            return self.place_of(responses[-1])
         found: Place | None = None
         for response in reversed(responses):
             kind = type(response)
