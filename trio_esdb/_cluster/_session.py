@@ -36,6 +36,7 @@ from ._options import ClientOptions
 from ._pool import Pool
 from ._versions import QUESTION, ask_version, check_version
 
+_USUAL_POLICY = RetryPolicy()
 _LARGEST_REPLY = 64 * 1024
 """Bytes of a reply. Those of the calls that have one are far smaller, and are read in one go."""
 
@@ -67,11 +68,12 @@ class Session:
         self._overdue: OverdueCalls | None = None
         if options.default_deadline != math.inf:
             self._overdue = OverdueCalls(tasks.start_soon)
-        self._policy = (
-            options.retry
-            if isinstance(options.retry, RetryPolicy)
-            else RetryPolicy(first_delay=options.discovery_interval)
-        )
+        if isinstance(options.retry, RetryPolicy):
+            self._policy = options.retry
+        elif options.discovery_interval == _USUAL_POLICY.first_delay:
+            self._policy = _USUAL_POLICY
+        else:
+            self._policy = RetryPolicy(first_delay=options.discovery_interval)
         self._largest_reply = min(options.limits.receive_message, _LARGEST_REPLY)
 
     @property

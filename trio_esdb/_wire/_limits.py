@@ -12,7 +12,7 @@ _LARGEST_MESSAGE = 2**32 - 1
 """The length of a gRPC message has four bytes."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Limits:
     """Sizes in bytes, and the number of calls that a server takes at once on a connection.
 
