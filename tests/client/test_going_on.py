@@ -177,6 +177,35 @@ async def test_no_first_answer(client: ESDBClient, server: Scripted) -> None:
     assert 10 <= trio.current_time() - began < 16
 
 
+async def test_no_first_answer_while_nobody_waited(client: ESDBClient, server: Scripted) -> None:
+    """Whoever waits after the time finds out, at once."""
+    server.read = in_turn(silence, says(event(0)))
+    async with client.read_stream_events("s") as events:
+        await trio.sleep(60)
+        assert len(server.seen) == 1
+        began = trio.current_time()
+        assert await numbers(events) == [0]
+        assert trio.current_time() - began < 1
+    assert len(server.seen) == 2
+
+
+async def test_no_first_answer_while_several_wait(client: ESDBClient, server: Scripted) -> None:
+    """One of them has the read go on, and each gets an event."""
+    server.read = in_turn(silence, says(event(0), event(1)))
+    got: list[int] = []
+
+    async def receive() -> None:
+        got.append((await events.receive()).stream_position)
+
+    began = trio.current_time()
+    async with client.read_stream_events("s") as events, trio.open_nursery() as nursery:
+        nursery.start_soon(receive)
+        nursery.start_soon(receive)
+    assert sorted(got) == [0, 1]
+    assert trio.current_time() - began < 6
+    assert len(server.seen) == 2
+
+
 async def test_a_filter_may_take_its_time(client: ESDBClient, server: Scripted) -> None:
     async def slow(seen: Seen) -> None:
         await trio.sleep(60)

@@ -29,6 +29,7 @@ from trio_esdb._convert import NO_LIMIT, ReadResponse
 from trio_esdb._errors import ProtocolError
 from trio_esdb._model import RecordedEvent, Resumed
 from trio_esdb._observing import CallInfo
+from trio_esdb._wire import Outcome
 
 from ._position import Place, ReadOptions
 from ._source import Source
@@ -108,7 +109,29 @@ class Batches:
             put((source, number, messages[at : at + _BATCH_SIZE]))
         self._received = number
         self.waiting += len(messages)
-        self.wait_until = self.deadline
+        if self.wait_until != self.deadline:
+            self._expect_no_answer()
+
+    def _expect_answer(self, seconds: float) -> None:
+        """The first answer is due then, or a task that waits must look what is the matter."""
+        due = trio.current_time() + seconds
+        if due < self.deadline:
+            self.wait_until = due
+            expected = self._session.first_answers
+            expected.calls[self] = due
+            if not expected.watching:
+                expected.watch()
+
+    def _expect_no_answer(self) -> None:
+        """The first answer has come, or will not."""
+        if self.wait_until != self.deadline:
+            self.wait_until = self.deadline
+            self._session.first_answers.calls.pop(self, None)
+
+    def give_up(self, outcome: Outcome) -> None:
+        """The first answer has not come in time: wake a task that waits, or the next one finds out."""
+        if self._incoming.statistics().tasks_waiting_receive:
+            self._incoming.send_nowait((None, 0, []))
 
     def draw(self, item: Batch) -> None:
         """Make a batch from the memory channel ready.

@@ -192,12 +192,15 @@ class EventChannel(trio.abc.ReceiveChannel[T], Generic[T]):
         while True:
             if feed.unsettled:
                 await self._look_after_call()
+            elif feed.wait_until < feed.deadline and trio.current_time() >= feed.wait_until:
+                await trio.lowlevel.checkpoint()
+                feed.late()
             else:
                 try:
-                    if feed.wait_until == math.inf:
+                    if feed.deadline == math.inf:
                         batch = await self._batches.receive()
                     else:
-                        with trio.CancelScope(deadline=feed.wait_until) as scope:
+                        with trio.CancelScope(deadline=feed.deadline) as scope:
                             batch = await self._batches.receive()
                         if scope.cancelled_caught:
                             feed.late()

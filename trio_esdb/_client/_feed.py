@@ -175,6 +175,7 @@ class Feed(Batches):
 
         What was received before what was drawn last is kept.
         """
+        self._expect_no_answer()
         source = self._source
         if source is not None and source.kept == math.inf:
             source.close()
@@ -198,7 +199,7 @@ class Feed(Batches):
         if opening is None:
             if self._options.filter is None and self.operation.kind is CallKind.READ:
                 # A server can look at very many events until one passes a filter, else its first answer comes soon.
-                self.wait_until = min(self.deadline, trio.current_time() + self._session.options.timeouts.first_answer)
+                self._expect_answer(self._session.options.timeouts.first_answer)
             return
         if opening.messages:
             self.receive(source, opening.messages)
@@ -309,6 +310,8 @@ class Feed(Batches):
         self._stop()
 
     def _stop(self) -> None:
+        if self.wait_until != self.deadline:
+            self._expect_no_answer()
         self._incoming.close()
         if self._resumer is not None:
             self._resumer.close()
@@ -327,7 +330,7 @@ class Feed(Batches):
             self.raise_end()
 
     def late(self) -> None:
-        """Nothing came until ``wait_until``.
+        """Nothing came until ``wait_until``, or the deadline.
 
         Raises:
             DeadlineExceededError: The timeout has passed.
@@ -335,8 +338,8 @@ class Feed(Batches):
         if self.overdue:
             raise self.time_out()
         if trio.current_time() >= self.wait_until:
-            self.wait_until = self.deadline
-            if self._source is None or not self._source.answered:
+            self._expect_no_answer()
+            if not self.unsettled and (self._source is None or not self._source.answered):
                 self.resumer.unanswered(self)
 
     def time_out(self) -> Exception:

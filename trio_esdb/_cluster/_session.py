@@ -54,7 +54,7 @@ class Session:
     Args:
         pool: The connections.
         options: What the client was told.
-        tasks: Where the task of the default deadline runs.
+        tasks: Where the tasks run that give up calls which are overdue.
     """
 
     def __init__(self, pool: Pool, options: ClientOptions, tasks: trio.Nursery | BackgroundTasks) -> None:
@@ -68,6 +68,8 @@ class Session:
         self._overdue: OverdueCalls | None = None
         if options.default_deadline != math.inf:
             self._overdue = OverdueCalls(tasks.start_soon)
+        self.first_answers = OverdueCalls(tasks.start_soon)
+        """The reads that wait for their first answer, and when it is due."""
         if isinstance(options.retry, RetryPolicy):
             self._policy = options.retry
         elif options.discovery_interval == _USUAL_POLICY.first_delay:

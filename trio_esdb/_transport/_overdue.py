@@ -1,8 +1,9 @@
-"""The deadline that all unary calls of a client have in common, kept by one task for all of them.
+"""A time that many calls of a client have in common, kept by one task for all of them.
 
-A cancel scope for each call would cost several per cent of an append. But calls that have the same time are due in the
-order in which they began, so one task can sleep until the first of them is due. It wakes up once in the time of a call,
-and not at all while there are no calls.
+It is the default deadline of unary calls, or the time for the first answer to a read. A cancel scope for each call
+would cost several per cent of an append or of a small read. But calls that have the same time are due in the order in
+which they began, so one task can sleep until the first of them is due. It wakes up once in the time of a call, and not
+at all while there are no calls.
 """
 
 from __future__ import annotations
@@ -19,10 +20,10 @@ OVERDUE = Outcome(Status.DEADLINE_EXCEEDED, "the time of the call is over", loca
 
 
 class Due(Protocol):
-    """A call that waits for its end."""
+    """A call that waits."""
 
     def give_up(self, outcome: Outcome) -> None:
-        """End the call with this outcome. Must neither wait nor raise."""
+        """The time is over; this is the outcome of a call that ends then. Must neither wait nor raise."""
 
 
 class OverdueCalls:
