@@ -1,8 +1,8 @@
 """The calls of a client, each on a connection of the pool, and again where the policy for trouble says so.
 
 Most calls succeed, so they are made in the cheapest way first. ``run`` sends a call at once if a connection has room,
-and one task for all calls keeps the default deadline. Only a call that fails, has to wait for a connection or has a
-timeout of its own is run within a cancel scope, by ``_repeat``.
+and one task for all calls keeps the default deadline. Only a call that fails or has a timeout of its own is run within
+a cancel scope, by ``_repeat``.
 """
 
 from __future__ import annotations
@@ -172,9 +172,13 @@ class Session:
             return await self._run_observed(operation)
         timeout = operation.timeout
         deadline = trio.current_time() + (self._default if timeout is None else timeout)
-        failure: tuple[Sent, Outcome] | None = None
+        failure: tuple[Sent, Outcome] | UnavailableError | None = None
         if timeout is None and operation.requires is None:
             link = self.pool.link_now()
+            if link is None:
+                link, failure = await self._link_before(deadline)
+                if link is None and failure is None:
+                    raise self.attempts(operation, deadline, call).overdue(self.pool.node.address)
             if link is not None:
                 try:
                     if operation.credentials is None and self._authorization.provider is None:
@@ -182,7 +186,7 @@ class Session:
                     else:
                         credentials = self._authorization.of(link, operation)
                 except MustAsk:
-                    pass
+                    self.pool.on_room()  # until the credentials are there, others may use it
                 else:
                     message, outcome = await self._send(operation, link, credentials, self._overdue, deadline)
                     if outcome.ok:
@@ -192,6 +196,19 @@ class Session:
         with trio.CancelScope(deadline=deadline):
             return await self._repeat(attempts, failure)
         raise attempts.overdue(self.pool.node.address)
+
+    @trio.lowlevel.enable_ki_protection
+    async def _link_before(self, deadline: float) -> tuple[NodeLink | None, UnavailableError | None]:
+        """A connection with room for a call; or why there is none, or neither if the deadline passed.
+
+        Only the wait is within a scope: the server is not told of the default deadline.
+        """
+        with trio.CancelScope(deadline=deadline):
+            try:
+                return await self.pool.link(), None
+            except UnavailableError as exc:
+                return None, exc
+        return None, None
 
     async def _send(
         self,
@@ -216,17 +233,18 @@ class Session:
             self.pool.on_room()
             raise operation.headers_refused(exc, link.address) from None
 
-    async def _repeat(self, attempts: Attempts, failure: tuple[Sent, Outcome] | None) -> Reply:
+    async def _repeat(self, attempts: Attempts, failure: tuple[Sent, Outcome] | UnavailableError | None) -> Reply:
         """Send a call until it succeeds or must not be sent again, beginning after a first attempt if that failed."""
         operation = attempts.operation
         while True:
-            if failure is not None:
+            if isinstance(failure, UnavailableError):
+                await attempts.again(failure, trouble_of(None, failure))
+            elif failure is not None:
                 await self._after(attempts, *failure)
             try:
                 sent = attempts.sent = await self._connection(operation)
             except UnavailableError as exc:
-                await attempts.again(exc, trouble_of(None, exc))
-                failure = None
+                failure = exc
                 continue
             await trio.lowlevel.checkpoint_if_cancelled()
             attempts.under_way = True
