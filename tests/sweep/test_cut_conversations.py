@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from itertools import count
 from typing import Any, Literal
 
@@ -52,20 +52,24 @@ async def cut_at(world: World, kind: str, to: Side, at: int, channels: int, *, e
     return len(world.network.connections) - before
 
 
-def cuts(size: int, channels: int) -> Iterator[int]:
-    """Every byte of a short conversation, some of a long one; one half of them with one channel."""
-    step = 1 if size < 250 else 2 if size < 750 else 5
-    return iter(range(0 if channels == 1 else step, size, 2 * step))
+PARTS = 4
+"""A test is about every fourth cut, because a single test has little time."""
+
+
+def cuts(size: int, channels: int, part: int) -> range:
+    """Every byte: one half of them with one channel, the other with several."""
+    return range(2 * part + (channels > 1), size, 2 * PARTS)
 
 
 @every_kind
 @both_sides
 @pytest.mark.parametrize("channels", [1, 3])
-async def test_a_connection_that_is_cut(world: World, kind: str, to: Side, channels: int) -> None:
+@pytest.mark.parametrize("part", range(PARTS))
+async def test_a_connection_that_is_cut(world: World, kind: str, to: Side, channels: int, part: int) -> None:
     size = await length(world, kind, to)
     await trio.testing.wait_all_tasks_blocked()
     tasks = trio.lowlevel.current_statistics().tasks_living
-    taken = [await cut_at(world, kind, to, at, channels) for at in cuts(size, channels)]
+    taken = [await cut_at(world, kind, to, at, channels) for at in cuts(size, channels, part)]
     await trio.testing.wait_all_tasks_blocked()
     assert trio.lowlevel.current_statistics().tasks_living == tasks
     assert sum(taken) > len(taken) * 1.5  # nearly all cuts have met the conversation
