@@ -11,9 +11,9 @@ import trio.testing
 
 from tests.support.links import Call
 from trio_esdb import Timeouts, UnavailableError
-from trio_esdb._cluster import ClientOptions, Connect, Endpoint, Pool
+from trio_esdb._cluster import ClientOptions, Endpoint, Pool
 from trio_esdb._transport import ClientLink
-from trio_esdb._transport._dial import Dialer
+from trio_esdb._transport._dial import Connect, Dialer
 from trio_esdb._transport._handlers import AsyncHandler, Failure
 from trio_esdb._transport._serving import serve_stream
 from trio_esdb._wire import Limits, Status

@@ -13,7 +13,7 @@ from trio.testing import MemoryReceiveStream, MemorySendStream, memory_stream_pa
 
 from tests.support import http2
 from tests.support.http2 import Sent
-from trio_esdb._transport import ClientLink, StreamingCall
+from trio_esdb._transport import ClientLink, KeepAlive, StreamingCall
 from trio_esdb._transport._handlers import Failure, Handler
 from trio_esdb._transport._serving import serve_stream
 from trio_esdb._wire import PREFIX_SIZE, Limits, Outcome, Status
@@ -144,10 +144,12 @@ class Hand:
 
 
 @asynccontextmanager
-async def client_by_hand(limits: Limits | None = None) -> AsyncIterator[tuple[ClientLink, Hand]]:
+async def client_by_hand(
+    limits: Limits | None = None, keep_alive: KeepAlive | None = None
+) -> AsyncIterator[tuple[ClientLink, Hand]]:
     """A client's link to a server by hand, after the exchange of SETTINGS."""
     hand = Hand()
-    link = ClientLink(hand.stream, "node-1", limits)
+    link = ClientLink(hand.stream, "node-1", limits, keep_alive)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(link.run)
         hand.put(http2.settings((3, 100)))

@@ -75,6 +75,16 @@ class Call:
         """The next ``number`` messages."""
         return [await self.receive() for _ in range(number)]
 
+    async def rest(self) -> tuple[list[dict[str, Any]], Outcome]:
+        """All messages that still come, and how the call ended."""
+        messages = []
+        try:
+            while True:
+                messages.append(await self.receive())
+        except trio.EndOfChannel:
+            assert self.outcome is not None
+            return messages, self.outcome
+
     async def silence(self, seconds: float = 60) -> bool:
         """True if no message comes within this time."""
         with trio.move_on_after(seconds):
@@ -123,14 +133,7 @@ class Peer:
 
     async def ask(self, path: str, *bodies: dict[str, Any]) -> tuple[list[dict[str, Any]], Outcome]:
         """All messages of a call, and how it ended."""
-        call = self.call(path).send(*bodies).half_close()
-        messages = []
-        try:
-            while True:
-                messages.append(await call.receive())
-        except trio.EndOfChannel:
-            assert call.outcome is not None
-            return messages, call.outcome
+        return await self.call(path).send(*bodies).half_close().rest()
 
     def event(self, data: bytes = b"{}", *, type: str = "T", id: str | None = None) -> dict[str, Any]:
         """A proposed event, with an id of its own unless it has one."""

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 
 import pytest
 import trio
@@ -13,7 +12,7 @@ from trio.testing import MockClock, memory_stream_pair, wait_all_tasks_blocked
 
 from tests.support import http2
 from tests.support.counting import counted_steps
-from tests.support.links import Call, Hand, unknown
+from tests.support.links import Call, Hand, client_by_hand, unknown
 from trio_esdb._transport import ClientLink, KeepAlive, unary_call
 from trio_esdb._transport._handlers import AsyncHandler, Handler, ServerCall
 from trio_esdb._transport._serving import Patience, ServerLink, serve_stream
@@ -23,17 +22,9 @@ TEXT = "no answer to a PING for 10 s, the peer is frozen or cannot be reached"
 LOST = Outcome(Status.UNAVAILABLE, TEXT, local=True, lost=True)
 
 
-@asynccontextmanager
-async def by_hand(keep_alive: KeepAlive | None = None) -> AsyncIterator[tuple[ClientLink, Hand]]:
+def by_hand(keep_alive: KeepAlive | None = None) -> AbstractAsyncContextManager[tuple[ClientLink, Hand]]:
     """A client's link with keepalive, to a server by hand that answers no PING by itself."""
-    hand = Hand()
-    link = ClientLink(hand.stream, "node-1", None, keep_alive or KeepAlive(10, 10))
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(link.run)
-        hand.put(http2.settings((3, 100)))
-        await hand.heard()
-        yield link, hand
-        nursery.cancel_scope.cancel()
+    return client_by_hand(keep_alive=keep_alive or KeepAlive(10, 10))
 
 
 def pings(found: list[http2.Sent]) -> int:

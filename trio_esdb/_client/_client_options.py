@@ -11,7 +11,7 @@ from ssl import SSLContext
 from types import EllipsisType, UnionType
 from typing import TYPE_CHECKING, Any
 
-from trio_esdb._cluster import ClientOptions, Connect, Endpoint
+from trio_esdb._cluster import ClientOptions, Endpoint
 from trio_esdb._errors import InvalidArgumentError, InvalidTypeError
 from trio_esdb._model import (
     BasicCredentials,
@@ -24,6 +24,7 @@ from trio_esdb._model import (
 )
 from trio_esdb._observing import Instrument, Observer
 from trio_esdb._settings import CONNECTION_NAME_ALLOWED, Host, Settings, is_connection_name, parse
+from trio_esdb._transport._dial import Connect
 from trio_esdb._wire import Limits
 
 if TYPE_CHECKING:

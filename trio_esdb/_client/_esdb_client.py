@@ -11,13 +11,13 @@ from typing import Self
 
 import trio
 
-from trio_esdb._cluster import Connect, Pool, Session
+from trio_esdb._cluster import Pool, Session
 from trio_esdb._errors import ESDBError
 from trio_esdb._model import Credentials, CredentialsProvider, RetryPolicy, Timeouts
 from trio_esdb._nursery import BackgroundTasks, background_tasks
 from trio_esdb._observing import Instrument
 from trio_esdb._transport import dial_tcp
-from trio_esdb._transport._dial import Dialer
+from trio_esdb._transport._dial import Connect, Dialer
 
 from ._client_options import PEM, USUAL_MESSAGE_SIZE, make_options
 from ._metadata import MetadataArea

@@ -61,8 +61,7 @@ class MetadataArea(Area):
             ESDBError: As for ``read_stream_events``.
         """
         check_stream_name(stream_name)
-        if retry is not None or credentials is not None:
-            check_how(retry, credentials)
+        check_how(retry, credentials)
         options = ReadOptions(stream_name="$$" + stream_name, backwards=True, limit=1)
         operation = Operation(
             Method.READ,
@@ -114,8 +113,7 @@ class MetadataArea(Area):
             ESDBError: As for ``append_events``.
         """
         check_stream_name(stream_name)
-        if retry is not None or credentials is not None:
-            check_how(retry, credentials)
+        check_how(retry, credentials)
         seconds = check_timeout(timeout)
         expected = check_expected(expected_position)
         event = NewEvent(type="$metadata", data=metadata_to_json(metadata))

@@ -72,8 +72,7 @@ class ReadingArea(Area):
             ServerError: The read failed for another reason (raised by the channel).
         """
         check_stream_name(stream_name)
-        if retry is not None or credentials is not None:
-            check_how(retry, credentials)
+        check_how(retry, credentials)
         position = check_stream_position(stream_position, stream_name)
         options = ReadOptions(stream_name, position, bool(backwards), bool(resolve_links), check_limit(limit))
         operation = Operation(
@@ -179,8 +178,7 @@ class ReadingArea(Area):
             ESDBError: As for ``read_stream_events``.
         """
         position = check_commit_position(commit_position)
-        if retry is not None or credentials is not None:
-            check_how(retry, credentials)
+        check_how(retry, credentials)
         options = ReadOptions(
             position=position,
             backwards=bool(backwards),
@@ -231,8 +229,7 @@ class ReadingArea(Area):
             ESDBError: As for ``read_stream_events``.
         """
         check_stream_name(stream_name)
-        if retry is not None or credentials is not None:
-            check_how(retry, credentials)
+        check_how(retry, credentials)
         options = ReadOptions(stream_name=stream_name, backwards=True, limit=1, tell_last_position=True)
         operation = Operation(
             Method.READ,
@@ -285,8 +282,7 @@ class ReadingArea(Area):
         Raises:
             ESDBError: As for ``read_all_events``.
         """
-        if retry is not None or credentials is not None:
-            check_how(retry, credentials)
+        check_how(retry, credentials)
         options = ReadOptions(
             backwards=True,
             limit=1,

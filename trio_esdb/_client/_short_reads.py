@@ -69,10 +69,8 @@ async def last_place(session: Session, operation: Operation, options: ReadOption
         match response:
             case RecordedEvent():
                 place = end.place_of(response)
-            case LastStreamPosition(stream_position=position) if (
-                options.stream_name
-            ):  # it is told even if metadata hides the event
-                place = position, 0
+            case LastStreamPosition(stream_position=position) if options.stream_name:
+                place = position, 0  # told even if metadata hides the event
     return place
 
 

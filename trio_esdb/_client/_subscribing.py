@@ -163,8 +163,7 @@ class SubscribingArea(Area):
         """
         check_start("commit_position", commit_position, from_end)
         position = check_commit_position(commit_position)
-        if retry is not None or credentials is not None:
-            check_how(retry, credentials)
+        check_how(retry, credentials)
         options = ReadOptions(
             position=position,
             from_end=bool(from_end),
@@ -275,8 +274,7 @@ class SubscribingArea(Area):
             ESDBError: As for ``subscribe_all_events``.
         """
         check_stream_name(stream_name)
-        if retry is not None or credentials is not None:
-            check_how(retry, credentials)
+        check_how(retry, credentials)
         check_start("stream_position", stream_position, from_end)
         options = ReadOptions(
             stream_name=stream_name,

@@ -89,7 +89,7 @@ class WritingArea(Area):
             ServerError: The call failed for another reason.
         """
         check_stream_name(stream_name)
-        if retry is not None or credentials is not None:
+        if retry is not None or credentials is not None:  # a function call less for each append
             check_how(retry, credentials)
         seconds = check_timeout(timeout)
         expected = check_expected(expected_position)
@@ -225,8 +225,7 @@ class WritingArea(Area):
         credentials: Credentials | None,
     ) -> int:
         check_stream_name(stream_name)
-        if retry is not None or credentials is not None:
-            check_how(retry, credentials)
+        check_how(retry, credentials)
         seconds = check_timeout(timeout)
         expected = check_expected(expected_position)
         operation = Operation(

@@ -1,14 +1,8 @@
-"""Where a node is, and how a stream to it is made."""
+"""Where a node is."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from typing import NamedTuple
-
-import trio
-
-Connect = Callable[[str, int], Awaitable[trio.abc.Stream]]
-"""Makes a byte stream to a host and port."""
 
 
 class Endpoint(NamedTuple):

@@ -87,6 +87,11 @@ class NodeLink(ClientLink):
         """How many more calls the server takes on this connection now, without those that were promised room."""
         return 0 if self._leaving else self.core.room - self.promised
 
+    @property
+    def must_ask_version(self) -> bool:
+        """Whether the server was not asked for its version yet, or did not answer."""
+        return self.version is None and self.version_error is None
+
     def leave(self, reason: str) -> None:
         """Close it soon, because it is not needed any more."""
         if not self.closed_because:

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 from trio_esdb._model import Credentials, CredentialsProvider, RetryPolicy, Timeouts
 from trio_esdb._observing import Observer
+from trio_esdb._transport._dial import Connect
 from trio_esdb._wire import Limits
 
-from ._endpoint import Connect, Endpoint
+from ._endpoint import Endpoint
 
 if TYPE_CHECKING:
     from trio_esdb._transport._tls_config import TLSConfig

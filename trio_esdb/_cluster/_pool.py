@@ -3,9 +3,9 @@
 A server takes about 100 calls at once on a connection; the next call opens a further one. A connection that broke is
 replaced by the next call. Connections beyond the first are closed when they have had no call for a while.
 
-Calls for which no connection has room wait in a line. Only the first of them acts: it takes the room that there is, or
-has a connection opened. When it leaves the line, with or without a connection, the next one becomes the first. So calls
-are served in order, and one that is cancelled does not matter to the others.
+Calls for which no connection has room wait in a line. Whenever there may be room, it is given to them at once, to the
+first in line first. A call runs only after that, so the room is kept for it (``NodeLink.promised``). One that does not
+use it says so with ``on_room``, and the next ones get it. For those that are left, a connection is opened.
 
 The first connection is opened by the task that opens the client. Later on one is opened at a time, by a task of the
 client. That task goes on if the call that wanted the connection is cancelled, since others may wait for it by then. If
@@ -36,6 +36,7 @@ from trio_esdb._transport._dial import Dialer, DialError, ended_before_settings
 
 from ._node_link import NodeLink
 from ._options import ClientOptions
+from ._waiter import Waiter
 
 _CLOSED = "the client was closed"
 
@@ -65,7 +66,7 @@ class Pool:
         self._keep_alive = KeepAlive(
             options.keep_alive_interval, options.keep_alive_timeout, options.keep_alive_without_calls
         )
-        self._line: OrderedDict[_Waiter, None] = OrderedDict()
+        self._line: OrderedDict[Waiter, None] = OrderedDict()
         """The calls that wait, in their order."""
         self._attempt: trio.CancelScope | None = None
         self._opened = 0
@@ -110,7 +111,7 @@ class Pool:
             UnavailableError: The node cannot be reached.
             trio.ClosedResourceError: The client was closed.
         """
-        caller = _Waiter()
+        caller = Waiter()
         self._line[caller] = None
         self._attempt = trio.CancelScope()
         try:
@@ -124,7 +125,7 @@ class Pool:
             raise _closed()
 
     async def _wait_in_line(self) -> NodeLink:
-        waiter = _Waiter()
+        waiter = Waiter()
         self._line[waiter] = None
         try:
             self._serve_line()
@@ -379,45 +380,6 @@ class Pool:
     def bytes_received(self) -> int:
         """Bytes that came on all connections."""
         return self._received_before + sum(link.bytes_received for link in self._links)
-
-
-class _Waiter:
-    """A call that waits for a connection."""
-
-    __slots__ = ("_link", "_woken", "failure")
-
-    def __init__(self) -> None:
-        self.failure: Exception | None = None
-        """What it is to raise."""
-        self._link: NodeLink | None = None
-        self._woken = trio.Event()
-
-    async def wait(self) -> None:
-        """Wait until there is something to look at."""
-        await self._woken.wait()
-        self._woken = trio.Event()
-
-    def wake(self) -> None:
-        """Let it look."""
-        self._woken.set()
-
-    def take(self, link: NodeLink) -> None:
-        """Promise it room on a connection, until it runs."""
-        link.promised += 1
-        self._link = link
-        self._woken.set()
-
-    def give_back(self) -> NodeLink | None:
-        """End the promise; the connection that it was for."""
-        link, self._link = self._link, None
-        if link is not None:
-            link.promised -= 1
-        return link
-
-    def fail(self, failure: Exception) -> None:
-        """Let it raise this."""
-        self.failure = failure
-        self._woken.set()
 
 
 def _closed() -> trio.ClosedResourceError:

@@ -36,7 +36,6 @@ from ._options import ClientOptions
 from ._pool import Pool
 from ._versions import QUESTION, ask_version, check_version
 
-_USUAL_POLICY = RetryPolicy()
 _LARGEST_REPLY = 64 * 1024
 """Bytes of a reply. Those of the calls that have one are far smaller, and are read in one go."""
 
@@ -70,12 +69,11 @@ class Session:
             self._overdue = OverdueCalls(tasks.start_soon)
         self.first_answers = OverdueCalls(tasks.start_soon)
         """The reads that wait for their first answer, and when it is due."""
-        if isinstance(options.retry, RetryPolicy):
-            self._policy = options.retry
-        elif options.discovery_interval == _USUAL_POLICY.first_delay:
-            self._policy = _USUAL_POLICY
-        else:
-            self._policy = RetryPolicy(first_delay=options.discovery_interval)
+        self._policy = (
+            options.retry
+            if isinstance(options.retry, RetryPolicy)
+            else RetryPolicy(first_delay=options.discovery_interval)
+        )
         self._largest_reply = min(options.limits.receive_message, _LARGEST_REPLY)
 
     @property
@@ -94,7 +92,10 @@ class Session:
 
     def repeats(self, operation: Operation) -> bool:
         """Whether this call may be sent again after trouble, apart from one that was never sent."""
-        return (self.options.retry if operation.retry is None else operation.retry) is not False
+        return self._retry(operation) is not False
+
+    def _retry(self, operation: Operation) -> RetryPolicy | bool:
+        return self.options.retry if operation.retry is None else operation.retry
 
     def attempts(self, operation: Operation, deadline: float = math.inf, call: CallInfo | None = None) -> Attempts:
         """What decides whether this call is repeated.
@@ -104,7 +105,7 @@ class Session:
             deadline: When its timeout passes, in seconds of trio's clock.
             call: The call as instruments know it.
         """
-        retry = self.options.retry if operation.retry is None else operation.retry
+        retry = self._retry(operation)
         observer = self.options.observer
         if call is None:
             call = operation.call
@@ -122,12 +123,6 @@ class Session:
             if call is not None:
                 observer.instruments.tell("call_repeated", call, attempt, error)
 
-        def renew(sent: Sent) -> bool:
-            return self._authorization.renew(sent.link, operation, sent.credentials)
-
-        def leave(sent: Sent) -> None:
-            sent.link.retire()
-
         return Attempts(
             operation,
             retry if isinstance(retry, RetryPolicy) else self._policy,
@@ -136,8 +131,8 @@ class Session:
             patience=self._default,
             random=self.options.random,
             wait=self.wait,
-            renew=renew,
-            leave=leave,
+            renew=lambda sent: self._authorization.renew(sent.link, operation, sent.credentials),
+            leave=lambda sent: sent.link.retire(),
             report=report,
         )
 
@@ -275,7 +270,7 @@ class Session:
                 self.pool.on_room()  # meanwhile others may use it
                 await self._authorization.ask(link)
                 continue
-            if operation.requires is not None and link.version is None and link.version_error is None:
+            if operation.requires is not None and link.must_ask_version:
                 await ask_version(link, self.options.timeouts.first_answer)
                 continue
             try:
@@ -335,7 +330,7 @@ class Session:
                 await trio.lowlevel.checkpoint()
                 try:
                     link = await self.pool.link()
-                    if link.version is None and link.version_error is None:
+                    if link.must_ask_version:
                         await ask_version(link, self.options.timeouts.first_answer)
                 except UnavailableError as exc:
                     await attempts.again(exc, trouble_of(None, exc))
