@@ -23,7 +23,7 @@ from trio_esdb._wire import Limits
 
 from ._clock import FIRST_DAY, Ticks, clock_from, clock_is_mock, ticks_of, wall_clock
 from ._memory import memory_streams
-from ._services import Authentication, Feed, NodeContext, Users, first_accounts, methods_of, unknown_to
+from ._services import Authentication, Feed, Membership, NodeContext, Users, first_accounts, methods_of, unknown_to
 from ._store import Store, write_first_events
 
 _LIMITS = Limits(
@@ -107,8 +107,7 @@ class EmbeddedNode:
             feed=Feed(store),
             now=self._now,
             new_id=self._next_id,
-            instance=self._next_id(),
-            address=_HERE,
+            membership=Membership(self._next_id(), _HERE, self._now),
             shut_down=self._closing.set,
             users=Users(store, self._now, self._next_id) if self._first_accounts else None,
         )
@@ -118,7 +117,7 @@ class EmbeddedNode:
     @property
     def address(self) -> tuple[str, int]:
         """Host and port of the node as its gossip calls tell them: where it listened first, or what it advertises."""
-        return self._context.address
+        return self._context.membership.address
 
     @trio.lowlevel.enable_ki_protection
     async def __aenter__(self) -> Self:
@@ -153,7 +152,7 @@ class EmbeddedNode:
         self._has_run = True
         self._ticks = self._chosen_clock()
         if not self._is_empty:
-            write_first_events(self._context.store, self._context.instance, self._next_id, self._now())
+            write_first_events(self._context.store, self._context.membership.instance, self._next_id, self._now())
         if self._context.users is not None:
             self._context.users.write_first(self._first_accounts)
         try:
@@ -359,8 +358,8 @@ class EmbeddedNode:
                 await listening.start(
                     partial(trio.serve_listeners, serve, list(listeners), handler_nursery=connections)
                 )
-                if self._context.address is _HERE:
-                    self._context.address = address
+                if self._context.membership.address is _HERE:
+                    self._context.membership.address = address
                 started()
                 await self._closing.wait()
                 listening.cancel_scope.cancel()

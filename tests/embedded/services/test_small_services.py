@@ -10,6 +10,7 @@ import trio
 from tests.support.peer import OPERATIONS, UNKNOWN, Peer
 from trio_esdb._wire import Status
 from trio_esdb.embedded import EmbeddedNode
+from trio_esdb.embedded._services import Member, Membership, State
 
 CLIENT = "/event_store.client."
 FEATURES = f"{CLIENT}server_features.ServerFeatures/GetSupportedMethods"
@@ -23,6 +24,33 @@ async def test_a_cluster_of_one(peer: Peer) -> None:
     assert (member["state"], member["is_alive"]) == ("Leader", True)
     assert member["http_end_point"] == {"address": "127.0.0.1", "port": 2113}
     assert member["time_stamp"] == 17_672_256_000_000_000
+
+
+async def test_gossip_tells_what_the_node_knows(node: EmbeddedNode, peer: Peer) -> None:
+    class Three(Membership):
+        def members(self) -> list[Member]:
+            return [
+                Member(2**127 + 5, 30, State.Initializing, True, "c.example", 2113),
+                Member(7, 20, State.Leader, False, "b.example", 2113),
+                Member(0, 10, State.Manager, False, "a.example", 2115),
+            ]
+
+    node._context.membership = Three(7, ("b.example", 2113), lambda: 1)
+    (info,), outcome = await peer.ask(f"{CLIENT}gossip.Gossip/Read", {})
+    assert outcome.ok
+    starting, leader, seed = info["members"]
+    assert "state" not in starting  # Initializing is 0
+    assert starting["instance_id"] == {
+        "structured": {"most_significant_bits": -(2**63), "least_significant_bits": 5},
+    }
+    assert leader == {
+        "instance_id": {"structured": {"least_significant_bits": 7}},
+        "time_stamp": 20,
+        "state": "Leader",
+        "http_end_point": {"address": "b.example", "port": 2113},
+    }
+    assert (seed["instance_id"], seed["state"]) == ({"structured": {}}, "Manager")
+    assert [member["http_end_point"]["port"] for member in info["members"]] == [2113, 2113, 2115]
 
 
 async def test_every_method_is_listed(node: EmbeddedNode, peer: Peer) -> None:

@@ -15,6 +15,7 @@ from ._deleting import delete_method, tombstone_method
 from ._failures import unimplemented
 from ._feed import Feed
 from ._gossip import SERVER_VERSION, features_method, gossip_method
+from ._membership import Member, Membership, State
 from ._operations import (
     done_at_once,
     shutdown_method,
@@ -30,7 +31,10 @@ __all__ = [
     "SERVER_VERSION",
     "Authentication",
     "Feed",
+    "Member",
+    "Membership",
     "NodeContext",
+    "State",
     "Users",
     "first_accounts",
     "methods_of",

@@ -1,4 +1,4 @@
-"""What the services share: the store, the clock, the ids and the address of the node."""
+"""What the services share: the store, the clock, the ids of the node and its place in the cluster."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from .._store import Store
 from ._feed import Feed
+from ._membership import Membership
 from ._users import Users
 from ._writes import Writes
 
@@ -20,10 +21,8 @@ class NodeContext:
     now: Callable[[], int]
     """Ticks (100 ns) since the Unix epoch."""
     new_id: Callable[[], int]
-    instance: int
-    """The id of the node."""
-    address: tuple[str, int]
-    """The host and port that gossip names."""
+    membership: Membership
+    """The id and the address of the node, its state, and who leads."""
     shut_down: Callable[[], None]
     """Lets the node end; it serves open calls for the grace period."""
     users: Users | None = None

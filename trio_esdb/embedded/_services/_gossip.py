@@ -7,11 +7,12 @@ from functools import cache
 
 from trio_esdb._transport._handlers import SyncHandler
 from trio_esdb_proto.event_store.client import Uuid, UuidStructured
-from trio_esdb_proto.event_store.client.gossip import ClusterInfo, EndPoint, MemberInfo, MemberInfoVNodeState
+from trio_esdb_proto.event_store.client.gossip import ClusterInfo, EndPoint, MemberInfo
 from trio_esdb_proto.event_store.client.server_features import SupportedMethod, SupportedMethods
 
 from .._dotnet._guids import to_halves
 from ._context import NodeContext
+from ._membership import Member
 from ._unary import always_answered
 
 SERVER_VERSION = "24.10.4"
@@ -26,22 +27,23 @@ _FEATURES = {
 
 
 def gossip_method(context: NodeContext) -> SyncHandler:
-    """Gossip.Read: the node is the only member, and the leader."""
-    most, least = to_halves(context.instance)
-    instance = Uuid(structured=UuidStructured(most_significant_bits=most, least_significant_bits=least))
+    """Gossip.Read: the members of the cluster, as this node sees them."""
 
     def respond() -> bytes:
-        host, port = context.address
-        member = MemberInfo(
-            instance_id=instance,
-            time_stamp=context.now(),
-            state=MemberInfoVNodeState.Leader,
-            is_alive=True,
-            http_end_point=EndPoint(address=host, port=port),
-        )
-        return bytes(ClusterInfo(members=[member]))
+        return bytes(ClusterInfo(members=list(map(_member, context.membership.members()))))
 
     return always_answered(respond)
+
+
+def _member(member: Member) -> MemberInfo:
+    most, least = to_halves(member.instance)
+    return MemberInfo(
+        instance_id=Uuid(structured=UuidStructured(most_significant_bits=most, least_significant_bits=least)),
+        time_stamp=member.time_stamp,
+        state=member.state,
+        is_alive=member.is_alive,
+        http_end_point=EndPoint(address=member.host, port=member.port),
+    )
 
 
 def features_method(paths: Iterable[str]) -> SyncHandler:
