@@ -14,10 +14,16 @@ from tests.support.documents import PAGES, ROOT, Block, blocks
 from tests.support.programs import run_all
 
 EXAMPLES = sorted((ROOT / "examples").rglob("*.py"))
+SUITES = [ROOT / "examples" / "orders"]
+"""Their tests are part of the whole suite (``testpaths``)."""
 
 
 def name(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
+
+
+def is_in_suite(path: Path) -> bool:
+    return path.name.startswith("test_") and any(folder in path.parents for folder in SUITES)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name)
@@ -30,7 +36,13 @@ def test_page(page: Path) -> None:
             assert output == after.text, f"{name(page)}, line {block.line}"
 
 
-@pytest.mark.parametrize("example", EXAMPLES, ids=name)
+@pytest.mark.parametrize("example", [path for path in EXAMPLES if not is_in_suite(path)], ids=name)
 def test_example(example: Path) -> None:
-    (printed,) = run_all((example.read_text(), name(example), 1))
-    assert printed or example.name.startswith("test_")
+    text = example.read_text()
+    (printed,) = run_all((text, name(example), 1))
+    assert bool(printed) == ("__main__" in text)
+
+
+def test_pytest_runs_the_suites(pytestconfig: pytest.Config) -> None:
+    tested = [ROOT / path for path in pytestconfig.getini("testpaths")]
+    assert [path for path in SUITES if path not in tested] == []
