@@ -50,7 +50,7 @@ def goaways(found: list[object]) -> list[bytes]:
 async def test_a_connection_without_calls_ends_at_once() -> None:
     async with serving() as (link, hand):
         link.drain()
-        assert goaways(await heard(hand)) == [INFINITE, struct.pack(">II", 0, 0)]
+        assert goaways(await heard(hand)) == [struct.pack(">II", 0, 0)]
         assert hand.closed
 
 
@@ -79,6 +79,20 @@ async def test_a_connection_ends_when_its_last_call_is_reset() -> None:
         assert not hand.closed
         hand.put(http2.rst_stream(1, 8))
         await heard(hand)
+        assert hand.closed
+
+
+@pytest.mark.parametrize("draining", [False, True])
+async def test_a_connection_is_cut_without_a_word(draining: bool) -> None:
+    async with serving() as (link, hand):
+        ask(hand, 1, "/forever")
+        await heard(hand)
+        if draining:
+            link.drain()
+            await heard(hand)
+        link.core.drain()  # queued, and never sent
+        link.cut()
+        assert await heard(hand) == []
         assert hand.closed
 
 
@@ -115,7 +129,7 @@ async def test_a_connection_without_calls_is_closed_after_a_while(autojump_clock
         await hand.heard()
         assert not hand.closed
         await trio.sleep(102)
-        assert goaways(await heard(hand)) == [INFINITE, struct.pack(">II", 1, 0)]
+        assert goaways(await heard(hand)) == [struct.pack(">II", 1, 0)]
         assert hand.closed
 
 

@@ -61,6 +61,8 @@ class Link(ABC, Generic[Core]):
     """Called whenever the peer took something; None if nobody wants to know."""
     resets_unanswered: bool = False
     """Whether a TCP connection that ends with calls open is reset."""
+    says_goodbye: bool = True
+    """Whether the connection ends in order: what is queued is sent, and a GOAWAY. Otherwise it is closed at once."""
 
     def __init__(self, stream: trio.abc.Stream, core: Core, keep_alive: KeepAlive | None = None) -> None:
         self.core: Core = core
@@ -124,7 +126,7 @@ class Link(ABC, Generic[Core]):
             self.reason = reason
             self.broken = reason is not _CLOSED_HERE
             unanswered = bool(self.core.streams)
-            if not self.core.ended:  # else its last output is queued
+            if not self.core.ended and self.says_goodbye:  # else its last output is queued
                 self.core.goodbye(*(Code.INTERNAL_ERROR, reason) if self._silent else ())
             self._handle_all(self.core.connection_lost(reason))
             await self._close(reset=unanswered and self.resets_unanswered)
@@ -225,7 +227,8 @@ class Link(ABC, Generic[Core]):
     async def _close(self, *, reset: bool) -> None:
         """Send what is queued, then close. After the closing time, the stream is closed whatever is left to send."""
         with trio.CancelScope(shield=True) as scope:
-            if self._sending or (self._lost is not None and not self._silent):  # a frame is torn, nothing may follow it
+            torn = self._sending or (self._lost is not None and not self._silent)
+            if torn or not self.says_goodbye:  # nothing may follow a frame that is torn
                 scope.cancel()
             else:
                 scope.deadline = trio.current_time() + self.closing_time

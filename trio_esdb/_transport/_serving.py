@@ -132,11 +132,22 @@ class ServerLink(Link[ServerConnection]):
         """Close the connection now; its open calls end with it."""
         self._scope.cancel()
 
+    def cut(self, *, reset: bool = False) -> None:
+        """Close the connection now, without a word to the client.
+
+        Args:
+            reset: Whether a TCP connection is reset, if calls are open.
+        """
+        self.says_goodbye = False
+        self.resets_unanswered = reset
+        self._scope.cancel()
+
     @trio.lowlevel.enable_ki_protection
     def drain(self) -> None:
         """Say GOAWAY and go on. The connection closes when no call is open; calls that still come are served."""
         self._draining = True
-        self.core.drain()
+        if self.core.streams:
+            self.core.drain()
         self.wake()
 
     @property

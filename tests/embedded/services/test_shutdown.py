@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 import trio
 import trio.testing
 
 from tests.support.peer import OPERATIONS, connected
+from tests.support.tls import HOST, roots, server_context
+from trio_esdb import ESDBClient
 from trio_esdb._transport._admission import Admission
 from trio_esdb._wire import Status
 from trio_esdb.embedded import EmbeddedNode
@@ -73,13 +77,86 @@ async def test_a_client_shuts_a_node_down_for_everybody() -> None:
         assert trio.current_time() - start == pytest.approx(5)
 
 
+async def test_a_killed_node_is_gone_at_once(nursery: trio.Nursery) -> None:
+    client, server = trio.testing.memory_stream_pair()
+    async with EmbeddedNode() as node, connected(node) as peer, connected(node) as idle:
+        nursery.start_soon(node.serve_stream, server)
+        subscription = peer.subscribe("s")
+        await subscription.some(2)
+        start = trio.current_time()
+        node.kill()
+        with pytest.raises(trio.ClosedResourceError):
+            await node.connect()
+        await node.wait_stopped()
+        outcome = await subscription.end()
+        assert outcome.status is Status.UNAVAILABLE
+        assert "GOAWAY" not in outcome.message
+        await trio.testing.wait_all_tasks_blocked()
+        assert idle.link.core.ended
+        assert idle.link.reason == "the peer closed the connection"
+        assert await client.receive_some() == b""
+        assert trio.current_time() == start
+        node.kill()
+
+
+async def test_a_node_is_killed_while_it_shuts_down(nursery: trio.Nursery) -> None:
+    async with EmbeddedNode() as node, connected(node) as peer:
+        await peer.subscribe("s").some(2)
+        nursery.start_soon(node.shut_down)
+        await trio.sleep(1)
+        start = trio.current_time()
+        node.kill()
+        await node.wait_stopped()
+        assert trio.current_time() == start
+
+
+async def test_what_a_killed_node_held_is_left() -> None:
+    async with EmbeddedNode(empty=True) as node, connected(node) as peer:
+        await peer.append("s", peer.event())
+        node.kill()
+        await node.wait_stopped()
+        assert node._context.store.last_number("s") == 0
+
+
 async def test_a_node_that_does_not_run_cannot_be_shut_down() -> None:
     node = EmbeddedNode()
     with pytest.raises(RuntimeError, match="does not run yet"):
         await node.shut_down()
+    with pytest.raises(RuntimeError, match="does not run yet"):
+        node.kill()
     async with node:
         pass
     await node.shut_down()
+
+
+async def test_each_stream_that_is_served_can_be_wrapped() -> None:
+    """Above TLS: what is seen there is HTTP/2."""
+    seen = []
+
+    class Watched(trio.abc.Stream):
+        def __init__(self, stream: trio.abc.Stream) -> None:
+            self._stream = stream
+
+        async def receive_some(self, max_bytes: int | None = None) -> bytes:
+            data = await self._stream.receive_some(max_bytes)
+            seen.append(data)
+            return data
+
+        async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+            await self._stream.send_all(data)
+
+        async def wait_send_all_might_not_block(self) -> None:
+            await self._stream.wait_send_all_might_not_block()
+
+        async def aclose(self) -> None:
+            await self._stream.aclose()
+
+    node = EmbeddedNode()
+    node.stream_wrapper = Watched
+    connect = partial(node.connect, tls=server_context())
+    async with node, ESDBClient(f"esdb://{HOST}", roots(), connect=connect) as client:
+        await client.get_server_version()
+    assert b"".join(seen).startswith(b"PRI * HTTP/2.0")
 
 
 async def test_a_connection_that_begins_while_the_node_ends(nursery: trio.Nursery) -> None:

@@ -23,10 +23,10 @@ class NodeContext:
     new_id: Callable[[], int]
     membership: Membership
     """The id and the address of the node, its state, and who leads."""
-    shut_down: Callable[[], None]
-    """Lets the node end; it serves open calls for the grace period."""
     users: Users | None = None
     """The users of the node. None: everybody may do everything."""
+    shut_down: Callable[[], None] = lambda: None
+    """Lets the node end; it serves open calls for the grace period. The process of the node sets it."""
     writes: Writes = field(init=False)
 
     def __post_init__(self) -> None:

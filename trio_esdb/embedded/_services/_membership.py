@@ -36,11 +36,8 @@ class Membership:
         self.instance = instance
         self.address = address
         self.now = now
-
-    @property
-    def state(self) -> State:
-        """The state of this node."""
-        return State.Leader
+        self.state = State.Leader
+        """The state of this node. An attribute, so that each append may look at it."""
 
     @property
     def is_read_only_replica(self) -> bool:
