@@ -282,6 +282,31 @@ class PositionLostError(ServerError):
         self.position: Any = position
 
 
+class DiscoveryError(UnavailableError):
+    """No node of the cluster could be found that does what is wanted. Nothing was sent to any, so nothing was written.
+
+    The message lists each address that was asked, with its own reason. The client can be used afterwards: the next call
+    searches again.
+
+    Attributes:
+        candidates (Mapping[str, str]): Each address that was asked in the last attempt, and what came of it.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        candidates: Mapping[str, str] | None = None,
+        status: str = "UNAVAILABLE",
+        details: str = "",
+        trailers: Mapping[str, str | bytes] | None = None,
+        address: str = "",
+        applied: bool | None = False,
+    ) -> None:
+        super().__init__(message, status=status, details=details, trailers=trailers, address=address, applied=applied)
+        self.candidates: Mapping[str, str] = dict(candidates or {})
+
+
 def _rebuild(kind: type[ESDBError], args: tuple[Any, ...], state: dict[str, Any]) -> ESDBError:
     error = kind.__new__(kind, *args)
     error.args = args

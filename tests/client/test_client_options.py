@@ -50,7 +50,9 @@ async def provider() -> BasicCredentials:
 
 def test_the_defaults() -> None:
     found = options()
-    assert found.node == ("localhost", 2113, "localhost:2113")
+    assert found.node == ("localhost", 2113, "localhost:2113", "")
+    assert found.seeds == (found.node,)
+    assert not found.cluster
     assert not found.embedded
     assert found.tls is found.connect is found.credentials is found.max_connections is None
     assert found.limits.receive_message == 17 * 1024 * 1024
@@ -117,7 +119,7 @@ def test_what_is_only_an_argument() -> None:
 def test_a_node_inside_the_process() -> None:
     found = options("esdb://embedded?defaultDeadline=500&connectionName=me")
     assert found.embedded
-    assert found.node == ("embedded", 2113, "embedded")
+    assert found.node == ("embedded", 2113, "embedded", "")
     assert (found.default_deadline, found.connection_name) == (0.5, "me")
     assert found.tls is None
 

@@ -11,7 +11,7 @@ from ssl import SSLContext
 from types import EllipsisType, UnionType
 from typing import TYPE_CHECKING, Any
 
-from trio_esdb._cluster import ClientOptions, Endpoint
+from trio_esdb._cluster import ClientOptions, Endpoint, NodePreference, endpoint
 from trio_esdb._errors import InvalidArgumentError, InvalidTypeError
 from trio_esdb._model import (
     BasicCredentials,
@@ -23,7 +23,7 @@ from trio_esdb._model import (
     is_time,
 )
 from trio_esdb._observing import Instrument, Observer
-from trio_esdb._settings import CONNECTION_NAME_ALLOWED, Host, Settings, is_connection_name, parse
+from trio_esdb._settings import CONNECTION_NAME_ALLOWED, DEFAULT_PORT, Settings, is_connection_name, parse
 from trio_esdb._transport._dial import Connect
 from trio_esdb._wire import Limits
 
@@ -38,6 +38,7 @@ USUAL_MESSAGE_SIZE = _USUAL_LIMITS.receive_message
 _LEAST_MESSAGE_SIZE = 1024
 _GREATEST_MESSAGE_SIZE = 1024**3
 """A message must fit a flow-control window of HTTP/2 (2 GiB), with room for what a window holds besides."""
+_LEADER_CHECK = 30.0
 _EMBEDDED = "embedded"
 """The host that a user's ``connect`` is given for ``esdb://embedded``."""
 
@@ -65,6 +66,7 @@ def make_options(
     keep_alive_without_calls: bool,
     max_connections: int | None,
     idle_connection_timeout: float | None,
+    leader_check: float | None,
     random: Random | None,
     instruments: Iterable[Instrument],
 ) -> ClientOptions:
@@ -74,11 +76,9 @@ def make_options(
         InvalidArgumentError: An argument or the connection string cannot be used.
     """
     settings = parse(uri)
-    if settings.cluster:
-        raise InvalidArgumentError(
-            "uri: clusters are not supported yet; name one node, without +discover and dnsDiscover=true"
-        )
-    host = Host(_EMBEDDED) if settings.embedded else settings.hosts[0]
+    seeds = tuple(dict.fromkeys(endpoint(host.name, host.port) for host in settings.hosts))
+    if settings.embedded:
+        seeds = (Endpoint(_EMBEDDED, DEFAULT_PORT, _EMBEDDED),)
     if connect is not None and not callable(connect):
         raise InvalidTypeError(
             f"connect must be a function of a host and a port that gives a stream, not {type(connect).__name__}"
@@ -108,7 +108,13 @@ def make_options(
     random = Random() if random is None else _check_type("random", random, Random, "a random.Random")
     name = _connection_name(connection_name, settings, random)
     return ClientOptions(
-        node=Endpoint(host.name, host.port, _EMBEDDED if settings.embedded else host.address),
+        node=seeds[0],
+        seeds=seeds,
+        cluster=settings.cluster,
+        node_preference=NodePreference(settings.node_preference),
+        max_discover_attempts=settings.max_discover_attempts,
+        gossip_timeout=settings.gossip_timeout,
+        leader_check=_seconds("leader_check", leader_check, _LEADER_CHECK),
         embedded=settings.embedded,
         connect=connect,
         tls=tls,

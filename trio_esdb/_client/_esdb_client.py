@@ -71,6 +71,9 @@ class ESDBClient(WritingArea, ReadingArea, SubscribingArea, MetadataArea, Observ
         max_connections: How many connections may be open at once; None for as many as the calls need.
         idle_connection_timeout: Seconds after which a connection without calls is closed, if it is not the only one;
             None for never.
+        leader_check: How often, in seconds, the client of a cluster looks whether the leader has changed while
+            subscriptions are open that are to be at the leader; None for never. A leader that loses its office says
+            nothing of it to subscriptions.
         timeouts: How long the client waits inside, for example for a connection.
         instruments: Are told of each call and of each event that is received; see ``Instrument``.
         random: Where random numbers come from: names, and the differences of waiting times.
@@ -100,6 +103,7 @@ class ESDBClient(WritingArea, ReadingArea, SubscribingArea, MetadataArea, Observ
         keep_alive_without_calls: bool = False,
         max_connections: int | None = None,
         idle_connection_timeout: float | None = 60.0,
+        leader_check: float | None = 30.0,
         timeouts: Timeouts | None = None,
         instruments: Iterable[Instrument] = (),
         random: Random | None = None,
@@ -122,6 +126,7 @@ class ESDBClient(WritingArea, ReadingArea, SubscribingArea, MetadataArea, Observ
             keep_alive_without_calls=keep_alive_without_calls,
             max_connections=max_connections,
             idle_connection_timeout=idle_connection_timeout,
+            leader_check=leader_check,
             timeouts=timeouts,
             random=random,
             instruments=instruments,

@@ -6,8 +6,25 @@ from typing import NamedTuple
 
 
 class Endpoint(NamedTuple):
-    """A node's host and port, and its address as errors and the ``:authority`` header say it."""
+    """A node's host and port, and its address as errors and the ``:authority`` header say it.
+
+    One of several addresses that a name stands for is dialled by its IP address, while ``address`` and the certificate
+    have the name. Such endpoints have the same ``address``, so endpoints are told apart as a whole.
+    """
 
     host: str
+    """What is dialled."""
     port: int
     address: str
+    name: str = ""
+    """What the certificate is for, if that is not the host."""
+
+    @property
+    def described(self) -> str:
+        """The address, and the IP address that the name stands for if that is what is dialled."""
+        return f"{self.address} ({self.host})" if self.name else self.address
+
+
+def endpoint(host: str, port: int) -> Endpoint:
+    """The endpoint with this host, which may be an IPv6 address, and this port."""
+    return Endpoint(host, port, f"[{host}]:{port}" if ":" in host else f"{host}:{port}")

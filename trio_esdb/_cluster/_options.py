@@ -12,6 +12,7 @@ from trio_esdb._transport._dial import Connect
 from trio_esdb._wire import Limits
 
 from ._endpoint import Endpoint
+from ._preference import NodePreference
 
 if TYPE_CHECKING:
     from trio_esdb._transport._tls_config import TLSConfig
@@ -32,6 +33,17 @@ class ClientOptions:
     """
 
     node: Endpoint
+    """The node of a client that has one; the first seed of a cluster."""
+    seeds: tuple[Endpoint, ...] = ()
+    """The nodes that the connection string names."""
+    cluster: bool = False
+    """Whether the nodes of a cluster are to be found by asking the seeds."""
+    node_preference: NodePreference = NodePreference.LEADER
+    max_discover_attempts: int = 10
+    gossip_timeout: float = 5.0
+    """The time in which a node must tell of its cluster, from the beginning of the connection on."""
+    leader_check: float = 30.0
+    """How often the leader is asked for while nothing else would tell that it has changed."""
     embedded: bool = False
     connect: Connect | None = None
     connection_name: str = ""

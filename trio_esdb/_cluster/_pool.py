@@ -236,7 +236,7 @@ class Pool:
             DialError: There is none to be had.
         """
         options = self._options
-        stream = await self._dial(self.node.host, self.node.port)
+        stream = await self._dial(self.node.host, self.node.port, self.node.name)
         if self.closed:  # and connect() did not care that it was cancelled
             await trio.aclose_forcefully(stream)
             raise DialError(_CLOSED)

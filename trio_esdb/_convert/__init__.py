@@ -9,6 +9,7 @@ from ._answers import (
 )
 from ._append import ANY, EXISTS, NO_STREAM, append_options, proposed_message
 from ._features import server_version
+from ._gossip import cluster_members
 from ._read import ReadDecoder
 from ._requests import NO_LIMIT, delete_request, read_all_request, read_stream_request
 from ._responses import append_response, delete_response
@@ -26,6 +27,7 @@ __all__ = [
     "WrongRevision",
     "append_options",
     "append_response",
+    "cluster_members",
     "delete_request",
     "delete_response",
     "proposed_message",

@@ -1,6 +1,7 @@
 """The values of the public API: events, messages, filters, stream metadata, credentials."""
 
 from ._appends import AppendResult, StreamState
+from ._cluster import ClusterMember, NodeState
 from ._connection_events import (
     CallRepeated,
     CallResumed,
@@ -41,6 +42,7 @@ __all__ = [
     "CaughtUp",
     "Checkpoint",
     "ClientStatistics",
+    "ClusterMember",
     "Connected",
     "Connecting",
     "ConnectionClosed",
@@ -57,6 +59,7 @@ __all__ = [
     "Filter",
     "NewEvent",
     "NodeDraining",
+    "NodeState",
     "RecordedEvent",
     "Resumed",
     "RetryPolicy",

@@ -15,3 +15,4 @@ class Method(Enum):
     DELETE = _STREAMS + "Delete"
     TOMBSTONE = _STREAMS + "Tombstone"
     FEATURES = "/event_store.client.server_features.ServerFeatures/GetSupportedMethods"
+    GOSSIP = "/event_store.client.gossip.Gossip/Read"

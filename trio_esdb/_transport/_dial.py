@@ -49,8 +49,13 @@ class Dialer:
         self._timeouts = timeouts
 
     @trio.lowlevel.enable_ki_protection
-    async def __call__(self, host: str, port: int) -> trio.abc.Stream:
+    async def __call__(self, host: str, port: int, name: str = "") -> trio.abc.Stream:
         """A new stream to a node, after the TLS handshake.
+
+        Args:
+            host: What is dialled.
+            port: Its port.
+            name: What the certificate must be for, if that is not the host.
 
         Raises:
             DialError: There is none to be had.
@@ -59,7 +64,7 @@ class Dialer:
         if self._tls is None:
             return stream
         try:
-            return await self._secure(stream, self._tls, host)
+            return await self._secure(stream, self._tls, name or host)
         except BaseException:
             await trio.aclose_forcefully(stream)
             raise
