@@ -314,4 +314,5 @@ def test_no_trailer_breaks_anything(
 def test_methods() -> None:
     streams = {f"/event_store.client.streams.Streams/{name}" for name in ("Read", "Append", "Delete", "Tombstone")}
     features = "/event_store.client.server_features.ServerFeatures/GetSupportedMethods"
-    assert {method.value for method in Method} == streams | {features}
+    gossip = "/event_store.client.gossip.Gossip/Read"
+    assert {method.value for method in Method} == streams | {features, gossip}
