@@ -14,9 +14,22 @@ from trio_esdb._public import publish
 from ._cable import Ending, Side
 from ._connection import Connection
 from ._faults import Faults
-from ._network import MemoryListener, MemoryNetwork
+from ._hosts import Host, MemoryHost, TCPHost
+from ._listener import MemoryListener
+from ._network import MemoryNetwork
 from ._route import Route
 
-__all__ = ["Connection", "Ending", "Faults", "MemoryListener", "MemoryNetwork", "Route", "Side"]
+__all__ = [
+    "Connection",
+    "Ending",
+    "Faults",
+    "Host",
+    "MemoryHost",
+    "MemoryListener",
+    "MemoryNetwork",
+    "Route",
+    "Side",
+    "TCPHost",
+]
 
 publish(__name__, __all__)

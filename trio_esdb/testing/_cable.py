@@ -64,11 +64,11 @@ class Cable:
         (self.server if gone == "server" else self.client).lose()
 
     def heal(self) -> None:
-        """Take the faults away that can be."""
+        """Take the faults away that can be. Those between hosts are none of a connection."""
         self.refused = False
         for line in self.lines(None):
             line.latency = (0.0, 0.0)
             line.rate = math.inf
             line.cut = None
-            line.holds &= {Hold.SEVERED}
+            line.holds &= {Hold.SEVERED, Hold.PARTED, Hold.BETWEEN}
         self.notify()

@@ -14,9 +14,13 @@ class Connection(Faults):
     Got from ``MemoryNetwork.connections`` or ``Route.connections``.
     """
 
-    def __init__(self, host: str, port: int, random: Random) -> None:
+    def __init__(self, source: str, host: str, target: str, port: int, random: Random) -> None:
+        self.source = source
+        """The host that the client connected from."""
         self.host = host
         """The host that the client asked for."""
+        self.target = target
+        """The host that it goes to: another one than ``host`` where that is a name of this one."""
         self.port = port
         """The port that the client asked for."""
         self._made = False

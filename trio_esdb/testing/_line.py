@@ -9,7 +9,9 @@ The rate of a slow line is applied where the bytes are taken, because it may cha
 
 from __future__ import annotations
 
+import errno
 import math
+import os
 from collections import deque
 from collections.abc import Callable
 from enum import Enum
@@ -35,6 +37,9 @@ class Hold(Enum):
     """Why nothing passes. A line may be held for several reasons at once."""
 
     HELD = "held"
+    BETWEEN = "held between hosts"
+    PARTED = "parted"
+    """The network has no way in this direction. What is sent is sent again and again, and arrives when it has one."""
     FROZEN = "frozen"
     SEVERED = "severed"
     """One side is gone. This does not pass."""
@@ -167,11 +172,29 @@ class Line:
 
     # -- waiting -----------------------------------------------------------------------------------------------------
 
-    async def packet(self) -> None:
-        """Wait as long as a single packet needs from one side to the other. A frozen host takes packets."""
+    async def packet(self, given_up: float) -> None:
+        """Wait as long as a single packet needs from one side to the other. A frozen host takes packets.
+
+        Args:
+            given_up: When nobody sends it any more, where the network has no way; in seconds of trio's clock.
+
+        Raises:
+            TimeoutError: The network had no way until then.
+        """
         due = self._stamp()
-        while trio.current_time() < due or self.holds & {Hold.HELD}:
-            await self.change(math.inf if self.holds & {Hold.HELD} else due)
+        while True:
+            now = trio.current_time()
+            if Hold.PARTED in self.holds:
+                if now >= given_up:
+                    raise TimeoutError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT))
+                until = given_up
+            elif Hold.HELD in self.holds or Hold.BETWEEN in self.holds:
+                until = math.inf
+            elif now < due:
+                until = due
+            else:
+                return
+            await self.change(until)
 
     @trio.lowlevel.enable_ki_protection
     async def change(self, until: float = math.inf) -> None:

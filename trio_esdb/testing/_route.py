@@ -13,6 +13,7 @@ from ._cable import Cable
 from ._connection import Connection
 from ._faults import Change, Faults
 from ._line import Hold
+from ._names import Names
 
 
 class Route(Faults):
@@ -21,17 +22,23 @@ class Route(Faults):
     Got from ``MemoryNetwork.to``.
     """
 
-    def __init__(self, routes: Routes, host: str | None, port: int | None, future: float = math.inf) -> None:
+    def __init__(
+        self, routes: Routes, host: str | None, port: int | None, source: str | None, future: float = math.inf
+    ) -> None:
         self.host = host
         """The host; None stands for all hosts."""
         self.port = port
         """The port; None stands for all ports."""
+        self.source = source
+        """The host that the connections come from; None stands for all hosts."""
         self._routes = routes
         self._future = future
         self._changes: dict[str, tuple[int, Change]] = {}
 
     def __repr__(self) -> str:
         where = f"{self.host or 'any host'}:{self.port or 'any port'}"
+        if self.source is not None:
+            where += f" from {self.source}"
         return f"<trio_esdb.testing.Route: {where}{'' if self._future == math.inf else ', future connections'}>"
 
     @property
@@ -56,7 +63,7 @@ class Route(Faults):
         """
         if isinstance(count, bool) or not isinstance(count, int) or count < 1:
             raise InvalidArgumentError(f"next takes a number of connections from 1 on, not {count!r}")
-        route = Route(self._routes, self.host, self.port, count)
+        route = Route(self._routes, self.host, self.port, self.source, count)
         self._routes.all.append(route)
         return route
 
@@ -82,12 +89,22 @@ class Route(Faults):
     def heal(self) -> None:
         """Take all faults away. What has ended, has ended; a half-open connection stays so."""
         for route in self._routes.all:
-            if self.host in (None, route.host) and self.port in (None, route.port):
+            if self._includes(route):
                 route._changes.clear()
         super().heal()
 
+    def _includes(self, route: Route) -> bool:
+        return (
+            self.host in (None, route.host) and self.port in (None, route.port) and self.source in (None, route.source)
+        )
+
     def _covers(self, connection: Connection) -> bool:
-        return self.host in (None, connection.host) and self.port in (None, connection.port)
+        names = self._routes.names
+        return (
+            (self.host in (None, connection.host) or names.host_of(self.host) == connection.target)
+            and self.port in (None, connection.port)
+            and (self.source is None or names.host_of(self.source) == names.host_of(connection.source))
+        )
 
     def _apply(self, kind: str, change: Change, *, lasting: bool = True) -> None:
         if self._future < math.inf and not lasting:
@@ -105,19 +122,20 @@ class Route(Faults):
 class Routes:
     """The faults of a network: the routes that have some, and the connections that get them."""
 
-    def __init__(self) -> None:
+    def __init__(self, names: Names) -> None:
+        self.names = names
         self.connections: list[Connection] = []
         """All that were made, and those that are being made."""
         self.all: list[Route] = []
         self.numbers = count()
         """Tell in which order the commands were given."""
 
-    def route(self, host: str | None, port: int | None) -> Route:
+    def route(self, host: str | None, port: int | None, source: str | None) -> Route:
         """The route to an address, for all connections to it."""
         for route in self.all:
-            if (route.host, route.port, route._future) == (host, port, math.inf):
+            if (route.host, route.port, route.source, route._future) == (host, port, source, math.inf):
                 return route
-        route = Route(self, host, port)
+        route = Route(self, host, port, source)
         self.all.append(route)
         return route
 

@@ -116,12 +116,16 @@ class MemoryStream(trio.abc.Stream):
     @trio.lowlevel.enable_ki_protection
     async def aclose(self) -> None:
         """Close this end. The other one can still receive what was sent before."""
+        self.close()
+        await trio.lowlevel.checkpoint()
+
+    def close(self) -> None:
+        """Close this end at once, as an operating system does for a process that is killed."""
         if not self._closed:
             self._closed = True
             self._outgoing.end(End.RESET if self._resets else End.CLOSE)
             self._incoming.discard()
             self._outgoing.notify()
-        await trio.lowlevel.checkpoint()
 
 
 def _broken(number: int) -> trio.BrokenResourceError:
