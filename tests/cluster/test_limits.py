@@ -9,10 +9,10 @@ import pytest
 import trio
 import trio.testing
 
-from tests.cluster.test_pool import HEADERS, Node, all_quiet, call, make, tasks
+from tests.cluster.test_pool import HEADERS, Node, all_quiet, call, close, make, tasks
 from tests.support.links import Call
 from trio_esdb import UnavailableError
-from trio_esdb._cluster import Pool
+from trio_esdb._cluster._pool import Pool
 from trio_esdb._wire import Limits
 
 LONG = 1000.0
@@ -86,7 +86,7 @@ def served(found: list[Caller]) -> list[bool]:
 async def test_no_more_connections_than_allowed(node: Node, users: trio.Nursery, most: int) -> None:
     pool = await pool_of(users, node, max_connections=most)
     found = await callers(pool, users, 2 * most + 3)
-    assert node.attempts == len(pool.connections()) == most
+    assert node.attempts == len(pool.links) == most
     assert served(found) == [True] * 2 * most + [False] * 3
     assert pool.waiting_calls == 3
 
@@ -198,7 +198,7 @@ async def test_a_congested_connection_has_room_again_when_the_server_takes_bytes
 async def test_those_who_wait_for_room_learn_that_the_client_is_closed(node: Node, users: trio.Nursery) -> None:
     pool = await pool_of(users, node, max_connections=1)
     found = await callers(pool, users, 5)
-    await pool.aclose()
+    await close(pool)
     await all_quiet()
     assert [type(caller.failure) for caller in found[2:]] == [trio.ClosedResourceError] * 3
     assert pool.waiting_calls == 0
@@ -262,13 +262,13 @@ async def test_what_connect_raises_when_nobody_waits_does_no_harm(node: Node, us
 async def test_connections_beyond_the_first_close_when_idle(node: Node, users: trio.Nursery) -> None:
     pool = await pool_of(users, node, idle_connection_timeout=LONG)
     found = await callers(pool, users, 6)
-    assert len(pool.connections()) == 3
+    assert len(pool.links) == 3
     for caller in found:
         caller.end()
     await trio.sleep(LONG - 1)
-    assert len(pool.connections()) == 3
+    assert len(pool.links) == 3
     await trio.sleep(2)
-    assert len(pool.connections()) == 1
+    assert len(pool.links) == 1
     assert tasks(pool) == 1, "nothing watches a single connection"
     await trio.sleep(100 * LONG)
     assert (await pool.link()).number == 1
@@ -285,9 +285,9 @@ async def test_a_call_makes_the_time_begin_anew(node: Node, users: trio.Nursery)
         again.end()
     assert node.attempts == 2
     await trio.sleep(LONG - 1)
-    assert len(pool.connections()) == 2
+    assert len(pool.links) == 2
     await trio.sleep(2)
-    assert len(pool.connections()) == 1
+    assert len(pool.links) == 1
     assert served([first, second]) == [True, True]
 
 
@@ -297,7 +297,7 @@ async def test_a_connection_with_a_call_is_not_idle(node: Node, users: trio.Nurs
     first.end()
     second.end()
     await trio.sleep(100 * LONG)
-    assert [each.open_calls for each in pool.connections()] == [0, 1], "the first stays, and so does a used one"
+    assert [link.statistics().open_calls for link in pool.links] == [0, 1], "the first stays, and so does a used one"
 
 
 async def test_without_a_time_idle_connections_stay(node: Node, users: trio.Nursery) -> None:
@@ -305,7 +305,7 @@ async def test_without_a_time_idle_connections_stay(node: Node, users: trio.Nurs
     for caller in await callers(pool, users, 6):
         caller.end()
     await trio.sleep(1e6)
-    assert len(pool.connections()) == 3
+    assert len(pool.links) == 3
     assert tasks(pool) == 3
 
 
@@ -321,7 +321,7 @@ async def test_there_is_no_timer_as_long_as_none_is_idle(node: Node, users: trio
     for caller in found:
         caller.end()
     await trio.sleep(1)
-    assert len(pool.connections()) == 1
+    assert len(pool.links) == 1
 
 
 class Deadlines(trio.abc.Instrument):
@@ -341,6 +341,6 @@ async def test_the_first_that_takes_calls_stays(node: Node, users: trio.Nursery)
         caller.end()
     await node.streams[0].send_all(b"\x00\x00\x08\x07\x00\x00\x00\x00\x00\x7f\xff\xff\xff\0\0\0\0")
     await trio.sleep(3 * LONG)
-    assert [each.accepts_calls for each in pool.connections()] == [False, True]
+    assert [link.statistics().accepts_calls for link in pool.links] == [False, True]
     assert (await pool.link()).number == 2
     assert node.attempts == 2

@@ -11,7 +11,8 @@ import trio.testing
 
 from tests.support.links import Call
 from trio_esdb import Timeouts, UnavailableError
-from trio_esdb._cluster import ClientOptions, Endpoint, Pool
+from trio_esdb._cluster import ClientOptions, Endpoint
+from trio_esdb._cluster._pool import Pool
 from trio_esdb._transport import ClientLink
 from trio_esdb._transport._dial import Connect, Dialer
 from trio_esdb._transport._handlers import AsyncHandler, Failure
@@ -105,6 +106,14 @@ async def pool(node: Node, outside: trio.Nursery) -> Pool:
 def make(tasks: trio.Nursery, connect: Connect, **options: Any) -> Pool:
     told = ClientOptions(node=NODE, connection_name="orders", **options)
     return Pool(tasks, Dialer(connect, None, told.timeouts), told)
+
+
+async def close(pool: Pool) -> None:
+    """Close all connections, and wait until they are."""
+    links = list(pool.links)
+    pool.leave()
+    for link in links:
+        await link.closed.wait()
 
 
 async def own_nursery(task_status: trio.TaskStatus[trio.Nursery]) -> None:
@@ -439,19 +448,19 @@ async def test_when_the_one_that_connects_gives_up_the_others_go_on(pool: Pool, 
 
 async def test_closing_is_final(pool: Pool, node: Node) -> None:
     link = await pool.link()
-    await pool.aclose()
+    await close(pool)
     assert link.closed.is_set()
     assert tasks(pool) == 0
     assert await node.is_rid_of_them()
     for _ in range(2):
         with pytest.raises(trio.ClosedResourceError, match="the client was closed"):
             await pool.link()
-        await pool.aclose()
+        await close(pool)
     assert node.attempts == 1
 
 
 async def test_closing_before_anything_was_opened(pool: Pool, node: Node) -> None:
-    await pool.aclose()
+    await close(pool)
     with pytest.raises(trio.ClosedResourceError):
         await pool.link()
     assert node.attempts == 0
@@ -459,7 +468,7 @@ async def test_closing_before_anything_was_opened(pool: Pool, node: Node) -> Non
 
 async def test_closing_ends_calls(pool: Pool, node: Node) -> None:
     open_call = call(await pool.link())
-    await pool.aclose()
+    await close(pool)
     assert open_call.outcome is not None
     assert open_call.outcome.status is Status.UNAVAILABLE
 
@@ -470,7 +479,7 @@ async def test_closing_closes_all_connections(pool: Pool, node: Node) -> None:
     for _ in range(3):
         links.append(await pool.link())
         call(links[-1])
-    await pool.aclose()
+    await close(pool)
     assert [link.closed.is_set() for link in links] == [True] * 3
     assert tasks(pool) == 0
 
@@ -486,7 +495,7 @@ async def test_closing_takes_a_bounded_time(pool: Pool, node: Node) -> None:
     assert isinstance(sending, trio.testing.MemorySendStream)
     sending.send_all_hook = stuck
     began = trio.current_time()
-    await pool.aclose()
+    await close(pool)
     assert trio.current_time() - began <= 2
     assert link.closed.is_set()
 
@@ -507,12 +516,12 @@ async def test_closing_while_a_call_waits_for_a_connection(pool: Pool, node: Nod
         users.start_soon(use)
         users.start_soon(use)
         await trio.sleep(seconds)
-        await pool.aclose()
+        await close(pool)
     assert refused.is_set()
     assert node.attempts == 1
     assert await node.is_rid_of_them()
     assert tasks(pool) == 0
-    assert pool.connections() == ()
+    assert pool.links == []
 
 
 async def test_the_end_of_the_nursery_closes_connections(node: Node) -> None:
@@ -521,7 +530,7 @@ async def test_the_end_of_the_nursery_closes_connections(node: Node) -> None:
         link = await pool.link()
         nursery.cancel_scope.cancel()
     assert link.closed.is_set()
-    assert pool.connections() == ()
+    assert pool.links == []
 
 
 # Why there is no connection
@@ -589,4 +598,4 @@ async def test_the_connector_is_told_where_to(outside: trio.Nursery, node: Node)
     pool = make(outside, connect)
     await pool.link()
     assert told == [("node", 2113)]
-    await pool.aclose()
+    await close(pool)

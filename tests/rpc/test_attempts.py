@@ -155,9 +155,32 @@ async def test_the_deadline(autojump_clock: trio.testing.MockClock) -> None:
 async def test_a_node_that_does_not_lead_is_named(autojump_clock: trio.testing.MockClock) -> None:
     made = attempts(deadline=trio.current_time() + 3)
     error = NotLeaderError("not the leader", leader=("node-2", 2113))
-    with pytest.raises(NotLeaderError, match="tried 6 times") as caught:
+    with pytest.raises(NotLeaderError, match="tried 15 times") as caught:
         await again_and_again(made, error, Trouble.NOT_LEADER)
     assert caught.value is error
+
+
+async def test_two_nodes_that_name_the_leader_are_believed_at_once(autojump_clock: trio.testing.MockClock) -> None:
+    told: list[bool] = []
+    made = attempts(learn=lambda sent, trouble, error, follow: told.append(follow))
+    made.sent = "here"
+    began = trio.current_time()
+    error = NotLeaderError("not the leader", leader=("node-2", 2113))
+    times = []
+    for _ in range(7):
+        await made.again(error, Trouble.NOT_LEADER)
+        times.append(trio.current_time() - began)
+    assert told == [True, True, False, True, True, False, True]
+    assert times == pytest.approx([0, 0, 0.1, 0.1, 0.1, 0.3, 0.3])
+
+
+async def test_a_node_that_knows_no_leader_is_not_followed(autojump_clock: trio.testing.MockClock) -> None:
+    told: list[bool] = []
+    made = attempts(learn=lambda sent, trouble, error, follow: told.append(follow))
+    made.sent = "here"
+    for _ in range(3):
+        await made.again(NotLeaderError("nobody"), Trouble.NOT_LEADER)
+    assert told == [False] * 3
 
 
 @pytest.mark.parametrize("seconds", [0.0, 0.001, 1.5])

@@ -13,7 +13,7 @@ from trio_esdb._transport._serving import ServerLink
 
 def links_of(client: ESDBClient) -> list[ClientLink]:
     """The client's connections."""
-    return client._session.pool._links
+    return client._session.nodes.links
 
 
 async def assert_nothing_is_left(client: ESDBClient, server_links: Iterable[ServerLink] = ()) -> None:

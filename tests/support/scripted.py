@@ -157,6 +157,33 @@ class Scripted:
             seen.over.set()
 
 
+class ScriptedNodes:
+    """Several servers, found by their host names. Those ``down`` refuse connections, ``frozen`` ones say nothing."""
+
+    def __init__(self, nursery: trio.Nursery, *names: str) -> None:
+        self.nodes = {name: Scripted(nursery) for name in names}
+        self.down: set[str] = set()
+        self.frozen: set[str] = set()
+        self.asked: list[str] = []
+        """The hosts that connections were asked for, one after the other."""
+
+    def __getitem__(self, name: str) -> Scripted:
+        return self.nodes[name]
+
+    async def connect(self, host: str, port: int) -> trio.abc.Stream:
+        """A client's end of a new connection."""
+        self.asked.append(host)
+        await trio.lowlevel.checkpoint()
+        if host not in self.nodes:
+            raise OSError(f"no such host: {host}")
+        if host in self.down:
+            raise ConnectionRefusedError(111, "Connection refused")
+        if host in self.frozen:
+            client, _server = trio.testing.memory_stream_pair()
+            return client
+        return await self.nodes[host].connect(host, port)
+
+
 class Door:
     """A ``connect`` that counts its ``attempts``. Each waits the seconds that ``delays`` has for it; those beyond the
     list wait as long as its last.
@@ -173,6 +200,14 @@ class Door:
         self.attempts += 1
         await trio.sleep(delay)
         return await self._server.connect(host, port)
+
+
+def not_leader(leader: str | None, port: int | str = 2113) -> Script:
+    """A script that says that this node is not the leader, and which is; None if it knows of none."""
+    if leader is None:
+        return fails(Status.UNKNOWN, "No leader info available in response")
+    named = {"leader_endpoint_host": leader, "leader_endpoint_port": str(port)}
+    return fails(Status.NOT_FOUND, "Leader info available", exception="not-leader", **named)
 
 
 def says(*messages: bytes) -> Script:

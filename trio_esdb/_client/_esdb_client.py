@@ -11,7 +11,7 @@ from typing import Self
 
 import trio
 
-from trio_esdb._cluster import Pool, Session
+from trio_esdb._cluster import Nodes, Session
 from trio_esdb._errors import ESDBError
 from trio_esdb._model import Credentials, CredentialsProvider, RetryPolicy, Timeouts
 from trio_esdb._nursery import BackgroundTasks, background_tasks
@@ -181,7 +181,7 @@ class ESDBClient(WritingArea, ReadingArea, SubscribingArea, MetadataArea, Observ
         """Close the client. Open calls fail with trio.ClosedResourceError. The client's block may be left later."""
         self._closing.set()
         if self._open_session is not None:
-            await self._open_session.pool.aclose()
+            await self._open_session.nodes.aclose()
         else:
             await trio.lowlevel.checkpoint()
         if self._lifetime is None:
@@ -200,14 +200,14 @@ class ESDBClient(WritingArea, ReadingArea, SubscribingArea, MetadataArea, Observ
                 connect = options.connect
                 if connect is None:
                     connect = await self._embedded_node(tasks) if options.embedded else dial_tcp
-                pool = Pool(tasks, Dialer(connect, options.tls, options.timeouts), options)
+                nodes = Nodes(tasks, Dialer(connect, options.tls, options.timeouts), options)
                 try:
-                    await pool.open()
+                    await nodes.open()
                     self._check_not_closed()
-                    self._open_session = Session(pool, options, tasks)
+                    self._open_session = Session(nodes, options, tasks)
                     yield
                 finally:
-                    pool.close()
+                    nodes.close()
 
     async def _embedded_node(self, tasks: BackgroundTasks) -> Connect:
         from trio_esdb.embedded import EmbeddedNode  # a client of a real node never loads it

@@ -378,7 +378,7 @@ class Feed(Batches):
     @property
     def address(self) -> str:
         """The address of the node that serves the call."""
-        return self._session.pool.node.address if self._source is None else self._source.address
+        return self._session.nodes.address if self._source is None else self._source.address
 
     @property
     def sent(self) -> Sent | None:

@@ -128,6 +128,7 @@ class MetadataArea(Area):
             seconds,
             retry,
             credentials,
+            leader=True,
         )
         reply = await self._run(operation)
         return append_result(operation, reply, "there is none", "its version is {}")

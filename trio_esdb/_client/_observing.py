@@ -76,15 +76,15 @@ class ObservingArea(Area):
             Connections, open calls, bytes that wait to be sent, and counts.
         """
         counts = self._options.observer.counts
-        pool = None if self._open_session is None else self._open_session.pool
+        nodes = None if self._open_session is None else self._open_session.nodes
         return ClientStatistics(
-            connections=() if pool is None else pool.connections(),
-            waiting_calls=0 if pool is None else pool.waiting_calls,
+            connections=() if nodes is None else nodes.connections(),
+            waiting_calls=0 if nodes is None else nodes.waiting_calls,
             connections_opened=counts[Connected],
             connections_failed=counts[ConnectionFailed],
             connections_lost=counts[ConnectionLost],
             calls_repeated=counts[CallRepeated],
             calls_resumed=counts[CallResumed],
-            bytes_sent=0 if pool is None else pool.bytes_sent,
-            bytes_received=0 if pool is None else pool.bytes_received,
+            bytes_sent=0 if nodes is None else nodes.bytes_sent,
+            bytes_received=0 if nodes is None else nodes.bytes_received,
         )

@@ -104,6 +104,7 @@ class WritingArea(Area):
             seconds,
             retry,
             credentials,
+            leader=True,
         )
         reply = await self._run(operation)
         return append_result(operation, reply, "the stream has no events", "the stream is at {}")
@@ -238,6 +239,7 @@ class WritingArea(Area):
             seconds,
             retry,
             credentials,
+            leader=True,
         )
         try:
             reply = await self._run(operation)

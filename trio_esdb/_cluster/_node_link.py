@@ -78,9 +78,12 @@ class NodeLink(ClientLink):
         """Why the server did not tell its version."""
         self.version_question: VersionQuestion | None = None
         """The question for it that is under way."""
+        self._retired_because = ""
         self.promised = 0
         """How many calls have been promised room, and have not begun."""
-        self._owner = owner
+        self.requires_leader = True, True
+        """Whether calls insist on a node that leads: those that do not need it, and those that do."""
+        self.owner = owner
 
     @property
     def room(self) -> int:
@@ -98,24 +101,25 @@ class NodeLink(ClientLink):
             self.closed_because = reason
             self.close()
 
-    def retire(self) -> None:
+    def retire(self, reason: str = "") -> None:
         """Take no more calls, and close the connection when its last call is over."""
+        self._retired_because = self._retired_because or reason
         self.core.draining = True
         self._leave_if_done()
 
     def on_room(self) -> None:
         """The server may take more calls at once."""
-        self._owner.on_room()
+        self.owner.on_room()
 
     def on_goaway(self) -> None:
         """The server takes no more calls."""
-        self._owner.on_draining(self)
+        self.owner.on_draining(self)
 
     def _leave_if_done(self) -> None:
-        owner = self._owner
+        owner = self.owner
         if not self.core.streams:
             if self.core.draining:
-                self.leave("the node takes no more calls on it")
+                self.leave(self._retired_because or "the node takes no more calls on it")
             elif owner.several:
                 owner.on_idle(self)
         if owner.room_wanted:

@@ -1,4 +1,4 @@
-"""The connections of a client to its node. They are opened when they are needed.
+"""The connections of a client to one node. They are opened when they are needed.
 
 A server takes about 100 calls at once on a connection; the next call opens a further one. A connection that broke is
 replaced by the next call. Connections beyond the first are closed when they have had no call for a while.
@@ -9,13 +9,17 @@ use it says so with ``on_room``, and the next ones get it. For those that are le
 
 The first connection is opened by the task that opens the client. Later on one is opened at a time, by a task of the
 client. That task goes on if the call that wanted the connection is cancelled, since others may wait for it by then. If
-it fails, all calls that wait get the error. If the client may not have more connections, calls wait until one has room.
+it fails, all calls that wait get the error. If there may not be more connections, calls wait until one has room.
+
+The pool of a node that is not used any more takes no calls. Those that wait in its line are sent to look for another
+node (``NodeLeft``), those that are open go on, and each connection is closed with its last call.
 """
 
 from __future__ import annotations
 
 import math
 from collections import OrderedDict
+from typing import Protocol
 
 import trio
 
@@ -26,7 +30,6 @@ from trio_esdb._model import (
     ConnectionClosed,
     ConnectionFailed,
     ConnectionLost,
-    ConnectionStatistics,
     NodeDraining,
 )
 from trio_esdb._nursery import BackgroundTasks
@@ -34,11 +37,44 @@ from trio_esdb._rpc import RequestHeaders
 from trio_esdb._transport import KeepAlive
 from trio_esdb._transport._dial import Dialer, DialError, ended_before_settings
 
+from ._endpoint import Endpoint
 from ._node_link import NodeLink
 from ._options import ClientOptions
 from ._waiter import Waiter
 
 _CLOSED = "the client was closed"
+_NOT_USED = "another node is used"
+
+
+class NodeLeft(Exception):
+    """A call that waited for a connection is to look for another node."""
+
+
+class Totals:
+    """What all pools of a client have in common."""
+
+    __slots__ = ("opened", "received", "sent")
+
+    def __init__(self) -> None:
+        self.opened = 0
+        """How many connections were begun. Each has its number."""
+        self.sent = 0
+        """Bytes that were sent on connections that have ended."""
+        self.received = 0
+        """Bytes that came on connections that have ended."""
+
+
+class PoolOwner(Protocol):
+    """What a pool tells whoever made it. The methods must neither wait nor raise."""
+
+    def on_node_draining(self, pool: Pool) -> None:
+        """The node takes no more calls on a connection."""
+
+    def on_node_lost(self, pool: Pool) -> None:
+        """The last connection to the node has broken."""
+
+    def on_node_left(self, pool: Pool) -> None:
+        """A pool that is not used any more has no connection any more."""
 
 
 class Pool:
@@ -48,13 +84,31 @@ class Pool:
         tasks: Where the connections run.
         dial: Makes the byte stream of a new connection.
         options: What the client was told.
+        node: Where the node is; the node of the options by default.
+        owner: Who is told of trouble with the node.
+        totals: What is counted for all pools of the client.
+        requires_leader: Whether calls insist on a node that leads: those that do not need it, and those that do.
     """
 
-    def __init__(self, tasks: trio.Nursery | BackgroundTasks, dial: Dialer, options: ClientOptions) -> None:
+    def __init__(
+        self,
+        tasks: trio.Nursery | BackgroundTasks,
+        dial: Dialer,
+        options: ClientOptions,
+        node: Endpoint | None = None,
+        *,
+        owner: PoolOwner | None = None,
+        totals: Totals | None = None,
+        requires_leader: tuple[bool, bool] = (True, True),
+    ) -> None:
         self.closed = False
-        self.closing = trio.Event()
-        """Set when the client is closed."""
-        self.node = options.node
+        self.retired = False
+        """Whether the node is not used any more."""
+        self.node = options.node if node is None else node
+        self.users = 0
+        """How many tasks use the pool that are no calls of the client."""
+        self.links: list[NodeLink] = []
+        """The open connections, the oldest first."""
         self.several = False
         self.room_wanted = False
         self._tasks = tasks
@@ -62,17 +116,15 @@ class Pool:
         self._options = options
         self._observer = options.observer
         self._most = math.inf if options.max_connections is None else options.max_connections
-        self._links: list[NodeLink] = []
+        self._owner = owner
+        self._totals = Totals() if totals is None else totals
+        self._requires_leader = requires_leader
         self._keep_alive = KeepAlive(
             options.keep_alive_interval, options.keep_alive_timeout, options.keep_alive_without_calls
         )
         self._line: OrderedDict[Waiter, None] = OrderedDict()
         """The calls that wait, in their order."""
         self._attempt: trio.CancelScope | None = None
-        self._opened = 0
-        self._sent_before = 0
-        """Bytes that were sent on connections that have ended."""
-        self._received_before = 0
         self._idle = trio.Event()
         """Set when the task that closes idle connections is to look again."""
         self._idle_wanted = False
@@ -84,7 +136,7 @@ class Pool:
         """A connection with room for a call, if there is one and nobody waits for it."""
         if self.closed or self._line:
             return None
-        for link in self._links:
+        for link in self.links:
             if link.room > 0:
                 return link
         return None
@@ -95,11 +147,12 @@ class Pool:
 
         Raises:
             UnavailableError: The node cannot be reached.
+            NodeLeft: The node is not used any more.
             trio.ClosedResourceError: The client was closed.
         """
-        if self.closed:
+        if self.closed or self.retired:
             await trio.lowlevel.checkpoint()  # for a task that is cancelled as well, that comes first
-            raise _closed()
+            raise closed() if self.closed else NodeLeft
         link = self.link_now()
         return await self._wait_in_line() if link is None else link
 
@@ -122,7 +175,7 @@ class Pool:
         if caller.failure is not None:
             raise caller.failure
         if self.closed:
-            raise _closed()
+            raise closed()
 
     async def _wait_in_line(self) -> NodeLink:
         waiter = Waiter()
@@ -133,7 +186,7 @@ class Pool:
                 await waiter.wait()
                 await trio.lowlevel.checkpoint_if_cancelled()  # who gives up must leave the room to others
                 if self.closed:
-                    raise _closed()
+                    raise closed()
                 if waiter.failure is not None:
                     raise waiter.failure
                 link = waiter.give_back()
@@ -156,7 +209,7 @@ class Pool:
         have room for would do one call a turn.
         """
         while self._line and not self.closed:
-            for link in self._links:
+            for link in self.links:
                 if link.room > 0:
                     waiter, _ = self._line.popitem(last=False)
                     waiter.take(link)
@@ -169,7 +222,7 @@ class Pool:
         """Open a connection, if there may be one more and none is being opened; else a call waits for room."""
         if self._attempt is not None:
             return
-        if sum(not link.core.draining for link in self._links) < self._most:
+        if sum(not link.core.draining for link in self.links) < self._most:
             self._attempt = trio.CancelScope()
             self._tasks.start_soon(self._open, self._attempt)
         else:
@@ -177,7 +230,7 @@ class Pool:
 
     def _want_room(self, wanted: bool) -> None:
         self.room_wanted = wanted
-        for link in self._links:
+        for link in self.links:
             link.on_sent = self.on_room if wanted else None
 
     # -- what connections tell ---------------------------------------------------------------------------------------
@@ -191,13 +244,15 @@ class Pool:
     def on_idle(self, link: NodeLink) -> None:
         """The last call on a connection is over."""
         link.idle_since = trio.current_time()
-        if self._idle_wanted and link is not self._links[0]:
+        if self._idle_wanted and link is not self.links[0]:
             self._idle.set()
 
     def on_draining(self, link: NodeLink) -> None:
         """The server takes no more calls on a connection."""
         details = link.core.goaway or "no reason was given"
         self._observer.emit(NodeDraining(address=link.address, connection=link.number, details=details))
+        if self._owner is not None:
+            self._owner.on_node_draining(self)
         self.on_room()
 
     # -- opening -----------------------------------------------------------------------------------------------------
@@ -205,8 +260,8 @@ class Pool:
     @trio.lowlevel.enable_ki_protection
     async def _open(self, scope: trio.CancelScope) -> None:
         """Open a connection, and tell those who wait what came of it."""
-        self._opened += 1
-        number, address = self._opened, self.node.address
+        self._totals.opened += 1
+        number, address = self._totals.opened, self.node.address
         self._observer.emit(Connecting(address=address, connection=number))
         began = trio.current_time()
         failure: Exception | None = None
@@ -219,10 +274,14 @@ class Pool:
         finally:
             self._attempt = None
             if link is None and failure is None:
-                self.close()  # it was cancelled: so are all tasks of the client
-                self._observer.emit(ConnectionFailed(address=address, connection=number, reason=_CLOSED))
+                if not self.retired:
+                    self.close()  # it was cancelled: so are all tasks of the client
+                reason = _NOT_USED if self.retired else _CLOSED
+                self._observer.emit(ConnectionFailed(address=address, connection=number, reason=reason))
         if link is not None:
-            self._links.append(link)
+            self.links.append(link)
+            if self.retired:
+                link.retire()
             self._observer.emit(Connected(address=address, connection=number, seconds=trio.current_time() - began))
             self._watch_idle()
             self.on_room()
@@ -245,6 +304,7 @@ class Pool:
         # A node in this process cannot vanish unseen. PINGs would also be many where a mock clock jumps over days.
         keep_alive = None if getattr(stream, "in_process", False) else self._keep_alive
         link = NodeLink(stream, self, number, headers, options.limits, keep_alive)
+        link.requires_leader = self._requires_leader
         link.closing_time = options.timeouts.close
         self._tasks.start_soon(self._run, link)
         limit = options.timeouts.settings
@@ -295,25 +355,31 @@ class Pool:
         try:
             await link.run()
         finally:
-            if link in self._links:
-                self._links.remove(link)
-                self._sent_before += link.bytes_sent
-                self._received_before += link.bytes_received
+            if link in self.links:
+                self.links.remove(link)
+                self._totals.sent += link.bytes_sent
+                self._totals.received += link.bytes_received
                 self._ended(link)
                 self._idle.set()
                 self.on_room()
 
     def _ended(self, link: NodeLink) -> None:
         address, number = link.address, link.number
-        if link.broken and not link.closed_because and not self.closed:
+        lost = link.broken and not link.closed_because and not self.closed
+        if lost:
             self._observer.emit(ConnectionLost(address=address, connection=number, reason=link.reason))
         else:
             why = link.closed_because or _CLOSED
             self._observer.emit(ConnectionClosed(address=address, connection=number, reason=why))
+        if self._owner is not None and not self.links and not self.closed:
+            if self.retired:
+                self._owner.on_node_left(self)
+            elif lost:
+                self._owner.on_node_lost(self)
 
     def _watch_idle(self) -> None:
         """Have idle connections closed, from the second connection on."""
-        if len(self._links) > 1 and not self.several and self._options.idle_connection_timeout != math.inf:
+        if len(self.links) > 1 and not self.several and self._options.idle_connection_timeout != math.inf:
             self.several = True
             self._tasks.start_soon(self._close_idle)
 
@@ -321,8 +387,8 @@ class Pool:
     async def _close_idle(self) -> None:
         """Close the connections beyond the first that have had no call for long. There is a timer only for these."""
         limit = self._options.idle_connection_timeout
-        while len(self._links) > 1:
-            serving = [link for link in self._links if not link.core.draining]
+        while len(self.links) > 1:
+            serving = [link for link in self.links if not link.core.draining]
             now, due = trio.current_time(), math.inf
             for link in serving[1:]:
                 if not link.core.streams:
@@ -340,47 +406,48 @@ class Pool:
     # -- closing -----------------------------------------------------------------------------------------------------
 
     @trio.lowlevel.enable_ki_protection
+    def send_away(self) -> None:
+        """Let those that wait for a connection look for another node."""
+        line, self._line = self._line, OrderedDict()
+        for waiter in line:
+            waiter.fail(NodeLeft())
+
+    @trio.lowlevel.enable_ki_protection
+    def retire(self) -> None:
+        """Take no more calls, for the node is not used any more. Each connection is closed with its last call."""
+        self.retired = True
+        if self._attempt is not None:
+            self._attempt.cancel()
+        self.rest()
+
+    @trio.lowlevel.enable_ki_protection
+    def rest(self) -> None:
+        """Close each connection with its last call, for other nodes are used now. The next call opens another one."""
+        self.send_away()
+        for link in list(self.links):
+            link.retire(_NOT_USED)
+
+    @trio.lowlevel.enable_ki_protection
     def close(self) -> None:
         """Take no more calls. Tasks that wait for a connection get trio.ClosedResourceError at once."""
         self.closed = True
         for waiter in self._line:
             waiter.wake()
-        self.closing.set()
         if self._attempt is not None:
             self._attempt.cancel()
 
-    @trio.lowlevel.enable_ki_protection
-    async def aclose(self) -> None:
-        """Close all connections and wait until they are; calls that are open end."""
+    def leave(self) -> None:
+        """Close all connections soon; calls that are open end."""
         self.close()
-        links = list(self._links)
-        for link in links:
+        for link in list(self.links):
             link.leave(_CLOSED)
-        for link in links:
-            await link.closed.wait()
-        await trio.lowlevel.checkpoint()
-
-    # -- statistics --------------------------------------------------------------------------------------------------
-
-    def connections(self) -> tuple[ConnectionStatistics, ...]:
-        """The state of the open connections."""
-        return tuple(link.statistics() for link in self._links)
 
     @property
     def waiting_calls(self) -> int:
         """How many calls wait for a connection."""
         return len(self._line)
 
-    @property
-    def bytes_sent(self) -> int:
-        """Bytes that were sent on all connections."""
-        return self._sent_before + sum(link.bytes_sent for link in self._links)
 
-    @property
-    def bytes_received(self) -> int:
-        """Bytes that came on all connections."""
-        return self._received_before + sum(link.bytes_received for link in self._links)
-
-
-def _closed() -> trio.ClosedResourceError:
+def closed() -> trio.ClosedResourceError:
+    """The error for calls of a client that was closed."""
     return trio.ClosedResourceError(_CLOSED)

@@ -1,4 +1,4 @@
-"""The calls of a client, each on a connection of the pool, and again where the policy for trouble says so.
+"""The calls of a client, each on a connection to one of its nodes, and again where the policy for trouble says so.
 
 Most calls succeed, so they are made in the cheapest way first. ``run`` sends a call at once if a connection has room,
 and one task for all calls keeps the default deadline. Only a call that fails or has a timeout of its own is run within
@@ -14,7 +14,7 @@ from typing import NamedTuple
 import trio
 
 from trio_esdb._convert import ReadDecoder
-from trio_esdb._errors import ServerError, UnavailableError
+from trio_esdb._errors import NotLeaderError, ServerError, UnavailableError
 from trio_esdb._model import CallRepeated, Credentials, RetryPolicy, ServerVersion
 from trio_esdb._nursery import BackgroundTasks
 from trio_esdb._observing import CallInfo
@@ -23,6 +23,7 @@ from trio_esdb._rpc import (
     CallKind,
     Operation,
     Reply,
+    Trouble,
     error_from,
     trouble_of,
     wait_for_own_deadline,
@@ -32,8 +33,8 @@ from trio_esdb._wire import HeadersTooLarge, Outcome
 
 from ._authorization import Authorization, MustAsk
 from ._node_link import NodeLink
+from ._nodes import Nodes
 from ._options import ClientOptions
-from ._pool import Pool
 from ._versions import QUESTION, ask_version, check_version
 
 _LARGEST_REPLY = 64 * 1024
@@ -51,13 +52,13 @@ class Session:
     """Runs and opens calls.
 
     Args:
-        pool: The connections.
+        nodes: The nodes, with the connections to them.
         options: What the client was told.
         tasks: Where the tasks run that give up calls which are overdue.
     """
 
-    def __init__(self, pool: Pool, options: ClientOptions, tasks: trio.Nursery | BackgroundTasks) -> None:
-        self.pool = pool
+    def __init__(self, nodes: Nodes, options: ClientOptions, tasks: trio.Nursery | BackgroundTasks) -> None:
+        self.nodes = nodes
         self.options = options
         self.decoder = ReadDecoder()
         """Decodes what reads and subscriptions of this session receive."""
@@ -79,7 +80,7 @@ class Session:
     @property
     def closed(self) -> bool:
         """Whether the client was closed."""
-        return self.pool.closed
+        return self.nodes.closed
 
     def deadline(self, operation: Operation) -> float:
         """When the timeout of a call that begins now will pass, in seconds of trio's clock."""
@@ -113,7 +114,7 @@ class Session:
         def report(error: ServerError, attempt: int, delay: float) -> None:
             observer.emit(
                 CallRepeated(
-                    address=error.address or self.pool.node.address,
+                    address=error.address or self.nodes.address,
                     method=operation.method.value,
                     attempt=attempt,
                     delay=delay,
@@ -132,9 +133,13 @@ class Session:
             random=self.options.random,
             wait=self.wait,
             renew=lambda sent: self._authorization.renew(sent.link, operation, sent.credentials),
-            leave=lambda sent: sent.link.retire(),
+            learn=self._learn,
             report=report,
         )
+
+    def _learn(self, sent: Sent, trouble: Trouble, error: ServerError, follow: bool) -> None:
+        leader = error.leader if isinstance(error, NotLeaderError) else None
+        self.nodes.learn(sent.link, trouble, leader, follow=follow)
 
     @trio.lowlevel.enable_ki_protection
     async def wait(self, seconds: float) -> None:
@@ -144,7 +149,7 @@ class Session:
             trio.ClosedResourceError: The client is closed.
         """
         with trio.move_on_after(seconds):
-            await self.pool.closing.wait()
+            await self.nodes.closing.wait()
         if self.closed:
             raise trio.ClosedResourceError("the client was closed during the call")
 
@@ -169,11 +174,12 @@ class Session:
         deadline = trio.current_time() + (self._default if timeout is None else timeout)
         failure: tuple[Sent, Outcome] | UnavailableError | None = None
         if timeout is None and operation.requires is None:
-            link = self.pool.link_now()
+            pool = self.nodes.leading if operation.leader else self.nodes.serving
+            link = None if pool is None else pool.link_now()
             if link is None:
-                link, failure = await self._link_before(deadline)
+                link, failure = await self._link_before(deadline, operation.leader)
                 if link is None and failure is None:
-                    raise self.attempts(operation, deadline, call).overdue(self.pool.node.address)
+                    raise self.attempts(operation, deadline, call).overdue(self.nodes.address)
             if link is not None:
                 try:
                     if operation.credentials is None and self._authorization.provider is None:
@@ -181,7 +187,7 @@ class Session:
                     else:
                         credentials = self._authorization.of(link, operation)
                 except MustAsk:
-                    self.pool.on_room()  # until the credentials are there, others may use it
+                    link.on_room()  # until the credentials are there, others may use it
                 else:
                     message, outcome = await self._send(operation, link, credentials, self._overdue, deadline)
                     if outcome.ok:
@@ -190,17 +196,17 @@ class Session:
         attempts = self.attempts(operation, deadline, call)
         with trio.CancelScope(deadline=deadline):
             return await self._repeat(attempts, failure)
-        raise attempts.overdue(self.pool.node.address)
+        raise attempts.overdue(self.nodes.address)
 
     @trio.lowlevel.enable_ki_protection
-    async def _link_before(self, deadline: float) -> tuple[NodeLink | None, UnavailableError | None]:
+    async def _link_before(self, deadline: float, leader: bool) -> tuple[NodeLink | None, UnavailableError | None]:
         """A connection with room for a call; or why there is none, or neither if the deadline passed.
 
         Only the wait is within a scope: the server is not told of the default deadline.
         """
         with trio.CancelScope(deadline=deadline):
             try:
-                return await self.pool.link(), None
+                return await self.nodes.link(leader), None
             except UnavailableError as exc:
                 return None, exc
         return None, None
@@ -217,7 +223,7 @@ class Session:
         try:
             return await unary_call(
                 link,
-                link.headers.of(operation.method),
+                link.headers.of(operation.method, link.requires_leader[operation.leader]),
                 operation.requests,
                 authorization=None if credentials is None else credentials.authorization(),
                 largest_reply=self._largest_reply,
@@ -225,7 +231,7 @@ class Session:
                 due=due,
             )
         except HeadersTooLarge as exc:
-            self.pool.on_room()
+            link.on_room()
             raise operation.headers_refused(exc, link.address) from None
 
     async def _repeat(self, attempts: Attempts, failure: tuple[Sent, Outcome] | UnavailableError | None) -> Reply:
@@ -239,6 +245,7 @@ class Session:
             try:
                 sent = attempts.sent = await self._connection(operation)
             except UnavailableError as exc:
+                attempts.sent = None
                 failure = exc
                 continue
             await trio.lowlevel.checkpoint_if_cancelled()
@@ -263,11 +270,11 @@ class Session:
     async def _connection(self, operation: Operation) -> Sent:
         """A connection with room for a call, and its credentials. Nothing may be awaited before the call is started."""
         while True:
-            link = await self.pool.link()
+            link = await self.nodes.link(operation.leader)
             try:
                 sent = Sent(link, self._authorization.of(link, operation))
             except MustAsk:
-                self.pool.on_room()  # meanwhile others may use it
+                link.on_room()  # meanwhile others may use it
                 await self._authorization.ask(link)
                 continue
             if operation.requires is not None and link.must_ask_version:
@@ -276,7 +283,7 @@ class Session:
             try:
                 check_version(link, operation)
             except ServerError:
-                self.pool.on_room()
+                link.on_room()
                 raise
             return sent
 
@@ -329,18 +336,18 @@ class Session:
             while True:
                 await trio.lowlevel.checkpoint()
                 try:
-                    link = await self.pool.link()
+                    link = await self.nodes.link(operation.leader)
                     if link.must_ask_version:
                         await ask_version(link, self.options.timeouts.first_answer)
                 except UnavailableError as exc:
                     await attempts.again(exc, trouble_of(None, exc))
                     continue
-                self.pool.on_room()  # the answer may have been known
+                link.on_room()  # the answer may have been known
                 if link.version is not None:
                     return link.version
                 if link.version_error is not None:
                     raise copy.copy(link.version_error)
-        raise attempts.overdue(self.pool.node.address)
+        raise attempts.overdue(self.nodes.address)
 
     # -- calls with many answers -------------------------------------------------------------------------------------
 
@@ -369,7 +376,8 @@ class Session:
             and authorization.provider is None
             and (deadline == math.inf or trio.current_time() < deadline)
         ):
-            now = self.pool.link_now()
+            pool = self.nodes.leading if operation.leader else self.nodes.serving
+            now = None if pool is None else pool.link_now()
         if now is not None:
             sent = Sent(now, authorization.fixed)
         elif deadline == math.inf:
@@ -377,7 +385,7 @@ class Session:
         else:
             sent = await self._connection_before(deadline, operation)
         link, credentials = sent
-        headers = link.headers.of(operation.method)
+        headers = link.headers.of(operation.method, link.requires_leader[operation.leader])
         try:
             call = StreamingCall(
                 link,
@@ -388,7 +396,7 @@ class Session:
                 authorization=None if credentials is None else credentials.authorization(),
             )
         except HeadersTooLarge as exc:
-            self.pool.on_room()
+            link.on_room()
             raise operation.headers_refused(exc, link.address) from None
         return call, sent
 
@@ -397,4 +405,4 @@ class Session:
         with trio.CancelScope(deadline=deadline):
             await trio.lowlevel.checkpoint_if_cancelled()
             return await self._connection(operation)
-        raise operation.overdue(self.pool.node.address, applied=False)
+        raise operation.overdue(self.nodes.address, applied=False)

@@ -22,7 +22,7 @@ from typing import Any
 
 import trio
 
-from trio_esdb._errors import DeadlineExceededError, ExpectedPositionError, ServerError
+from trio_esdb._errors import DeadlineExceededError, ExpectedPositionError, NotLeaderError, ServerError
 from trio_esdb._model import RetryPolicy
 from trio_esdb._wire import Outcome
 
@@ -33,6 +33,8 @@ _WRITES = (CallKind.EXACT_WRITE, CallKind.OTHER_WRITE)
 _ENDLESS = (CallKind.SUBSCRIPTION, CallKind.GROUP)
 _WAIT_FIRST = (Trouble.NOT_READY, Trouble.SERVER_TIMEOUT, Trouble.CALM)
 """Here the server has said that it needs time. After other trouble the first repeat comes at once."""
+_MOST_HOPS = 2
+"""How many times in a row a call goes to the leader that a node named, before the leader is looked for again."""
 _FRUITLESS = (Trouble.CLEAN_END, Trouble.DROPPED)
 _MOST_FRUITLESS = 5
 """How often an endless call may be ended by the server, one time after the other, without any progress."""
@@ -56,7 +58,8 @@ class Attempts:
         random: Gives the jitter.
         wait: Waits for so many seconds, and raises trio.ClosedResourceError if the client is closed.
         renew: Called with ``sent`` when the credentials turned out not to be valid; whether there are others to try.
-        leave: Called with ``sent`` when the call is to be sent on another connection.
+        learn: Called with ``sent``, the kind of trouble, the error, and whether to follow a node that names the leader,
+            when an attempt has failed: so it is known where the next one is to go.
         report: Called before a repeat with the error, the number of the attempt to come, and the seconds until then.
     """
 
@@ -71,7 +74,7 @@ class Attempts:
         random: Random,
         wait: Wait,
         renew: Callable[[Any], bool] = lambda sent: False,
-        leave: Callable[[Any], None] = lambda sent: None,
+        learn: Callable[[Any, Trouble, ServerError, bool], None] = lambda sent, trouble, error, follow: None,
         report: Callable[[ServerError, int, float], None] = lambda error, attempt, delay: None,
     ) -> None:
         self.operation = operation
@@ -83,7 +86,7 @@ class Attempts:
         self.last: ServerError | None = None
         """The last failure since the last progress."""
         self.sent: Any = None
-        """Where and for whom the last attempt was sent, for ``renew`` and ``leave``."""
+        """Where and for whom the last attempt was sent, for ``renew`` and ``learn``; None if it was not sent."""
         self.under_way = False
         """Whether an attempt of a write is under way: it may be applied."""
         self._policy = policy
@@ -92,11 +95,13 @@ class Attempts:
         self._random = random
         self._wait = wait
         self._renew = renew
-        self._leave = leave
+        self._learn = learn
         self._report = report
         self._unknown = False
         self._renewed = False
         self._repeats = 0
+        self._hops = 0
+        """How many nodes have said in a row that another one is the leader."""
         self._fruitless = 0
         self._outage: float | None = None
         self._confirmed: float | None = None
@@ -140,7 +145,10 @@ class Attempts:
         self._confirmed = None
         if self._outage is None:
             self._outage = now
-        delay = self._delay(trouble, outcome)
+        follow = self._follows(trouble, error)
+        if self.sent is not None:
+            self._learn(self.sent, trouble, error, follow)
+        delay = 0.0 if follow else self._delay(trouble, outcome)
         patience = math.inf if self.begun and self.operation.kind in _ENDLESS else self._patience
         too_late = now + delay >= self.deadline
         if (
@@ -153,9 +161,17 @@ class Attempts:
         self._failed(error)
         if not too_late:
             self.tries += 1
-            self._repeats += 1
+            self._repeats += not follow
             self._report(error, self.tries, delay)
         return delay
+
+    def _follows(self, trouble: Trouble, error: ServerError) -> bool:
+        """Whether to send the call to the leader that a node named; what two in a row have named was wrong."""
+        if trouble is not Trouble.NOT_LEADER:
+            return False
+        named = isinstance(error, NotLeaderError) and error.leader is not None
+        self._hops = self._hops + 1 if named and self._hops < _MOST_HOPS else 0
+        return self._hops > 0
 
     def confirmed(self) -> None:
         """An endless call has begun. If it lives for some seconds, that is progress."""
@@ -168,7 +184,7 @@ class Attempts:
             self.begun = True
             self.last = None
             self.tries = 1
-            self._repeats = self._fruitless = 0
+            self._repeats = self._fruitless = self._hops = 0
             self._outage = None
             self._renewed = False
 
@@ -214,8 +230,6 @@ class Attempts:
             others = self._renew(self.sent)  # also the last time: the next call must not use these again
             allowed, self._renewed = others and not self._renewed, True
             return allowed
-        if action is Action.MOVE:
-            self._leave(self.sent)
         return action is not Action.RAISE
 
     def _delay(self, trouble: Trouble, outcome: Outcome | None) -> float:
@@ -227,7 +241,8 @@ class Attempts:
         if outcome is not None and outcome.calm:
             delay = longest
         else:
-            doublings = self._repeats - (trouble not in _WAIT_FIRST)
+            at_once = trouble not in _WAIT_FIRST and (trouble is not Trouble.NOT_LEADER or self.tries == 1)
+            doublings = self._repeats - at_once
             if doublings < 0:
                 return 0
             delay = min(longest, policy.first_delay * 2.0 ** min(doublings, 100))

@@ -27,7 +27,7 @@ class RequestHeaders:
         self._name = (("connection-name", connection_name),) if connection_name else ()
         self._known: dict[tuple[Method, bool], Headers] = {}
 
-    def of(self, method: Method, *, requires_leader: bool = True) -> Headers:
+    def of(self, method: Method, requires_leader: bool = True) -> Headers:
         """The headers of a call.
 
         Args:

@@ -59,6 +59,8 @@ class Operation(NamedTuple):
     """The caller gave regular expressions."""
     requires: Requirement | None = None
     """What the server must be. It is asked for its version only if this is given."""
+    leader: bool = False
+    """Only the leader of a cluster can do it, so it goes there whatever node is preferred for other calls."""
     call: CallInfo | None = None
     """The call as instruments know it; None if there are none."""
 
