@@ -75,7 +75,7 @@ class World:
         assert answer is not None
         return answer
 
-    async def resolve(self, host: str, port: int) -> Sequence[str]:
+    async def resolve(self, host: str) -> Sequence[str]:
         self.looked_up.append(host)
         found = self.names[host]
         await trio.sleep(math.inf if found is None else 0.001)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Container
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -18,12 +18,14 @@ import trio.testing
 from trio_esdb._transport._handlers import AsyncHandler, Failure, ServerCall
 from trio_esdb._transport._serving import ServerLink
 from trio_esdb._wire import Limits, Status, Stream
-from trio_esdb_proto.event_store.client import Empty, StreamIdentifier, Uuid
+from trio_esdb_proto.event_store.client import Empty, StreamIdentifier, Uuid, UuidStructured
+from trio_esdb_proto.event_store.client import gossip as gossip_pb
 from trio_esdb_proto.event_store.client import streams as pb
 from trio_esdb_proto.event_store.client.server_features import SupportedMethods
 
 URI = "esdb://node-1:2113?Tls=false"
 FEATURES = "/event_store.client.server_features.ServerFeatures/GetSupportedMethods"
+GOSSIP = "/event_store.client.gossip.Gossip/Read"
 STREAMS = "/event_store.client.streams.Streams/"
 UNKNOWN = 2**64 - 1
 """The value that servers send for an unknown position."""
@@ -101,6 +103,8 @@ class Scripted:
         """What it does instead when it is asked for its version."""
         self.versions_told = 0
         """How often it was asked for that."""
+        self.gossip: Script | None = None
+        """What it does when it is asked for the members of its cluster."""
         self.early: set[str] = set()
         """Methods whose script runs after the first request, while others are still to come."""
         self._nursery = nursery
@@ -122,6 +126,9 @@ class Scripted:
             methods[STREAMS + name] = AsyncHandler(partial(self._run, link))
         if self.version:
             methods[FEATURES] = AsyncHandler(partial(self._tell_version, link))
+        if self.gossip is not None:
+            self.script["Gossip"] = self.gossip
+            methods[GOSSIP] = AsyncHandler(partial(self._run, link))
         self.links.append(link)
         self.streams.append(server)
         self._nursery.start_soon(link.run)
@@ -139,7 +146,8 @@ class Scripted:
         return sum(len(link.core.streams) for link in self.links)
 
     async def _run(self, link: ServerLink, call: ServerCall) -> None:
-        seen = Seen(call.path.removeprefix(STREAMS), link, call)
+        name = "Gossip" if call.path == GOSSIP else call.path.removeprefix(STREAMS)
+        seen = Seen(name, link, call)
         self.seen.append(seen)
         try:
             while seen.method not in self.early or not seen.requests:
@@ -345,6 +353,33 @@ def deleted(position: int | None) -> bytes:
     if position is None:
         return bytes(pb.DeleteResp(no_position=Empty()))
     return bytes(pb.DeleteResp(position=pb.DeleteRespPosition(commit_position=position, prepare_position=position)))
+
+
+def cluster(*nodes: tuple[str, int, str], dead: Container[str] = ()) -> bytes:
+    """What a node tells of its cluster: address, port and state of each member, and the addresses of those dead."""
+    return bytes(
+        gossip_pb.ClusterInfo(
+            members=[
+                gossip_pb.MemberInfo(
+                    instance_id=Uuid(
+                        structured=UuidStructured(
+                            most_significant_bits=1, least_significant_bits=hash_of(address, port)
+                        )
+                    ),
+                    time_stamp=17_000_000_000_000_000,
+                    state=gossip_pb.MemberInfoVNodeState[state],
+                    is_alive=address not in dead,
+                    http_end_point=gossip_pb.EndPoint(address=address, port=port),
+                )
+                for address, port, state in nodes
+            ]
+        )
+    )
+
+
+def hash_of(address: str, port: int) -> int:
+    """A number for an address, the same in each run."""
+    return int.from_bytes(f"{port}{address}".encode()[:7], "big")
 
 
 def endless(timeout: float) -> bool:

@@ -1,9 +1,10 @@
 """Which node to talk to, and the connections to it."""
 
 from ._endpoint import Endpoint, endpoint
+from ._gossip import GOSSIP
 from ._nodes import Nodes
 from ._options import ClientOptions
 from ._preference import NodePreference
 from ._session import Sent, Session
 
-__all__ = ["ClientOptions", "Endpoint", "NodePreference", "Nodes", "Sent", "Session", "endpoint"]
+__all__ = ["GOSSIP", "ClientOptions", "Endpoint", "NodePreference", "Nodes", "Sent", "Session", "endpoint"]

@@ -54,7 +54,8 @@ class Round:
         self._timeout = timeout
         self._random = random
         self._take = take
-        self._line = deque([*first, *later])
+        self._line = deque((endpoint, _must_be_looked_up(endpoint, resolve)) for endpoint in [*first, *later])
+        """Who is to be asked, and whether that is a name whose addresses are to be found before."""
         self._asked: set[Endpoint] = set()
         self._running = 0
         self._over = False
@@ -68,12 +69,11 @@ class Round:
         async with trio.open_nursery() as nursery:
             while not self._over and (self._line or self._running):
                 if self._line:
-                    endpoint = self._line.popleft()
-                    named = self._resolve is not None and not endpoint.name and not is_address(endpoint.host)
+                    endpoint, look_up = self._line.popleft()
                     if endpoint in self._asked or len(self._asked) >= _MOST:
                         continue
                     self._running += 1
-                    nursery.start_soon(self._look_up if named else self._ask_one, endpoint)
+                    nursery.start_soon(self._look_up if look_up else self._ask_one, endpoint)
                 self._news = trio.Event()
                 with trio.move_on_after(OVERLAP if self._line else self._patience) as waiting:
                     await self._news.wait()
@@ -88,7 +88,7 @@ class Round:
         try:
             with trio.move_on_after(self._timeout):
                 try:
-                    addresses = list(await self._resolve(endpoint.host, endpoint.port))
+                    addresses = list(await self._resolve(endpoint.host))
                 except Exception as exc:  # noqa: BLE001 - a program may have given its own function
                     self._failed(endpoint, f"the name cannot be looked up: {_text(exc)}")
                     return
@@ -97,9 +97,7 @@ class Round:
                 else:
                     self._failed(endpoint, "the name has no addresses")
                 self._random.shuffle(addresses)
-                self._line.extendleft(
-                    endpoint._replace(host=address, name=endpoint.host) for address in addresses[:_MOST]
-                )
+                self._line.extendleft((_at(endpoint, address), False) for address in addresses[:_MOST])
                 return
             self._failed(endpoint, f"the name was not found within {self._timeout:g} seconds (gossipTimeout)")
         finally:
@@ -135,6 +133,15 @@ class Round:
     def _ended(self) -> None:
         self._running -= 1
         self._news.set()
+
+
+def _must_be_looked_up(endpoint: Endpoint, resolve: Resolve | None) -> bool:
+    return resolve is not None and not endpoint.name and not is_address(endpoint.host)
+
+
+def _at(endpoint: Endpoint, address: str) -> Endpoint:
+    """One of the addresses of a name."""
+    return endpoint if address == endpoint.host else endpoint._replace(host=address, name=endpoint.host)
 
 
 def _is_final(exc: Exception) -> bool:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+_LONGEST_HOST = 253
+
 
 class Endpoint(NamedTuple):
     """A node's host and port, and its address as errors and the ``:authority`` header say it.
@@ -28,3 +30,9 @@ class Endpoint(NamedTuple):
 def endpoint(host: str, port: int) -> Endpoint:
     """The endpoint with this host, which may be an IPv6 address, and this port."""
     return Endpoint(host, port, f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
+
+
+def usable_endpoint(host: str, port: int) -> Endpoint | None:
+    """The endpoint that a node has told, or None if nothing can be reached there, whatever the network is."""
+    usable = 0 < port < 65536 and 0 < len(host) <= _LONGEST_HOST and host.isprintable() and " " not in host
+    return endpoint(host, port) if usable else None

@@ -24,9 +24,7 @@ from random import Random
 
 from trio_esdb._model import ClusterMember, NodeState
 
-from ._endpoint import Endpoint, endpoint
-
-_LONGEST_HOST = 253
+from ._endpoint import Endpoint, usable_endpoint
 
 
 class NodePreference(Enum):
@@ -52,9 +50,7 @@ ORDER: dict[NodePreference, tuple[tuple[NodeState, ...], ...]] = {
 
 def endpoint_of(member: ClusterMember) -> Endpoint | None:
     """Where clients reach a member, or None if it told no address that anything could be reached under."""
-    host = member.address
-    usable = 0 < member.port < 65536 and 0 < len(host) <= _LONGEST_HOST and host.isprintable() and " " not in host
-    return endpoint(host, member.port) if usable else None
+    return usable_endpoint(member.address, member.port)
 
 
 def choose(

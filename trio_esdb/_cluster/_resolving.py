@@ -10,8 +10,8 @@ import trio
 
 from trio_esdb._transport._dial import Connect
 
-Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
-"""Gives the addresses of a host name; raises OSError if there are none."""
+Resolve = Callable[[str], Awaitable[Sequence[str]]]
+"""Gives the addresses that a host name stands for; raises OSError if it is not known."""
 
 _IPV4 = re.compile(r"[0-9.]+")
 
@@ -21,26 +21,23 @@ def is_address(host: str) -> bool:
     return ":" in host or _IPV4.fullmatch(host) is not None
 
 
-async def resolve(host: str, port: int) -> Sequence[str]:
+async def resolve(host: str) -> Sequence[str]:
     """All addresses of a host name, IPv4 and IPv6, as the system finds them.
 
     Raises:
         OSError: The name is not known, or cannot be asked for.
     """
-    found = await trio.socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    found = await trio.socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
     return list(dict.fromkeys(str(address[0]) for *_, address in found))
 
 
 def resolver(connect: Connect | None) -> Resolve | None:
     """What looks names up for connections that are made in this way.
 
-    A program's own ``connect`` is given names as they are, since only it knows what they mean. But if it has a method
-    ``resolve``, or is a method of something that has one, that is asked.
+    A program's own ``connect`` is given names as they are, since only it knows what they mean. But if it is a method of
+    an object that has a method ``resolve`` too, that one knows it.
     """
     if connect is None:
         return resolve
-    for owner in (connect, getattr(connect, "__self__", None)):
-        found: Resolve | None = getattr(owner, "resolve", None)
-        if found is not None:
-            return found
-    return None
+    found: Resolve | None = getattr(getattr(connect, "__self__", None), "resolve", None)
+    return found

@@ -5,7 +5,6 @@ Read by hand, since each member has ten fields and a peer may send thousands of 
 
 from __future__ import annotations
 
-import re
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -19,7 +18,7 @@ _STATES = dict(enumerate(NodeState))
 """The order of the names is that of the protocol's numbers."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _EARLIEST, _LATEST = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
-_ID = re.compile("[0-9A-Fa-f]{32}")
+_HEX = frozenset("0123456789abcdefABCDEF")
 _LONGEST_ADDRESS = 1000
 """Bytes. What is longer is cut: it is no host name, and nothing can be reached under it."""
 
@@ -88,7 +87,7 @@ def _member(raw: bytes, reader: FieldReader, at: int, stop: int) -> ClusterMembe
 
 def _id(text: bytes) -> UUID:
     digits = text[:100].decode("ascii", "replace").replace("-", "")
-    return UUID(int=int(digits, 16) if _ID.fullmatch(digits) else 0)
+    return UUID(int=int(digits, 16) if len(digits) == 32 and _HEX.issuperset(digits) else 0)
 
 
 def _time(ticks: int) -> datetime:
