@@ -15,7 +15,7 @@ from ._node_link import NodeLink
 
 GOSSIP = Operation(Method.GOSSIP, [b""], "asking for the members of the cluster", CallKind.UNARY_READ)
 LARGEST_ANSWER = 1024 * 1024
-"""Bytes; about 10 000 members."""
+"""Bytes; more than are read."""
 
 
 @trio.lowlevel.enable_ki_protection

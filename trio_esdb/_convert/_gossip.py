@@ -13,7 +13,7 @@ from trio_esdb._model import ClusterMember, NodeState
 from trio_esdb._protobuf import LENGTH, VARINT, FieldReader, Malformed
 
 _FIELDS = 50_000
-"""The number of fields that an answer may have, which is about 5000 members."""
+"""The number of fields that an answer may have, which is about 4500 members."""
 _STATES = dict(enumerate(NodeState))
 """The order of the names is that of the protocol's numbers."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
