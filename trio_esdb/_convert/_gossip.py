@@ -12,8 +12,10 @@ from trio_esdb._errors import ProtocolError
 from trio_esdb._model import ClusterMember, NodeState
 from trio_esdb._protobuf import LENGTH, VARINT, FieldReader, Malformed
 
-_FIELDS = 50_000
-"""The number of fields that an answer may have, which is about 4500 members."""
+_MEMBERS = 3000
+"""The number of members that an answer may have."""
+_FIELDS = 12 * _MEMBERS
+"""The number of fields that it may have; a member has eleven."""
 _STATES = dict(enumerate(NodeState))
 """The order of the names is that of the protocol's numbers."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -33,12 +35,14 @@ def cluster_members(raw: bytes) -> tuple[ClusterMember, ...]:
         ProtocolError: The response cannot be decoded.
     """
     reader = FieldReader(raw, _FIELDS)
+    members: list[ClusterMember] = []
     try:
-        return tuple(
-            _member(raw, reader, begin, end)
-            for number, wire_type, begin, end in reader.fields(0, len(raw))
-            if number == 1 and wire_type == LENGTH
-        )
+        for number, wire_type, begin, end in reader.fields(0, len(raw)):
+            if number == 1 and wire_type == LENGTH:
+                if len(members) == _MEMBERS:
+                    raise Malformed(f"it has more than {_MEMBERS} members")
+                members.append(_member(raw, reader, begin, end))
+        return tuple(members)
     except Malformed as exc:
         raise ProtocolError(f"the server's list of its cluster is malformed: {exc}", status="INTERNAL") from exc
 
