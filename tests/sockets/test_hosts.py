@@ -155,4 +155,26 @@ async def test_a_reserved_port_is_nobody_elses() -> None:
 async def test_what_is_advertised() -> None:
     assert TCPHost("0.0.0.0", 7).address == ("127.0.0.1", 7)
     assert TCPHost("::", 7).address == ("::1", 7)
-    assert TCPHost("", 7, advertise="node1.example").address == ("node1.example", 7)
+    assert TCPHost("", 7, advertise_host="node1.example").address == ("node1.example", 7)
+    advertised = TCPHost("127.0.0.1", 7, advertise_host="node1.example", advertise_port=8)
+    assert (advertised.address, advertised.name, advertised.port) == (("node1.example", 8), "127.0.0.1:7", 7)
+
+
+async def until_it_ends(stream: trio.abc.Stream) -> None:
+    with contextlib.suppress(trio.BrokenResourceError):
+        async for _ in stream:
+            pass
+    await stream.aclose()
+
+
+async def test_limits() -> None:
+    host = TCPHost(max_connections=1, preface_timeout=0.05)
+    async with EmbeddedNode() as node, trio.open_nursery() as nursery:
+        await nursery.start(host.serve, node)
+        await until_it_ends(await trio.open_tcp_stream(*host.address))  # it did not begin to speak in time
+        client = ESDBClient(uri_of(host))
+        async with client, client.subscribe_all_events(include_caught_up=True) as events:
+            assert await events.receive() == CaughtUp()
+            await until_it_ends(await trio.open_tcp_stream(*host.address))  # there is no place for it
+            await client.append_event("s", None, event())
+        host.kill()

@@ -39,6 +39,7 @@ async def is_silent(stream: trio.abc.Stream) -> bool:
 
 async def test_a_node_on_a_host(network: MemoryNetwork, host: MemoryHost, nursery: trio.Nursery) -> None:
     assert isinstance(host, Host)
+    assert host.name == "node1.example"
     async with EmbeddedNode() as node:
         assert await nursery.start(host.serve, node) == host.address == node.address == ("node1.example", 2113)
         async with ESDBClient(URI, connect=network.connect) as client:
@@ -306,6 +307,7 @@ async def test_a_server_that_fails_is_not_silenced(network: MemoryNetwork, host:
         lambda network: MemoryHost(network, "a", "1"),
         lambda network: TCPHost("127.0.0.1", 65_536),
         lambda network: TCPHost("127.0.0.1", True),
+        lambda network: TCPHost("127.0.0.1", 1, advertise_port=0),
     ],
 )
 def test_what_is_no_address(network: MemoryNetwork, make: Callable[[MemoryNetwork], object]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 
@@ -144,28 +145,36 @@ class ListeningNode(Process):
         *,
         tls: TLS | None = None,
         address: tuple[str, int] | None = None,
+        max_connections: int | None = None,
+        preface_timeout: float = math.inf,
+        idle_timeout: float = math.inf,
         task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
     ) -> None:
         """Serve all connections that these listeners accept, until cancelled or the node ends; closes the listeners.
 
-        The limits of ``serve_tcp`` do not hold for these connections.
+        The limits of ``serve_tcp`` do not hold for these connections, apart from those that are given.
 
         Args:
             listeners: Any listeners of trio's kind: those of a memory network, of Unix sockets.
             tls: The certificates that the node shows, or an ``ssl.SSLContext`` for servers; without it there is no TLS.
             address: Host and port that clients are told, if the node has not listened anywhere yet.
+            max_connections: How many connections are kept, see ``serve_tcp``; any number by default.
+            preface_timeout: Seconds in which a client must begin to speak HTTP/2, the TLS handshake included.
+            idle_timeout: Seconds that a connection without calls is kept, at least.
             task_status: For ``nursery.start``.
 
         Raises:
-            InvalidArgumentError: ``tls`` cannot be used.
+            ValueError: A number makes no sense, or ``tls`` cannot be used.
             RuntimeError: The node does not run yet.
             trio.ClosedResourceError: The node has ended or is about to.
         """
         self._running()
         context = context_of(tls)
+        patience = Patience(preface=preface_timeout, idle=idle_timeout)
+        admission = None if max_connections is None else Admission(max_connections)
 
         async def serve(stream: trio.abc.Stream) -> None:
-            await self._serve(stream, context=context)
+            await self._serve(stream, patience, admission, context)
 
         await self._serve_listeners(listeners, serve, address or HERE, task_status.started)
 

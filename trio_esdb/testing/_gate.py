@@ -22,8 +22,8 @@ Stream: TypeAlias = MemoryStream | trio.SocketStream
 Listener: TypeAlias = MemoryListener | trio.SocketListener
 
 
-class Process:
-    """The connections of a process.
+class Gate:
+    """What a process's streams and listeners go through.
 
     Args:
         listeners: Those on which it listens.
@@ -34,13 +34,13 @@ class Process:
         """The listeners, for the process to use."""
         self._streams: dict[Stream, None] = {}
         self.is_killed = False
-        """Whether it was killed."""
+        """Whether the process was killed."""
         self._awake = trio.Event()
         self._awake.set()
 
     @property
     def is_stopped(self) -> bool:
-        """Whether it stands still."""
+        """Whether the process stands still."""
         return not self._awake.is_set()
 
     def stop(self) -> None:
@@ -65,7 +65,7 @@ class Process:
         """Wait while the process is stopped.
 
         Raises:
-            trio.ClosedResourceError: It was killed.
+            trio.ClosedResourceError: The process was killed.
         """
         if self.is_stopped:
             await self._awake.wait()
@@ -74,19 +74,19 @@ class Process:
 
 
 class _GatedListener(trio.abc.Listener[trio.abc.Stream]):
-    def __init__(self, below: Listener, process: Process) -> None:
+    def __init__(self, below: Listener, gate: Gate) -> None:
         self.below = below
-        self._process = process
+        self._gate = gate
 
     async def accept(self) -> trio.abc.Stream:
         """See trio. Connections are taken while the process is stopped too."""
         try:
             stream = cast(Stream, await self.below.accept())
         except trio.ClosedResourceError:
-            if self._process.is_killed:
+            if self._gate.is_killed:
                 await trio.sleep_forever()  # a killed process does not notice
             raise
-        return _GatedStream(stream, self._process)
+        return _GatedStream(stream, self._gate)
 
     async def aclose(self) -> None:
         """See trio."""
@@ -94,12 +94,12 @@ class _GatedListener(trio.abc.Listener[trio.abc.Stream]):
 
 
 class _GatedStream(trio.abc.Stream):
-    def __init__(self, below: Stream, process: Process) -> None:
+    def __init__(self, below: Stream, gate: Gate) -> None:
         self._below = below
-        self._process = process
+        self._gate = gate
         self._received: bytes | None = None
         """What has come while the process was stopped."""
-        process._streams[below] = None
+        gate._streams[below] = None
 
     def reset_when_closed(self) -> None:
         """Let the other end see a reset when this one is closed, not an orderly end."""
@@ -108,18 +108,18 @@ class _GatedStream(trio.abc.Stream):
     @trio.lowlevel.enable_ki_protection
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
         """See trio."""
-        await self._process.running()
+        await self._gate.running()
         rest = memoryview(data)
         while len(rest) > _PIECE:
             await self._below.send_all(rest[:_PIECE])
-            await self._process.running()
+            await self._gate.running()
             rest = rest[_PIECE:]
         await self._below.send_all(rest)
 
     @trio.lowlevel.enable_ki_protection
     async def wait_send_all_might_not_block(self) -> None:
         """See trio."""
-        await self._process.running()
+        await self._gate.running()
         await self._below.wait_send_all_might_not_block()
 
     @trio.lowlevel.enable_ki_protection
@@ -129,14 +129,14 @@ class _GatedStream(trio.abc.Stream):
             try:
                 data = bytes(await self._below.receive_some(max_bytes))
             except trio.BrokenResourceError:
-                await self._process.running()
+                await self._gate.running()
                 raise
-            if not self._process.is_stopped:
+            if not self._gate.is_stopped:
                 return data
             self._received = data
         else:
             await trio.lowlevel.checkpoint()
-        await self._process.running()
+        await self._gate.running()
         data, self._received = self._received, None
         if max_bytes is not None and len(data) > max_bytes:
             data, self._received = data[:max_bytes], data[max_bytes:]
@@ -146,11 +146,11 @@ class _GatedStream(trio.abc.Stream):
     async def aclose(self) -> None:
         """See trio. The peer of a process that is stopped learns of it when the process goes on."""
         try:
-            await self._process.running()
+            await self._gate.running()
         except trio.ClosedResourceError:
             pass
         finally:
-            self._process._streams.pop(self._below, None)
+            self._gate._streams.pop(self._below, None)
             await self._below.aclose()
 
 

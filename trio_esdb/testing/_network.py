@@ -324,11 +324,12 @@ class MemoryNetwork:
         """
         return await self._connect(CLIENT, host, port)
 
-    async def resolve(self, host: str) -> tuple[str, ...]:
-        """The hosts that a name stands for, as DNS tells them.
+    async def resolve(self, host: str, port: int = 0) -> tuple[str, ...]:
+        """The hosts that a name stands for, as DNS tells them. Clients that ``connect`` ask it.
 
         Args:
             host: The name or IP address.
+            port: Is ignored.
 
         Returns:
             The addresses that were given by ``name``; otherwise the name itself.

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Protocol, TypeAlias
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, Protocol, TypeAlias
 
 import trio
 
@@ -34,6 +35,7 @@ async def serve_on(
     address: tuple[str, int],
     context: ssl.SSLContext | None,
     started: Callable[[], None],
+    limits: Mapping[str, Any] = MappingProxyType({}),
 ) -> None:
     """Serve all connections that these listeners accept, until cancelled or the node ends; closes the listeners.
 
@@ -43,13 +45,14 @@ async def serve_on(
         address: Host and port that a node tells its clients.
         context: TLS to be put on the connections.
         started: Is called once connections are accepted.
+        limits: Further arguments for a node.
     """
     status = _Started(started)
     if callable(server):
         served = server if context is None else _with_tls(server, context)
         await trio.serve_listeners(served, list(listeners), task_status=status)
     else:
-        await server.serve_listeners(listeners, tls=context, address=address, task_status=status)
+        await server.serve_listeners(listeners, tls=context, address=address, task_status=status, **limits)
 
 
 class _Started:

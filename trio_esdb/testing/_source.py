@@ -25,7 +25,7 @@ class Source:
         self,
         host: str,
         connect: Callable[[str, str, int], Awaitable[trio.abc.Stream]],
-        resolve: Callable[[str], Awaitable[tuple[str, ...]]],
+        resolve: Callable[[str, int], Awaitable[tuple[str, ...]]],
     ) -> None:
         self.host = host
         self._connect = connect
