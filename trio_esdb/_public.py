@@ -15,12 +15,14 @@ from typing import get_type_hints
 
 
 def publish(module: str, names: Sequence[str]) -> None:
-    """Let the classes with these names, in this public module, say that they live there.
+    """Let the classes and functions with these names, in this public module, say that they live there.
 
     The public methods that they have from private classes become their own.
     """
     namespace = vars(sys.modules[module])
     public = [value for name in names if isinstance(value := namespace[name], type)]
+    for function in (value for name in names if isinstance(value := namespace[name], FunctionType)):
+        function.__module__ = module
     private = {base: cls for cls in public for base in cls.__mro__ if _is_private(base) and base not in public}
     for base in (*private, *public):
         for part in reversed(base.__mro__):

@@ -62,9 +62,9 @@ class Dialer:
         """
         stream = await self._dial(host, port)
         if self._tls is None:
-            return stream
+            return _topped(stream, stream)
         try:
-            return await self._secure(stream, self._tls, name or host)
+            return _topped(stream, await self._secure(stream, self._tls, name or host))
         except BaseException:
             await trio.aclose_forcefully(stream)
             raise
@@ -124,6 +124,15 @@ def ended_before_settings(stream: trio.abc.Stream, reason: str) -> DialError:
     if not hasattr(stream, "transport_stream") and reason.startswith(_WITHOUT_A_WORD):
         reason += "; if the server speaks TLS, use tls=true"
     return DialError(reason)
+
+
+def _topped(below: trio.abc.Stream, top: trio.abc.Stream) -> trio.abc.Stream:
+    """The stream that HTTP/2 is spoken on. What ``connect`` made may have a function that puts one on top of TLS.
+
+    A simulation sees there what is said.
+    """
+    on_top: Callable[[trio.abc.Stream], trio.abc.Stream] | None = getattr(below, "on_top", None)
+    return top if on_top is None else on_top(top)
 
 
 def _reason(exc: Exception) -> str:

@@ -18,18 +18,63 @@ from ._hosts import Host, MemoryHost, TCPHost
 from ._listener import MemoryListener
 from ._network import MemoryNetwork
 from ._route import Route
+from ._simulation._faults import (
+    Close,
+    Cut,
+    Fault,
+    Freeze,
+    HalfOpen,
+    Hold,
+    Kill,
+    Latency,
+    Partition,
+    Refuse,
+    Reset,
+    Resign,
+    SetPriority,
+    Slow,
+    Terminate,
+    Wipe,
+)
+from ._simulation._run import HangError
+from ._simulation._simulate import Figures, NotDeterministicError, simulate
+from ._simulation._trace import Trace, TraceEntry
+from ._simulation._world import World
 
 __all__ = [
+    "Close",
     "Connection",
+    "Cut",
     "Ending",
+    "Fault",
     "Faults",
+    "Figures",
+    "Freeze",
+    "HalfOpen",
+    "HangError",
+    "Hold",
     "Host",
+    "Kill",
+    "Latency",
     "MemoryHost",
     "MemoryListener",
     "MemoryNetwork",
+    "NotDeterministicError",
+    "Partition",
+    "Refuse",
+    "Reset",
+    "Resign",
     "Route",
+    "SetPriority",
     "Side",
+    "Slow",
     "TCPHost",
+    "Terminate",
+    "Trace",
+    "TraceEntry",
+    "Wipe",
+    "World",
+    "simulate",
 ]
 
 publish(__name__, __all__)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Callable
 from operator import index
 
 import trio
@@ -24,6 +25,8 @@ class MemoryStream(trio.abc.Stream):
         self._resets = False
         self._sending = False
         self._receiving = False
+        self.on_top: Callable[[trio.abc.Stream], trio.abc.Stream] | None = None
+        """Makes what a client is to use, of this stream or of TLS on it."""
 
     @property
     def is_open(self) -> bool:
