@@ -79,7 +79,7 @@ class EmbeddedNode(ListeningNode):
             context = self._context
             write_first_events(context.store, context.membership.instance, self._next_id, self._now())
         if self._context.users is not None:
-            self._context.users.write_first(self._first_accounts)
+            self._context.writes.take_steps_now(self._context.users.write_first(self._first_accounts))
 
     def _chosen_clock(self) -> Ticks:
         clock = self._clock

@@ -14,7 +14,7 @@ from .._dotnet._guids import BadGuid
 from .._store import (
     ANY,
     STREAM_EXISTS,
-    HarmfulMetadata,
+    Append,
     NeverAnswered,
     Proposal,
     Right,
@@ -36,11 +36,11 @@ from ._failures import (
     nothing_chosen,
     stream_deleted,
 )
+from ._writes import Refused
 
 MAX_APPEND_SIZE = 1024 * 1024
 
 _OPTIONS, _EVENT = 1, 2
-_REFUSED = (StreamDeleted, NeverAnswered, HarmfulMetadata)
 
 
 def append_method(context: NodeContext) -> SyncHandler:
@@ -80,7 +80,7 @@ def append_method(context: NodeContext) -> SyncHandler:
             return Later(partial(_append_later, context, stream, expected, events, options))
         try:
             outcome = context.store.append(stream, expected, events, context.now())
-        except _REFUSED as exc:
+        except Refused as exc:
             raise _refused(stream, exc) from None
         return _response(options, outcome)
 
@@ -91,8 +91,8 @@ async def _append_later(
     context: NodeContext, stream: str, expected: int, events: list[Proposal], options: WriteOptions
 ) -> bytes:
     try:
-        outcome = await context.writes.append(stream, expected, events)
-    except _REFUSED as exc:
+        outcome = await context.writes.run(Append(stream, expected, events))
+    except Refused as exc:
         raise _refused(stream, exc) from None
     return _response(options, outcome)
 

@@ -27,6 +27,7 @@ from trio_esdb_proto.event_store.client.streams import BatchAppendResp
 from .._dotnet._guids import BadGuid, to_halves
 from .._store import (
     TURN,
+    Append,
     HarmfulMetadata,
     NeverAnswered,
     Proposal,
@@ -257,7 +258,7 @@ class _Batches:
         writes, store = self._context.writes, self._context.store
         try:
             if writes.must_wait(len(batch.events)):
-                outcome = await writes.append(batch.stream, batch.expected, batch.events)
+                outcome = await writes.run(Append(batch.stream, batch.expected, batch.events))
             else:
                 outcome = store.append(batch.stream, batch.expected, batch.events, self._context.now())
         except StreamDeleted:

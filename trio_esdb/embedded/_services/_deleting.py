@@ -2,45 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 
 from trio_esdb._protobuf import LENGTH, FieldReader, Malformed, field, varint
-from trio_esdb._transport._handlers import Caller, Later, SyncHandler
+from trio_esdb._transport._handlers import Caller, Failure, Later, SyncHandler
 
-from .._store import NeverAnswered, Right, StreamDeleted, Written, WrongExpectation, is_valid_stream
+from .._store import Delete, Right, StreamDeleted, Tombstone, Written, WrongExpectation, is_valid_stream
 from ._access import require
 from ._context import NodeContext
 from ._expectations import OutOfRange, read_write_options
 from ._failures import delete_missed, handler_failed, never_answered, nothing_chosen, stream_deleted
 from ._unary import answered_by
-
-Write = Callable[[str, int, int], Written | WrongExpectation]
+from ._writes import Refused
 
 
 def delete_method(context: NodeContext) -> SyncHandler:
     """Streams.Delete."""
-    return _method(context, context.store.delete, "DeleteReq")
+    return _method(context, Delete, "DeleteReq")
 
 
 def tombstone_method(context: NodeContext) -> SyncHandler:
     """Streams.Tombstone."""
-    return _method(context, context.store.tombstone, "TombstoneReq")
+    return _method(context, Tombstone, "TombstoneReq")
 
 
-def _method(context: NodeContext, write: Write, message: str) -> SyncHandler:
+def _method(context: NodeContext, kind: type[Delete | Tombstone], message: str) -> SyncHandler:
     def respond(request: bytes, caller: Caller | None) -> bytes | Later:
         stream, expected = _read(request, message)
         require(context, caller, Right.DELETE, stream)
         if not is_valid_stream(stream):
             raise handler_failed()
-
-        def delete() -> bytes:
-            return _response(stream, write, expected, context.now())
-
-        return Later(partial(context.writes.write, delete)) if context.writes.must_wait() else delete()
+        write = kind(stream, expected)
+        if context.writes.must_wait():
+            return Later(partial(_delete_later, context, write))
+        try:
+            return _response(write, context.store.run(write, context.now()))
+        except Refused as exc:
+            raise _refused(stream, exc) from None
 
     return answered_by(respond, limit=None)
+
+
+async def _delete_later(context: NodeContext, write: Delete | Tombstone) -> bytes:
+    try:
+        return _response(write, await context.writes.run(write))
+    except Refused as exc:
+        raise _refused(write.stream, exc) from None
 
 
 def _read(request: bytes, message: str) -> tuple[str, int]:
@@ -63,15 +70,14 @@ def _read(request: bytes, message: str) -> tuple[str, int]:
     return options.stream, expected
 
 
-def _response(stream: str, write: Write, expected: int, now: int) -> bytes:
-    try:
-        outcome = write(stream, expected, now)
-    except StreamDeleted:
-        raise stream_deleted(stream) from None
-    except NeverAnswered as exc:
-        raise never_answered(str(exc)) from None
+def _refused(stream: str, exc: Exception) -> Failure:
+    """The failure for one of the store's exceptions."""
+    return stream_deleted(stream) if isinstance(exc, StreamDeleted) else never_answered(str(exc))
+
+
+def _response(write: Delete | Tombstone, outcome: Written | WrongExpectation) -> bytes:
     if isinstance(outcome, WrongExpectation):
-        raise delete_missed(stream, outcome)
+        raise delete_missed(write.stream, outcome)
     assert outcome.position is not None  # only a repeated write can lack one, and each deletion has a new id
     place = varint(outcome.position)
     return field(0x0A, b"\x08" + place + b"\x10" + place)

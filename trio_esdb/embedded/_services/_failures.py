@@ -102,6 +102,26 @@ def delete_missed(stream: str, missed: WrongExpectation) -> Failure:
     )
 
 
+def not_ready() -> Failure:
+    """The node does not lead, and knows no leader. Nothing was written."""
+    return Failure(Status.UNAVAILABLE, "Server Is Not Ready")
+
+
+def commit_timeout() -> Failure:
+    """The write is in the leader's log, and not confirmed yet."""
+    return Failure(Status.ABORTED, "Operation timed out: Commit phase timeout.")
+
+
+def canceled_by_server() -> Failure:
+    """The write was not confirmed when the node stopped leading."""
+    return Failure(Status.ABORTED, "Operation timed out: Request canceled by server")
+
+
+def forwarding_timeout() -> Failure:
+    """The leader has not answered a write that was forwarded to it."""
+    return Failure(Status.ABORTED, "Operation timed out: Forwarding timeout")
+
+
 def append_too_large(limit: int) -> Failure:
     """The events of an append exceed the limit on their total size."""
     return Failure(

@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 from trio_esdb_proto.event_store.client.gossip import MemberInfoVNodeState as State
 
+from .._store import Write, Written, WrongExpectation
+
 __all__ = ["Member", "Membership", "State"]
 
 
@@ -58,3 +60,10 @@ class Membership:
 
     def set_priority(self, value: int) -> None:
         """Make this node a better or worse candidate in the next election: the higher value wins."""
+
+    async def forward(self, write: Write) -> Written | WrongExpectation:
+        """Have the leader make a write; what it says. Without an answer this goes on until it is cancelled.
+
+        Only nodes of a cluster do this. What the leader's ``Writes.run`` raises is raised here.
+        """
+        raise NotImplementedError

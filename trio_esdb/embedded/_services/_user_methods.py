@@ -30,9 +30,8 @@ from ._response_writer import ResponseWriter
 from ._turns import in_turns
 from ._unary import always_answered, answered_by, only_request, parse
 from ._users import Users
+from ._writes import Steps
 
-Change = Callable[[], None]
-"""A change of users, to be made when it is its turn."""
 T = TypeVar("T")
 
 
@@ -40,7 +39,7 @@ def user_methods(context: NodeContext) -> dict[str, Handler]:
     """The methods of the Users service by their names, in the order of a real node."""
     users = context.users
 
-    def changing(read: Callable[[Users, bytes], Change], check: Check = require_manager) -> Handler:
+    def changing(read: Callable[[Users, bytes], Steps[None]], check: Check = require_manager) -> Handler:
         return always_answered(_without_users) if users is None else _method(context, partial(read, users), check)
 
     return {
@@ -59,18 +58,21 @@ def _without_users() -> bytes:
     raise no_users()
 
 
-def _method(context: NodeContext, read: Callable[[bytes], Change], check: Check) -> SyncHandler:
+def _method(context: NodeContext, read: Callable[[bytes], Steps[None]], check: Check) -> SyncHandler:
     def respond(request: bytes, caller: Caller | None) -> bytes | Later:
         check(caller)
-        change = read(request)
-
-        def make() -> bytes:
-            change()
-            return b""
-
-        return Later(partial(context.writes.write, make)) if context.writes.must_wait() else make()
+        steps = read(request)
+        if context.writes.must_wait():
+            return Later(partial(_change_later, context, steps))
+        context.writes.take_steps_now(steps)
+        return b""
 
     return answered_by(respond)
+
+
+async def _change_later(context: NodeContext, steps: Steps[None]) -> bytes:
+    await context.writes.take_steps(steps)
+    return b""
 
 
 def _needed(options: T | None) -> T:
@@ -79,36 +81,36 @@ def _needed(options: T | None) -> T:
     return options
 
 
-def _create(users: Users, request: bytes) -> Change:
+def _create(users: Users, request: bytes) -> Steps[None]:
     options = _needed(parse(CreateReq, request).options)
-    return partial(users.create, options.login_name, options.password, options.full_name, options.groups)
+    return users.create(options.login_name, options.password, options.full_name, options.groups)
 
 
-def _update(users: Users, request: bytes) -> Change:
+def _update(users: Users, request: bytes) -> Steps[None]:
     options = _needed(parse(UpdateReq, request).options)
-    return partial(users.update, options.login_name, options.full_name, options.groups)
+    return users.update(options.login_name, options.full_name, options.groups)
 
 
-def _delete(users: Users, request: bytes) -> Change:
-    return partial(users.delete, _needed(parse(DeleteReq, request).options).login_name)
+def _delete(users: Users, request: bytes) -> Steps[None]:
+    return users.delete(_needed(parse(DeleteReq, request).options).login_name)
 
 
-def _disable(users: Users, request: bytes) -> Change:
-    return partial(users.disable, _needed(parse(DisableReq, request).options).login_name)
+def _disable(users: Users, request: bytes) -> Steps[None]:
+    return users.disable(_needed(parse(DisableReq, request).options).login_name)
 
 
-def _enable(users: Users, request: bytes) -> Change:
-    return partial(users.enable, _needed(parse(EnableReq, request).options).login_name)
+def _enable(users: Users, request: bytes) -> Steps[None]:
+    return users.enable(_needed(parse(EnableReq, request).options).login_name)
 
 
-def _change_password(users: Users, request: bytes) -> Change:
+def _change_password(users: Users, request: bytes) -> Steps[None]:
     options = _needed(parse(ChangePasswordReq, request).options)
-    return partial(users.change_password, options.login_name, options.current_password, options.new_password)
+    return users.change_password(options.login_name, options.current_password, options.new_password)
 
 
-def _reset_password(users: Users, request: bytes) -> Change:
+def _reset_password(users: Users, request: bytes) -> Steps[None]:
     options = _needed(parse(ResetPasswordReq, request).options)
-    return partial(users.reset_password, options.login_name, options.new_password)
+    return users.reset_password(options.login_name, options.new_password)
 
 
 def _details_method(users: Users) -> AsyncHandler:

@@ -16,6 +16,9 @@ from .._store import (
     ANY,
     METADATA_TYPE,
     NO_STREAM,
+    Append,
+    Delete,
+    NeverAnswered,
     Proposal,
     Record,
     Store,
@@ -27,6 +30,7 @@ from .._store import (
 from ._accounts import Account, read_account
 from ._failures import access_denied, never_answered, unexpected_result, user_conflict, user_not_found
 from ._passwords import hash_password
+from ._writes import Steps
 
 _USERS_STREAM = "$users"
 _NOTIFICATIONS_STREAM = "$users-password-notifications"
@@ -45,8 +49,8 @@ class _Refused(Exception):
 class Users:
     """The users in a store.
 
-    What fails raises Failure with what a node answers. The methods that change users must be called when a write has
-    its turn (see ``Writes``).
+    What fails raises Failure with what a node answers. The methods that change users give the writes of a change one
+    after the other (see ``Writes``).
 
     Args:
         store: The store.
@@ -101,17 +105,17 @@ class Users:
 
     # -- changing
 
-    def write_first(self, accounts: Iterable[Account]) -> None:
+    def write_first(self, accounts: Iterable[Account]) -> Steps[None]:
         """Write the users of a fresh node. A real one creates its two default users side by side, step by step."""
         accounts = list(accounts)
         for account in accounts:
-            self._append(metastream_of(_stream_of(account.login_name)), ANY, METADATA_TYPE, _USER_METADATA)
+            yield from self._append(metastream_of(_stream_of(account.login_name)), ANY, METADATA_TYPE, _USER_METADATA)
         for account in accounts:
-            self._append(_stream_of(account.login_name), NO_STREAM, "$UserCreated", account.to_json())
+            yield from self._append(_stream_of(account.login_name), NO_STREAM, "$UserCreated", account.to_json())
         for account in accounts:
-            self._list(account.login_name)
+            yield from self._list(account.login_name)
 
-    def create(self, name: str, password: str, full_name: str, groups: Sequence[str]) -> None:
+    def create(self, name: str, password: str, full_name: str, groups: Sequence[str]) -> Steps[None]:
         """Create a user. Nothing happens if there is one of this name and with this password."""
         record = self.last_event(name)
         if record is not None:
@@ -122,32 +126,32 @@ class Users:
         stream = _stream_of(name)
         last = self._store.last_number(stream)
         try:
-            self._append(metastream_of(stream), ANY, METADATA_TYPE, _USER_METADATA)
+            yield from self._append(metastream_of(stream), ANY, METADATA_TYPE, _USER_METADATA)
         except _Refused:
             raise _failed() from None
         try:
-            self._append(stream, last, "$UserCreated", account.to_json())
-            self._list(name)
+            yield from self._append(stream, last, "$UserCreated", account.to_json())
+            yield from self._list(name)
         except _Refused:
             raise user_conflict(name) from None
 
-    def update(self, name: str, full_name: str, groups: Sequence[str]) -> None:
+    def update(self, name: str, full_name: str, groups: Sequence[str]) -> Steps[None]:
         """Replace the full name and the groups of a user."""
-        self._change(name, lambda account: replace(account, full_name=full_name, groups=tuple(groups)))
+        yield from self._change(name, lambda account: replace(account, full_name=full_name, groups=tuple(groups)))
 
-    def enable(self, name: str) -> None:
+    def enable(self, name: str) -> Steps[None]:
         """Let a user log in again."""
-        self._change(name, lambda account: replace(account, disabled=False), notify=False)
+        yield from self._change(name, lambda account: replace(account, disabled=False), notify=False)
 
-    def disable(self, name: str) -> None:
+    def disable(self, name: str) -> Steps[None]:
         """Let a user log in no more."""
-        self._change(name, lambda account: replace(account, disabled=True))
+        yield from self._change(name, lambda account: replace(account, disabled=True))
 
-    def reset_password(self, name: str, password: str) -> None:
+    def reset_password(self, name: str, password: str) -> Steps[None]:
         """Give a user another password."""
-        self._change(name, lambda account: replace(account, password=hash_password(password)))
+        yield from self._change(name, lambda account: replace(account, password=hash_password(password)))
 
-    def change_password(self, name: str, current: str, password: str) -> None:
+    def change_password(self, name: str, current: str, password: str) -> Steps[None]:
         """Give a user another password, if the current one is this."""
 
         def change(account: Account) -> Account:
@@ -155,14 +159,19 @@ class Users:
                 raise access_denied()
             return replace(account, password=hash_password(password))
 
-        self._change(name, change)
+        yield from self._change(name, change)
 
-    def delete(self, name: str) -> None:
+    def delete(self, name: str) -> Steps[None]:
         """Delete a user. The name can be used again."""
         record = self._event_of(name)
         _account_in(record)
-        self._store.delete(record.stream, record.number, self._now())
-        self._notify(name)
+        try:
+            yield Delete(record.stream, record.number)
+        except StreamDeleted:
+            raise _failed() from None
+        except NeverAnswered as exc:
+            raise never_answered(str(exc)) from None
+        yield from self._notify(name)
 
     # -- inside
 
@@ -172,32 +181,34 @@ class Users:
             raise user_not_found(name)
         return record
 
-    def _change(self, name: str, change: Callable[[Account], Account], *, notify: bool = True) -> None:
+    def _change(self, name: str, change: Callable[[Account], Account], *, notify: bool = True) -> Steps[None]:
         record = self._event_of(name)
         changed = change(_account_in(record))
         try:
-            self._append(_stream_of(changed.login_name), record.number, "$UserUpdated", changed.to_json())
+            yield from self._append(_stream_of(changed.login_name), record.number, "$UserUpdated", changed.to_json())
         except _Refused:
             raise user_conflict(name) from None
         if notify:
-            self._notify(name)
+            yield from self._notify(name)
 
-    def _list(self, name: str) -> None:
-        self._append(_USERS_STREAM, ANY, _LISTED_TYPE, name.encode(), is_json=False)
+    def _list(self, name: str) -> Steps[None]:
+        yield from self._append(_USERS_STREAM, ANY, _LISTED_TYPE, name.encode(), is_json=False)
 
-    def _notify(self, name: str) -> None:
+    def _notify(self, name: str) -> Steps[None]:
         try:
             if self._store.read_event(_NOTIFICATIONS_STREAM, -1, self._now()) is None:
-                self._append(metastream_of(_NOTIFICATIONS_STREAM), ANY, METADATA_TYPE, _NOTIFICATIONS_METADATA)
+                yield from self._append(
+                    metastream_of(_NOTIFICATIONS_STREAM), ANY, METADATA_TYPE, _NOTIFICATIONS_METADATA
+                )
             data = write_indented({"loginName": name}).encode()
-            self._append(_NOTIFICATIONS_STREAM, ANY, "$PasswordChanged", data)
+            yield from self._append(_NOTIFICATIONS_STREAM, ANY, "$PasswordChanged", data)
         except _Refused:
             raise _failed() from None
 
-    def _append(self, stream: str, expected: int, type: str, data: bytes, *, is_json: bool = True) -> None:
+    def _append(self, stream: str, expected: int, type: str, data: bytes, *, is_json: bool = True) -> Steps[None]:
         event = Proposal(self._new_id(), type, data, b"", is_json)
         try:
-            outcome = self._store.append(stream, expected, [event], self._now())
+            outcome = yield Append(stream, expected, [event])
         except StreamDeleted:
             raise _Refused from None
         if isinstance(outcome, WrongExpectation):

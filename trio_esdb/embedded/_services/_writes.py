@@ -5,22 +5,38 @@ subscription gets the new events in the same step. Only an append of very many e
 subscribers, is written in turns, and all other writes wait for its end. Readers need not wait: they see nothing of such
 an append before all of it is written.
 
-So most writes need no task: a handler asks ``must_wait`` and then writes to the store itself.
+So most writes of a single node need no task: a handler asks ``must_wait`` and then writes to the store itself. A node
+of a cluster has ``ReplicatedWrites``, with which each write must wait.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from typing import TypeVar
 
 import trio
 
-from .._store import TURN, Proposal, Store, Written, WrongExpectation
+from .._store import (
+    TURN,
+    Append,
+    HarmfulMetadata,
+    NeverAnswered,
+    Store,
+    StreamDeleted,
+    Write,
+    Written,
+    WrongExpectation,
+)
 from ._feed import Feed
 from ._turns import in_turns
 
 T = TypeVar("T")
 
+Refused = (StreamDeleted, NeverAnswered, HarmfulMetadata)
+"""What a store raises for a write."""
+Steps = Generator[Write, Written | WrongExpectation, T]
+"""Writes that depend on each other: it yields a write, and is sent the outcome, or has raised in it what the store
+raises. It returns a T."""
 
 _TOLD_AT_ONCE = 20_000
 """Events that subscriptions may get in one step, all subscriptions together."""
@@ -47,18 +63,41 @@ class Writes:
         """Whether a write of this many events cannot be made in one step now."""
         return events > TURN or events * self._feed.followers > _TOLD_AT_ONCE or self._lock.locked()
 
-    async def append(self, stream: str, expected: int, events: list[Proposal]) -> Written | WrongExpectation:
-        """Append these events when it is their turn. See `Store.append_in_turns`: the list is emptied.
+    async def run(self, write: Write) -> Written | WrongExpectation:
+        """Make a write when it is its turn. Once begun, it cannot be cancelled. The list of its events is emptied.
 
-        Once begun, the append cannot be cancelled.
+        Raises:
+            StreamDeleted, NeverAnswered, HarmfulMetadata: The store refuses it.
         """
         async with self._lock:
-            work = self._store.append_in_turns(stream, expected, events, self._now())
-            with trio.CancelScope(shield=True):
-                outcome = await in_turns(work)
+            if isinstance(write, Append):
+                work = self._store.append_in_turns(write.stream, write.expected, write.events, self._now())
+                with trio.CancelScope(shield=True):
+                    outcome = await in_turns(work)
+            else:
+                outcome = self._store.run(write, self._now())
         return outcome
 
-    async def write(self, write: Callable[[], T]) -> T:
-        """Make a write of one step when it is its turn; its result."""
+    def take_steps_now(self, steps: Steps[T]) -> T:
+        """Make these writes in one step; what they return. For a node of which no write must wait."""
+        return _in_one_step(steps, self._store, self._now())
+
+    async def take_steps(self, steps: Steps[T]) -> T:
+        """Make these writes when it is their turn; what they return."""
         async with self._lock:
-            return write()
+            return self.take_steps_now(steps)
+
+
+def _in_one_step(steps: Steps[T], store: Store, now: int) -> T:
+    try:
+        write = next(steps)
+        while True:
+            try:
+                outcome = store.run(write, now)
+            except Refused as exc:
+                write = steps.throw(exc)
+            else:
+                write = steps.send(outcome)
+    except StopIteration as stop:
+        result: T = stop.value
+        return result

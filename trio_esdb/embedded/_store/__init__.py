@@ -1,6 +1,7 @@
 """The embedded node's store: a log, the streams in it, and the rules of reading and writing them.
 
-The store has no I/O, no clock and no randomness: the same calls give the same results.
+The store has no I/O, no clock and no randomness: the same calls give the same results. What only the nodes of a cluster
+need is in ``_replica``, which is not loaded with the rest.
 """
 
 from __future__ import annotations
@@ -28,7 +29,9 @@ from ._values import (
     STREAM_EXISTS,
     TICKS,
     AllPage,
+    Append,
     BeyondEnd,
+    Delete,
     HarmfulMetadata,
     InvalidPosition,
     MalformedLink,
@@ -37,6 +40,8 @@ from ._values import (
     Record,
     StreamDeleted,
     StreamPage,
+    Tombstone,
+    Write,
     Written,
     WrongExpectation,
 )
@@ -56,8 +61,10 @@ __all__ = [
     "TICKS",
     "TURN",
     "AllPage",
+    "Append",
     "BadPattern",
     "BeyondEnd",
+    "Delete",
     "Filter",
     "HarmfulMetadata",
     "InvalidPosition",
@@ -71,9 +78,11 @@ __all__ = [
     "StreamMetadata",
     "StreamPage",
     "Target",
+    "Tombstone",
     "TooMuchWork",
     "Turns",
     "UnsupportedPattern",
+    "Write",
     "Written",
     "WrongExpectation",
     "is_hidden_from_all",

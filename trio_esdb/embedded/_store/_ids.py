@@ -31,7 +31,8 @@ class RecentIds:
 
     def __init__(self) -> None:
         self._places: dict[int, Record] = {}
-        self._order: deque[int] = deque()
+        self._order: deque[Record] = deque()
+        """The records in the order in which they were added."""
         self._size = 0
 
     def get(self, id: int) -> Record | None:
@@ -46,9 +47,17 @@ class RecentIds:
             size: The `id_size` of its stream.
         """
         while self._size > _LIMIT and self._order:
-            forgotten = self._places.pop(self._order.popleft(), None)
+            forgotten = self._places.pop(self._order.popleft().id, None)
             if forgotten is not None:
                 self._size -= id_size(forgotten.stream)
         self._size += size
-        self._order.append(record.id)
+        self._order.append(record)
         self._places.setdefault(record.id, record)
+
+    def forget_from(self, position: int) -> None:
+        """Forget the ids of the records from this position on. What had to make room for them stays forgotten."""
+        while self._order and self._order[-1].position >= position:
+            record = self._order.pop()
+            self._size -= id_size(record.stream)
+            if self._places.get(record.id) is record:
+                del self._places[record.id]

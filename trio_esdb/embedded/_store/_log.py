@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections.abc import Sequence
+from operator import attrgetter
 
 from ._values import BeyondEnd, InvalidPosition, Record
 
 # A position is an offset in bytes, as if the log were a file. A record takes the bytes of its strings, data and
 # metadata, and this many for its lengths, ids, flags and times.
+_position = attrgetter("position")
 _FIXED_SIZE = 88
 _EPOCH_SIZE = 231
+FIRST_END = _EPOCH_SIZE
+"""The position after the record with which every log begins."""
 
 
 def string_size(text: str) -> int:
@@ -45,7 +50,7 @@ class Log:
         """The positions of all records, ascending."""
         self.entries: list[Record | None] = [None]
         """For each position the event there; None for a record that is no event."""
-        self.end = _EPOCH_SIZE
+        self.end = FIRST_END
         """The position after the last record."""
         self.last_position = -1
         """The position of the last event; -1 while there is none."""
@@ -64,6 +69,33 @@ class Log:
         self.entries.append(None)
         self.end += record_size(content)
         return position
+
+    def add_epoch(self) -> None:
+        """Append the record of an epoch, which is no event."""
+        self.positions.append(self.end)
+        self.entries.append(None)
+        self.end += _EPOCH_SIZE
+
+    def add_copied(self, start: int, records: Sequence[Record], end: int) -> None:
+        """Append these records of another log, which begin and end at these positions.
+
+        If the first of them begins later, or if there is none, a record that is no event comes before them.
+        """
+        if not records or records[0].position != start:
+            self.positions.append(start)
+            self.entries.append(None)
+        if records:
+            self.positions += map(_position, records)
+            self.entries += records
+            self.last_position = records[-1].position
+        self.end = end
+
+    def cut(self, shorter: Log) -> None:
+        """Remove what this log has and a shorter one, which is its beginning, has not."""
+        del self.positions[len(shorter.positions) :]
+        del self.entries[len(shorter.entries) :]
+        self.end = shorter.end
+        self.last_position = shorter.last_position
 
     def index(self, position: int) -> int:
         """The place in `entries` of the record at this position; their number for the end of the log.

@@ -20,11 +20,14 @@ from ._turns import TURN, Turns
 from ._values import (
     LAST_NUMBER,
     AllPage,
+    Append,
+    Delete,
     NeverAnswered,
     Proposal,
     Record,
     StreamDeleted,
     StreamPage,
+    Write,
     Written,
     WrongExpectation,
 )
@@ -115,6 +118,14 @@ class Store:
             self._tell(new.records)
         return written
 
+    def run(self, write: Write, now: int) -> Written | WrongExpectation:
+        """Do what this value says, in one step."""
+        if isinstance(write, Append):
+            return self.append(write.stream, write.expected, write.events, now)
+        if isinstance(write, Delete):
+            return self.delete(write.stream, write.expected, now)
+        return self.tombstone(write.stream, write.expected, now)
+
     def append_in_turns(
         self, stream: str, expected: int, events: list[Proposal], now: int
     ) -> Turns[Written | WrongExpectation]:
@@ -140,9 +151,7 @@ class Store:
             self._make_records(target, turn, checked + 1 + len(new.records), now, new)
             yield
         written = self._add(target, checked, new, restored, now)
-        for start in range(0, len(new.records), _TOLD):
-            self._tell(new.records[start : start + _TOLD])
-            yield
+        yield from self._tell_in_turns(new.records)
         return written
 
     def delete(self, stream: str, expected: int, now: int) -> Written | WrongExpectation:
@@ -186,7 +195,7 @@ class Store:
             return checked
         record = self._write_one(stream, LAST_NUMBER, id, DELETED_TYPE, b"", False, now)
         self._streams.add_tombstone(stream)
-        self._streams.keep_fresh_metadata([record])
+        self._streams.keep_fresh_metadata([record] if is_metastream(stream) else [])
         self._tell([record])
         return Written(record.number, record.position)
 
@@ -356,6 +365,12 @@ class Store:
     def _tell(self, records: Sequence[Record]) -> None:
         for listener in tuple(self._listeners):
             listener(records)
+
+    def _tell_in_turns(self, records: Sequence[Record]) -> Turns[None]:
+        if self._listeners:
+            for start in range(0, len(records), _TOLD):
+                self._tell(records[start : start + _TOLD])
+                yield
 
 
 def _check_metadata(events: Sequence[Proposal], now: int) -> None:

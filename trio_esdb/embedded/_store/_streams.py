@@ -14,7 +14,7 @@ after metadata of the wrong content type that says "deleted", finds the stream d
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from ._ids import id_size
 from ._log import string_size
@@ -78,11 +78,12 @@ class EventStream:
 class Streams:
     """All streams by name. A stream is here once it, or its metastream, has been written to."""
 
-    __slots__ = ("_by_name", "_fresh_metadata", "_tombstones")
+    __slots__ = ("_by_name", "_tombstones", "fresh_metadata")
 
     def __init__(self) -> None:
         self._by_name: dict[str, EventStream] = {}
-        self._fresh_metadata: dict[str, bytes] = {}
+        self.fresh_metadata: Mapping[str, bytes] = {}
+        """The metadata that the last write brought, by the streams that have it."""
         self._tombstones: dict[str, int] = {}
 
     def get(self, name: str) -> EventStream | None:
@@ -131,15 +132,31 @@ class Streams:
 
     def is_deleted_for_writer(self, name: str) -> bool:
         """Whether a writer finds this stream soft deleted."""
-        if self._fresh_metadata and name in self._fresh_metadata:
-            return parse_metadata(self._fresh_metadata[name]).is_deleted
+        if self.fresh_metadata and name in self.fresh_metadata:
+            return parse_metadata(self.fresh_metadata[name]).is_deleted
         stream = self._by_name.get(name)
         return stream is not None and stream.meta_record is not None and stream.metadata.is_deleted
 
     def keep_fresh_metadata(self, records: Sequence[Record]) -> None:
         """Keep the metadata that a write has just brought, for the next write; forget that of the write before."""
-        if records or self._fresh_metadata:
-            self._fresh_metadata = {original_of(record.stream): record.data for record in records}
+        if records or self.fresh_metadata:
+            self.fresh_metadata = {original_of(record.stream): record.data for record in records}
+
+    def cut(self, names: Iterable[str], shorter: Streams) -> None:
+        """Take back what these streams have got since the others were as these are.
+
+        Streams that were made meanwhile stay, without events, which is as if they were not here.
+        """
+        for name in names:
+            stream, before = self._by_name[name], shorter._by_name.get(name) or EventStream(name)
+            del stream.records[len(before.records) :]
+            stream.last = before.last
+            if stream.original is not None:
+                original = shorter._by_name.get(stream.original.name)
+                stream.original.meta_record = None if original is None else original.meta_record
+                stream.original._metadata = None
+        self._tombstones = dict(shorter._tombstones)
+        self.fresh_metadata = shorter.fresh_metadata
 
 
 def _base_and_level(name: str) -> tuple[str, int]:

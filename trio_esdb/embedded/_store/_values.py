@@ -49,6 +49,35 @@ class Record:
 
 
 @dataclass(frozen=True, slots=True)
+class Append:
+    """A write of events, all or none. See `Store.append`."""
+
+    stream: str
+    expected: int
+    events: list[Proposal]
+
+
+@dataclass(frozen=True, slots=True)
+class Delete:
+    """A write that soft deletes a stream. See `Store.delete`."""
+
+    stream: str
+    expected: int
+
+
+@dataclass(frozen=True, slots=True)
+class Tombstone:
+    """A write that deletes a stream for ever. See `Store.tombstone`."""
+
+    stream: str
+    expected: int
+
+
+Write = Append | Delete | Tombstone
+"""What can be asked of a store, and be sent to the node that does it."""
+
+
+@dataclass(frozen=True, slots=True)
 class Written:
     """An accepted write, or the repetition of one."""
 
