@@ -27,7 +27,7 @@ class Call:
     """One call, message by message."""
 
     def __init__(
-        self, link: ClientLink, path: str, timeout: float = math.inf, authorization: tuple[str, ...] = ()
+        self, link: ClientLink, path: str, timeout: float = math.inf, more_headers: tuple[tuple[str, str], ...] = ()
     ) -> None:
         self._link = link
         self._asked, self._told = schema().methods.get(path, ("event_store.client.Empty",) * 2)
@@ -38,7 +38,7 @@ class Call:
             (":authority", "node"),
             ("te", "trailers"),
             ("content-type", "application/grpc"),
-            *(("authorization", value) for value in authorization),
+            *more_headers,
         )
         self._call = links.Call(link, headers, [], deadline=trio.current_time() + timeout, end=False)
         stream = self._call._stream
@@ -114,9 +114,11 @@ class Call:
 class Peer:
     """A connection, and the calls that most tests make."""
 
-    def __init__(self, link: ClientLink, authorization: tuple[str, ...] = (), ids: Iterator[int] | None = None) -> None:
+    def __init__(
+        self, link: ClientLink, headers: tuple[tuple[str, str], ...] = (), ids: Iterator[int] | None = None
+    ) -> None:
         self.link = link
-        self._authorization = authorization
+        self._headers = headers
         self._ids = ids or count(1)
 
     def user(self, name: str, password: str = "changeit") -> Peer:
@@ -125,11 +127,16 @@ class Peer:
 
     def authorized(self, *values: str) -> Peer:
         """The same connection, for calls with these ``authorization`` headers."""
-        return Peer(self.link, values, self._ids)
+        others = tuple(header for header in self._headers if header[0] != "authorization")
+        return Peer(self.link, (*others, *(("authorization", value) for value in values)), self._ids)
+
+    def with_headers(self, *headers: tuple[str, str]) -> Peer:
+        """The same connection, for calls with these headers too."""
+        return Peer(self.link, (*self._headers, *headers), self._ids)
 
     def call(self, path: str, *, timeout: float = math.inf) -> Call:
         """Open a call."""
-        return Call(self.link, path, timeout, self._authorization)
+        return Call(self.link, path, timeout, self._headers)
 
     async def ask(self, path: str, *bodies: dict[str, Any]) -> tuple[list[dict[str, Any]], Outcome]:
         """All messages of a call, and how it ended."""

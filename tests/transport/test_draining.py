@@ -96,6 +96,15 @@ async def test_a_connection_is_cut_without_a_word(draining: bool) -> None:
         assert hand.closed
 
 
+async def test_a_connection_is_cut_once() -> None:
+    async with serving() as (link, hand):
+        ask(hand, 1, "/forever")
+        await heard(hand)
+        link.cut()
+        link.cut(reset=True)
+        assert not link.resets_unanswered
+
+
 async def test_a_client_that_has_not_spoken_yet_hears_nothing() -> None:
     async with serving(greet=False) as (link, hand):
         link.drain()

@@ -70,14 +70,12 @@ class View(NamedTuple):
 class _Waiter:
     """Somebody who waits for a node, or for any answer if nothing is wanted."""
 
-    __slots__ = ("attempts", "began", "failure", "found", "late", "most", "over", "wanted", "without")
+    __slots__ = ("attempts", "began", "failure", "found", "most", "over", "wanted", "without")
 
     def __init__(self, wanted: NodePreference | None, without: frozenset[str], most: int) -> None:
         self.wanted = wanted
         self.without = without
         self.most = most
-        self.late = False
-        """Whether it came when an attempt was just over."""
         self.attempts = 0
         self.began = trio.current_time()
         self.found: Found | None = None
@@ -115,7 +113,6 @@ class Discovery:
         self._seeds = ", ".join(seed.address for seed in options.seeds)
         self._waiters: dict[_Waiter, None] = {}
         self._scope: trio.CancelScope | None = None
-        self._attempt: Round | None = None
         self._pausing = False
         self._leader: Endpoint | None = None
         self._ids: frozenset[int] = frozenset()
@@ -137,8 +134,6 @@ class Discovery:
             DiscoveryError: There is none, after as many attempts as the options allow.
             trio.ClosedResourceError: The client was closed.
         """
-        if self.view is None:
-            without = frozenset()  # nobody is known who could come back
         waiter = _Waiter(wanted, without, self._options.max_discover_attempts)
         if self._pausing and self.view is not None:  # the answer is new, and only others must go on waiting
             self._offer(waiter, self.view.source, self.view.members, without)
@@ -167,7 +162,6 @@ class Discovery:
             raise _closed()
         if waiter.found is None:
             self._waiters[waiter] = None
-            waiter.late = self._attempt is not None and self._attempt.over
             if self._scope is None:
                 self._scope = trio.CancelScope()
                 self._tasks.start_soon(self._search, self._scope)
@@ -190,12 +184,11 @@ class Discovery:
         try:
             with scope:
                 while self._waiters:
-                    if not await self._try():
-                        failed = 0
-                        continue
-                    self._pausing = True
-                    await trio.sleep(self._pause(failed))
-                    self._pausing = False
+                    await self._attempt()
+                    if self._waiters:
+                        self._pausing = True
+                        await trio.sleep(self._pause(failed))
+                        self._pausing = False
                     failed += 1
                 ended = True
         finally:
@@ -209,37 +202,28 @@ class Discovery:
         pause = min(_LONGEST_PAUSE * first, first * 2.0 ** min(failed, 100))
         return max(_LEAST_PAUSE, pause * (1 + _JITTER * (2 * self._random.random() - 1)))
 
-    async def _try(self) -> bool:
-        """Make an attempt; whether somebody has waited for nothing and waits for the next one."""
+    async def _attempt(self) -> None:
         first, later = self._candidates()
-        self._attempt = attempt = Round(
-            first, later, self._ask, self._resolve, self._options.gossip_timeout, self._random, self._take
-        )
-        try:
-            await attempt.run()
-        finally:
-            self._attempt = None
-        self.failure = ""
-        given_up = again = False
+        attempt = Round(first, later, self._ask, self._resolve, self._options.gossip_timeout, self._random, self._take)
+        await attempt.run()
+        if not self._waiters:
+            self.failure = ""
+            return
+        self.failure = "; ".join(f"{who}: {why}" for who, why in attempt.failures.items())
+        hopeless = attempt.final
+        given_up = False
         for waiter in list(self._waiters):
-            if waiter.late:
-                waiter.late = False
-                continue
-            self.failure = attempt.summary
             waiter.attempts += 1
-            if not attempt.final and waiter.attempts < waiter.most:
-                again = True
-                continue
-            given_up = given_up or waiter.wanted is not None
-            self._waiters.pop(waiter)
-            waiter.failure = self._error(waiter, attempt)
-            waiter.over.set()
-            self.on_failure(waiter.failure)
+            if hopeless or waiter.attempts >= waiter.most:
+                given_up = given_up or waiter.wanted is not None
+                self._waiters.pop(waiter)
+                waiter.failure = self._error(waiter, attempt.failures, hopeless)
+                waiter.over.set()
+                self.on_failure(waiter.failure)
         if given_up and self._strange:
             self._strange = False
             self.view = None
             self._ids, self._addresses = frozenset(), frozenset()
-        return again
 
     def _candidates(self) -> tuple[list[Endpoint], list[Endpoint]]:
         """Who is asked, and those who are asked last: the seeds among them may be names of several nodes."""
@@ -278,8 +262,6 @@ class Discovery:
                 self._waiters.pop(waiter)
             else:
                 lacking = f"{_lack(waiter, members)}; it lists {_listed(members)}"
-        if not lacking:
-            self.failure = ""
         return lacking
 
     def _offer(
@@ -319,16 +301,17 @@ class Discovery:
                 return False
         return True
 
-    def _error(self, waiter: _Waiter, attempt: Round) -> DiscoveryError:
+    def _error(self, waiter: _Waiter, failures: dict[str, str], hopeless: bool) -> DiscoveryError:
         attempts = "1 attempt" if waiter.attempts == 1 else f"{waiter.attempts} attempts"
         seconds = trio.current_time() - waiter.began
+        causes = "; ".join(f"{who}: {why}" for who, why in failures.items())
         error = DiscoveryError(
-            f"{_missing(waiter)} ({attempts} in {seconds:.3g} seconds, the last of which gave: {attempt.summary})",
-            candidates=attempt.failures,
-            details=attempt.summary,
+            f"{_missing(waiter)} ({attempts} in {seconds:.3g} seconds, the last of which gave: {causes})",
+            candidates=failures,
+            details=causes,
             address=self._seeds,
         )
-        error.final = attempt.final
+        error.final = hopeless
         return error
 
     # -- closing -----------------------------------------------------------------------------------------------------

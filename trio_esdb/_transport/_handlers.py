@@ -76,6 +76,14 @@ def handler_failed() -> Failure:
 
 
 @dataclass(frozen=True, slots=True)
+class Never:
+    """What a SyncHandler returns, once the client has sent all requests, if the call gets no answer.
+
+    The call stays open, without a task, until its deadline passes, the client resets it or the connection ends.
+    """
+
+
+@dataclass(frozen=True, slots=True)
 class SyncHandler:
     """A handler that never waits and needs no task: a generator function.
 
@@ -83,7 +91,7 @@ class SyncHandler:
     response. It may raise Failure at any time, also while requests are still coming.
     """
 
-    run: Callable[[ServerCall], Generator[None, bytes | None, bytes | Later]]
+    run: Callable[[ServerCall], Generator[None, bytes | None, bytes | Later | Never]]
 
 
 @dataclass(frozen=True, slots=True)

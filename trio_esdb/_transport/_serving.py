@@ -49,6 +49,7 @@ from ._handlers import (
     Handler,
     HttpFailure,
     Later,
+    Never,
     ServerCall,
     SyncHandler,
     handler_failed,
@@ -87,7 +88,7 @@ class _Running:
 
     def __init__(self, call: ServerCall) -> None:
         self.call = call
-        self.generator: Generator[None, bytes | None, bytes | Later] | None = None
+        self.generator: Generator[None, bytes | None, bytes | Later | Never] | None = None
         self.requests: trio.MemorySendChannel[bytes] | None = None
         self.scope: trio.CancelScope | None = None
         """The scope of the call's task, if it has one."""
@@ -136,11 +137,12 @@ class ServerLink(Link[ServerConnection]):
         """Close the connection now, without a word to the client.
 
         Args:
-            reset: Whether a TCP connection is reset, if calls are open.
+            reset: Whether a TCP connection is reset, if calls are open. The first time counts.
         """
-        self.says_goodbye = False
-        self.resets_unanswered = reset
-        self._scope.cancel()
+        if self.says_goodbye:
+            self.says_goodbye = False
+            self.resets_unanswered = reset
+            self._scope.cancel()
 
     @trio.lowlevel.enable_ki_protection
     def drain(self) -> None:
@@ -278,6 +280,8 @@ class ServerLink(Link[ServerConnection]):
             if isinstance(stop.value, Later):
                 assert self._nursery is not None
                 self._nursery.start_soon(self._respond_later, stream, running, stop.value)
+                return False
+            if isinstance(stop.value, Never):
                 return False
             self._drop(stream, running)
             if isinstance(stop.value, bytes):

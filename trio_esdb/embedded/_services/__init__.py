@@ -18,6 +18,8 @@ from ._gossip import SERVER_VERSION, features_method, gossip_method
 from ._membership import Member, Membership, State
 from ._operations import (
     done_at_once,
+    resign_method,
+    set_priority_method,
     shutdown_method,
     start_scavenge_method,
     stats_method,
@@ -61,8 +63,8 @@ def methods_of(context: NodeContext) -> dict[str, Handler]:
         f"{_OPERATIONS}StopScavenge": stop_scavenge_method(),
         f"{_OPERATIONS}Shutdown": shutdown_method(context),
         f"{_OPERATIONS}MergeIndexes": done_at_once(),
-        f"{_OPERATIONS}ResignNode": done_at_once(),
-        f"{_OPERATIONS}SetNodePriority": done_at_once(),
+        f"{_OPERATIONS}ResignNode": resign_method(context),
+        f"{_OPERATIONS}SetNodePriority": set_priority_method(context),
         f"{_OPERATIONS}RestartPersistentSubscriptions": done_at_once(),
         f"{_CLIENT}gossip.Gossip/Read": gossip_method(context),
         f"{_CLIENT}monitoring.Monitoring/Stats": stats_method(context),

@@ -36,6 +36,7 @@ from ._failures import (
     nothing_chosen,
     stream_deleted,
 )
+from ._leadership import LEADER, refuse_write
 from ._writes import Refused
 
 MAX_APPEND_SIZE = 1024 * 1024
@@ -76,6 +77,8 @@ def append_method(context: NodeContext) -> SyncHandler:
                 raise handler_failed() from None
         if not is_valid_stream(stream):
             raise handler_failed()
+        if context.membership.state is not LEADER:
+            refuse_write(context.membership, call)
         if context.writes.must_wait(len(events)):
             return Later(partial(_append_later, context, stream, expected, events, options))
         try:

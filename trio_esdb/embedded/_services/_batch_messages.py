@@ -118,6 +118,11 @@ def timed_out() -> Status:
     return _status(Code.DEADLINE_EXCEEDED, "Timeout", bytes(Timeout()))
 
 
+def not_ready() -> Status:
+    """There is no leader, as far as the node knows. The call stays open."""
+    return Status(message="Server Is Not Ready", details=Any(type_url="type.googleapis.com/google.protobuf.Empty"))
+
+
 def bad_request(text: str) -> Status:
     """A request of the batch is not valid."""
     return _status(Code.INVALID_ARGUMENT, "BadRequest", bytes(BadRequest(message=text)))

@@ -7,12 +7,17 @@ point in time, which may have passed already.
 
 How a call ends is as a real node does it. A client that half-closes after the last reply hears nothing more. One that
 half-closes while replies are outstanding gets one of them, and then the end. Here replies are outstanding while
-requests that have already come are still to be read.
+requests that have already come are still to be read, and while batches wait to be confirmed by a cluster.
+
+Batches of a single node are written by the task of the call. A node of a cluster answers them when enough nodes have
+them: they are written in the order in which they come, each by a task of its own. A node that is not ready says so in
+its reply; one that names the leader ends the call with that.
 """
 
 from __future__ import annotations
 
 import math
+from bisect import insort
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
 
@@ -20,7 +25,8 @@ import trio
 
 from trio_esdb._protobuf import Malformed
 from trio_esdb._protobuf import field as encoded_field
-from trio_esdb._transport._handlers import AsyncHandler, ServerCall
+from trio_esdb._transport._handlers import AsyncHandler, Failure, ServerCall
+from trio_esdb._wire import Status as GrpcStatus
 from trio_esdb_proto.event_store.client import Status, StreamIdentifier, Uuid, UuidStructured
 from trio_esdb_proto.event_store.client.streams import BatchAppendResp
 
@@ -33,6 +39,7 @@ from .._store import (
     Proposal,
     Right,
     StreamDeleted,
+    Written,
     WrongExpectation,
     is_valid_stream,
 )
@@ -45,6 +52,7 @@ from ._batch_messages import (
     denied,
     id_message,
     identifier_of,
+    not_ready,
     read_batch_part,
     timed_out,
     too_large,
@@ -55,6 +63,8 @@ from ._deadlines import BadTime, requested_seconds
 from ._drafts import id_of, read_draft
 from ._expectations import OutOfRange
 from ._failures import METADATA_REFUSED, NOBODY_LISTENS, handler_failed
+from ._leadership import LEADER, refuse_write
+from ._writes import Refused
 
 WRITE_TIMEOUT = 2.0
 """The longest time in seconds from the first part of a batch to its final one."""
@@ -86,6 +96,8 @@ class _Reply:
     message: bytes
     submitted: bool
     """Whether the batch was submitted: only such replies are counted."""
+    number: int
+    """How many batches had been submitted. Replies that are there at the same time are sent in this order."""
 
 
 class _BadRequest(ValueError):
@@ -114,9 +126,28 @@ class _Batches:
         self._replies: list[_Reply] = []
         self._pending = 0
         """Batches submitted minus replies sent. A node ends a half-closed call by this number."""
+        self._submitted = 0
+        self._writing = 0
+        """Batches that are being written by tasks of their own."""
+        self._last_begun = trio.Event()
+        """Set when the write of the last of them has begun: they are made in the order in which they came."""
+        self._last_begun.set()
+        self._waiting: trio.CancelScope | None = None
+        """Not None while the call waits for a request, which a reply interrupts."""
 
     async def run(self) -> None:
         """Serve the call to its end, if it has one."""
+        failure: Failure | None = None
+        async with trio.open_nursery() as self._nursery:
+            try:
+                await self._serve()
+            except Failure as exc:
+                failure = exc
+            self._nursery.cancel_scope.cancel()
+        if failure is not None:
+            raise failure
+
+    async def _serve(self) -> None:
         while True:
             try:
                 request = await self._receive()
@@ -125,19 +156,32 @@ class _Batches:
             self._expire()
             if request is not None:
                 await self._take(request)
-                if len(self._replies) < _READ_AHEAD:
+                if len(self._replies) < _READ_AHEAD and self._writing < _READ_AHEAD:
                     continue
+                while self._writing >= _READ_AHEAD:
+                    await self._wait()
             await self._send_all()
         await self._close()
 
     async def _receive(self) -> bytes | None:
         """The next request. None if replies are to be sent and no request is there, or if a batch's time is over."""
-        with trio.CancelScope(deadline=self._next_deadline()) as scope:
+        with trio.CancelScope(deadline=self._next_deadline()) as self._waiting:
             if self._replies:
                 # This takes effect when the task waits. A deadline in the past would take effect before that.
-                trio.lowlevel.current_trio_token().run_sync_soon(scope.cancel)
-            return await self._call.receive()
+                trio.lowlevel.current_trio_token().run_sync_soon(self._waiting.cancel)
+            try:
+                return await self._call.receive()
+            finally:
+                self._waiting = None
         return None
+
+    async def _wait(self, deadline: float = math.inf) -> None:
+        """Wait for a reply to a batch that is being written, or until this time."""
+        with trio.CancelScope(deadline=deadline) as self._waiting:
+            try:
+                await trio.sleep_forever()
+            finally:
+                self._waiting = None
 
     def _next_deadline(self) -> float:
         """When the time of the next batch is over; infinite if none waits."""
@@ -156,6 +200,8 @@ class _Batches:
 
     async def _close(self) -> None:
         """The client has sent all it will send."""
+        while self._writing and not any(reply.submitted for reply in self._replies):
+            await self._wait()
         outcomes = [reply for reply in self._replies if reply.submitted]
         self._replies = [reply for reply in self._replies if not reply.submitted]
         await self._send_all()
@@ -240,7 +286,49 @@ class _Batches:
             if not is_valid_stream(batch.stream):
                 raise _BadRequest(_NO_NAME)
             response = BatchAppendResp(correlation_id=correlation, stream_identifier=named)
-            self._replies.append(_Reply(await self._write(batch, response), submitted=True))
+            await self._submit(batch, response)
+
+    async def _submit(self, batch: _Batch, response: BatchAppendResp) -> None:
+        context = self._context
+        if context.membership.state is not LEADER:
+            try:
+                refuse_write(context.membership, self._call)
+            except Failure as failure:
+                if failure.status is not GrpcStatus.UNAVAILABLE:
+                    await self._send_all()
+                    raise
+                self._replies.append(_Reply(_failed(response, failure), True, self._submitted))
+                return
+        if self._writing or context.writes.must_wait(len(batch.events)):
+            self._writing += 1
+            begun = trio.Event()
+            self._submitted += 1
+            self._nursery.start_soon(self._write_later, self._submitted, batch, response, self._last_begun, begun)
+            self._last_begun = begun
+        else:
+            try:
+                outcome = context.store.append(batch.stream, batch.expected, batch.events, context.now())
+            except Refused as exc:
+                reply = _failed(response, exc)
+            else:
+                reply = _written(response, outcome)
+            self._replies.append(_Reply(reply, True, self._submitted))
+
+    async def _write_later(
+        self, number: int, batch: _Batch, response: BatchAppendResp, before: trio.Event, begun: trio.Event
+    ) -> None:
+        await before.wait()
+        begun.set()  # whoever waits for it goes on when this task waits next; by then the write has its place
+        try:
+            outcome = await self._context.writes.run(Append(batch.stream, batch.expected, batch.events))
+        except (*Refused, Failure) as exc:
+            reply = _failed(response, exc)
+        else:
+            reply = _written(response, outcome)
+        insort(self._replies, _Reply(reply, True, number), key=_number)
+        self._writing -= 1
+        if self._waiting is not None:
+            self._waiting.cancel()
 
     def _add(self, batch: _Batch, request: bytes, start: int, stop: int) -> None:
         try:
@@ -253,26 +341,33 @@ class _Batches:
         batch.events.append(draft.accept())
         batch.size += draft.size
 
-    async def _write(self, batch: _Batch, response: BatchAppendResp) -> bytes:
-        """Write a batch; the reply."""
-        writes, store = self._context.writes, self._context.store
-        try:
-            if writes.must_wait(len(batch.events)):
-                outcome = await writes.run(Append(batch.stream, batch.expected, batch.events))
-            else:
-                outcome = store.append(batch.stream, batch.expected, batch.events, self._context.now())
-        except StreamDeleted:
-            response.error = deleted(response.stream_identifier)
-        except NeverAnswered as exc:
-            response.error = bad_request(NOBODY_LISTENS + str(exc))
-        except HarmfulMetadata as exc:
-            response.error = bad_request(METADATA_REFUSED + str(exc))
-        else:
-            if not isinstance(outcome, WrongExpectation):
-                return bytes(response) + encoded_field(0x1A, success(outcome))
-            response.error = wrong_expectation(outcome)
-        return bytes(response)
-
     def _refuse(self, correlation: Uuid | None, identifier: StreamIdentifier | None, error: Status) -> None:
         response = BatchAppendResp(correlation_id=correlation, stream_identifier=identifier, error=error)
-        self._replies.append(_Reply(bytes(response), submitted=False))
+        self._replies.append(_Reply(bytes(response), False, self._submitted))
+
+
+def _number(reply: _Reply) -> int:
+    return reply.number
+
+
+def _written(response: BatchAppendResp, outcome: Written | WrongExpectation) -> bytes:
+    """The reply to a batch that the store has judged."""
+    if isinstance(outcome, WrongExpectation):
+        response.error = wrong_expectation(outcome)
+        return bytes(response)
+    return bytes(response) + encoded_field(0x1A, success(outcome))
+
+
+def _failed(response: BatchAppendResp, exc: Exception) -> bytes:
+    """The reply to a batch that was refused, or of which it is not known what becomes of it."""
+    if isinstance(exc, StreamDeleted):
+        response.error = deleted(response.stream_identifier)
+    elif isinstance(exc, NeverAnswered):
+        response.error = bad_request(NOBODY_LISTENS + str(exc))
+    elif isinstance(exc, HarmfulMetadata):
+        response.error = bad_request(METADATA_REFUSED + str(exc))
+    elif isinstance(exc, Failure) and exc.status is GrpcStatus.UNAVAILABLE:
+        response.error = not_ready()
+    else:
+        response.error = timed_out()
+    return bytes(response)

@@ -5,13 +5,14 @@ from __future__ import annotations
 from functools import partial
 
 from trio_esdb._protobuf import LENGTH, FieldReader, Malformed, field, varint
-from trio_esdb._transport._handlers import Caller, Failure, Later, SyncHandler
+from trio_esdb._transport._handlers import Failure, Later, ServerCall, SyncHandler
 
 from .._store import Delete, Right, StreamDeleted, Tombstone, Written, WrongExpectation, is_valid_stream
 from ._access import require
 from ._context import NodeContext
 from ._expectations import OutOfRange, read_write_options
 from ._failures import delete_missed, handler_failed, never_answered, nothing_chosen, stream_deleted
+from ._leadership import refuse_write
 from ._unary import answered_by
 from ._writes import Refused
 
@@ -27,11 +28,12 @@ def tombstone_method(context: NodeContext) -> SyncHandler:
 
 
 def _method(context: NodeContext, kind: type[Delete | Tombstone], message: str) -> SyncHandler:
-    def respond(request: bytes, caller: Caller | None) -> bytes | Later:
+    def respond(request: bytes, call: ServerCall) -> bytes | Later:
         stream, expected = _read(request, message)
-        require(context, caller, Right.DELETE, stream)
+        require(context, call.caller, Right.DELETE, stream)
         if not is_valid_stream(stream):
             raise handler_failed()
+        refuse_write(context.membership, call)
         write = kind(stream, expected)
         if context.writes.must_wait():
             return Later(partial(_delete_later, context, write))

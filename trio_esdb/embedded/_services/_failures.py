@@ -41,6 +41,15 @@ def access_denied() -> Failure:
     return Failure(Status.PERMISSION_DENIED, "Access Denied", {"exception": "access-denied"})
 
 
+def not_leader(host: str, port: int) -> Failure:
+    """Another node answers this: the leader, which clients reach by this host and port."""
+    return Failure(
+        Status.NOT_FOUND,
+        "Leader info available",
+        {"exception": "not-leader", "leader-endpoint-host": host, "leader-endpoint-port": str(port)},
+    )
+
+
 def user_not_found(name: str) -> Failure:
     """There is no such user."""
     return Failure(
@@ -51,6 +60,11 @@ def user_not_found(name: str) -> Failure:
 def user_conflict(name: str) -> Failure:
     """There is a user of this name, with another password."""
     return Failure(Status.FAILED_PRECONDITION, "Conflict.", {"exception": "user-conflict", "login-name": name})
+
+
+def try_again(name: str) -> Failure:
+    """It is not known what becomes of a change of this user."""
+    return Failure(Status.DEADLINE_EXCEEDED, "Try again.", {"exception": "user-conflict", "login-name": name})
 
 
 def incomplete_message() -> Failure:

@@ -34,12 +34,15 @@ class Membership:
         now: The node's clock, in ticks since the Unix epoch.
     """
 
+    state: State = State.Leader
+    """The state of this node. An attribute, so that each append may look at it."""
+    is_single: bool = True
+    """Whether this node is no member of a cluster. Some calls that get no answer in a cluster are refused here."""
+
     def __init__(self, instance: int, address: tuple[str, int], now: Callable[[], int]) -> None:
         self.instance = instance
         self.address = address
         self.now = now
-        self.state = State.Leader
-        """The state of this node. An attribute, so that each append may look at it."""
 
     @property
     def is_read_only_replica(self) -> bool:

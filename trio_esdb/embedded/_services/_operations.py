@@ -1,14 +1,15 @@
-"""Operations and Monitoring, as far as they make sense for a single node without a disk."""
+"""Operations and Monitoring, as far as they make sense for a node without a disk. Every node answers them itself."""
 
 from __future__ import annotations
 
 import trio
 
-from trio_esdb._transport._handlers import AsyncHandler, Caller, ServerCall, SyncHandler
+from trio_esdb._transport._handlers import AsyncHandler, ServerCall, SyncHandler
 from trio_esdb_proto.event_store.client.monitoring import StatsReq, StatsResp
 from trio_esdb_proto.event_store.client.operations import (
     ScavengeResp,
     ScavengeRespScavengeResult,
+    SetNodePriorityReq,
     StartScavengeReq,
     StopScavengeReq,
 )
@@ -24,15 +25,36 @@ _EMPTY = b""
 
 
 def done_at_once() -> SyncHandler:
-    """An operation without an effect: merging indexes, resigning, priorities, restarting subscriptions."""
+    """An operation without an effect: merging indexes, restarting subscriptions."""
     return always_answered(lambda: _EMPTY, require_operator)
+
+
+def resign_method(context: NodeContext) -> SyncHandler:
+    """Operations.ResignNode: the answer does not wait for another leader."""
+
+    def respond() -> bytes:
+        context.membership.resign()
+        return _EMPTY
+
+    return always_answered(respond, require_operator)
+
+
+def set_priority_method(context: NodeContext) -> SyncHandler:
+    """Operations.SetNodePriority: counts in the next election."""
+
+    def respond(request: bytes, call: ServerCall) -> bytes:
+        require_operator(call.caller)
+        context.membership.set_priority(parse(SetNodePriorityReq, request).priority)
+        return _EMPTY
+
+    return answered_by(respond)
 
 
 def start_scavenge_method(context: NodeContext) -> SyncHandler:
     """Operations.StartScavenge: there is nothing to scavenge, so it ends at once."""
 
-    def respond(request: bytes, caller: Caller | None) -> bytes:
-        require_operator(caller)
+    def respond(request: bytes, call: ServerCall) -> bytes:
+        require_operator(call.caller)
         if parse(StartScavengeReq, request).options is None:
             raise handler_failed()
         return bytes(
@@ -47,8 +69,8 @@ def start_scavenge_method(context: NodeContext) -> SyncHandler:
 def stop_scavenge_method() -> SyncHandler:
     """Operations.StopScavenge: no scavenge runs."""
 
-    def respond(request: bytes, caller: Caller | None) -> bytes:
-        require_operator(caller)
+    def respond(request: bytes, call: ServerCall) -> bytes:
+        require_operator(call.caller)
         if parse(StopScavengeReq, request).options is None:
             raise handler_failed()
         raise scavenge_not_found()

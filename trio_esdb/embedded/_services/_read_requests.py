@@ -86,6 +86,12 @@ class ReadPlan:
     tells_positions: bool
     """Whether the client is told the first and last position of the stream."""
 
+    @property
+    def from_end(self) -> bool:
+        """Whether the read begins at the end."""
+        source = self.source
+        return source.number == -1 if isinstance(source, StreamSource) else source.position == (-1, -1)
+
 
 def read_plan(request: bytes, check: Callable[[str], None]) -> ReadPlan:
     """Decode a Read request.

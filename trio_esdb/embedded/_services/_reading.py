@@ -18,6 +18,7 @@ from ._access import require
 from ._context import NodeContext
 from ._events import EventEncoder, first_stream_position, last_stream_position, stream_not_found
 from ._failures import never_answered, pattern_refused, stream_deleted, unexpected_result
+from ._leadership import refuse_read
 from ._read_requests import PAGE, AllSource, Position, ReadPlan, StreamSource, read_plan
 from ._response_writer import ResponseWriter
 from ._subscribing import subscribe
@@ -31,6 +32,8 @@ def read_method(context: NodeContext) -> AsyncHandler:
     async def run(call: ServerCall) -> None:
         request = await only_request(call)
         plan = read_plan(request, lambda stream: require(context, call.caller, Right.READ, stream))
+        if not (plan.subscribe and plan.from_end):
+            refuse_read(context.membership, call)
         encoder = encoder_for(context, plan)
         writer = ResponseWriter(call)
         try:

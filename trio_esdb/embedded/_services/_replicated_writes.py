@@ -20,6 +20,7 @@ from .._store import TURN, Append, Write, Written, WrongExpectation
 from .._store._replica import Interrupted, Replica
 from ._failures import canceled_by_server, commit_timeout, forwarding_timeout, not_ready
 from ._feed import Feed
+from ._leadership import FORWARDING
 from ._membership import Membership, State
 from ._turns import in_turns
 from ._writes import Refused, Steps, Writes
@@ -30,7 +31,6 @@ _COMMIT_TIMEOUT = 2.086, 2.519
 """Seconds after which a writer is told that a write is not confirmed yet, as measured: least and most."""
 _FORWARDING_TIMEOUT = 4.34, 5.25
 """The same for a write that was forwarded and not answered."""
-_FORWARDING = {State.PreReplica, State.CatchingUp, State.Clone, State.Follower, State.ReadOnlyReplica}
 
 
 class _Waiter:
@@ -81,7 +81,7 @@ class ReplicatedWrites(Writes):
             Failure: The node is not ready, or it is not known what becomes of the write.
         """
         state = self._membership.state
-        if state in _FORWARDING:
+        if state in FORWARDING:
             return await self._forward(write)
         if state is not State.Leader:
             raise not_ready()

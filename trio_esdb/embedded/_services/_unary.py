@@ -10,7 +10,7 @@ import trio
 
 from trio_esdb._protobuf import Malformed
 from trio_esdb._protobuf_messages import decode
-from trio_esdb._transport._handlers import Caller, Later, ServerCall, SyncHandler
+from trio_esdb._transport._handlers import Later, Never, ServerCall, SyncHandler
 from trio_esdb_proto.event_store.client import Empty
 
 from ._access import Check, require_anybody
@@ -23,16 +23,16 @@ M = TypeVar("M", bound=betterproto2.Message)
 
 
 def answered_by(
-    respond: Callable[[bytes, Caller | None], bytes | Later], *, limit: int | None = SMALL_MESSAGE
+    respond: Callable[[bytes, ServerCall], bytes | Later | Never], *, limit: int | None = SMALL_MESSAGE
 ) -> SyncHandler:
     """A handler with one request and one response.
 
     Args:
-        respond: Makes the response from the request and who sent it. It may raise Failure.
+        respond: Makes the response from the request and its call. It may raise Failure.
         limit: The largest request in bytes; None for the limit of the connection.
     """
 
-    def run(call: ServerCall) -> Generator[None, bytes | None, bytes | Later]:
+    def run(call: ServerCall) -> Generator[None, bytes | None, bytes | Later | Never]:
         request = yield
         if request is None:
             raise incomplete_message()
@@ -40,7 +40,7 @@ def answered_by(
             raise message_too_large()
         if (yield) is not None:
             raise additional_data()
-        return respond(request, call.caller)
+        return respond(request, call)
 
     return SyncHandler(run)
 
@@ -53,12 +53,17 @@ def always_answered(respond: Callable[[], bytes], check: Check = require_anybody
         check: Raises Failure if the caller may not call the method.
     """
 
-    def respond_to(request: bytes, caller: Caller | None) -> bytes:
-        check(caller)
+    def respond_to(request: bytes, call: ServerCall) -> bytes:
+        check(call.caller)
         parse(Empty, request)
         return respond()
 
     return answered_by(respond_to)
+
+
+def unanswered() -> SyncHandler:
+    """A handler of calls that get no answer, whatever they ask for."""
+    return answered_by(lambda request, call: Never())
 
 
 async def only_request(call: ServerCall) -> bytes:
