@@ -6,7 +6,9 @@ import copy
 import logging
 import math
 import pickle
+from datetime import UTC, datetime
 from typing import Any
+from uuid import UUID
 
 import pytest
 import trio
@@ -16,6 +18,7 @@ from trio_esdb import (
     CallInfo,
     CallRepeated,
     CallResumed,
+    ClusterMember,
     Connected,
     Connecting,
     ConnectionClosed,
@@ -24,13 +27,23 @@ from trio_esdb import (
     ConnectionFailed,
     ConnectionLost,
     CredentialsAsked,
+    Discovered,
+    DiscoveryFailed,
     Instrument,
+    LeaderChanged,
     NodeDraining,
+    NodeState,
 )
 from trio_esdb._observing import Instruments, Observer
 
 NODE = "node:2113"
 READ = "/event_store.client.streams.Streams/Read"
+
+
+def member(host: str, state: NodeState, alive: bool) -> ClusterMember:
+    return ClusterMember(host, 2113, state, alive, UUID(int=1), datetime(2025, 1, 1, tzinfo=UTC))
+
+
 EACH: dict[ConnectionEvent, tuple[int, str]] = {
     Connecting(address=NODE, connection=1): (logging.DEBUG, "connecting to node:2113 (connection 1)"),
     Connected(address=NODE, connection=1, seconds=0.25): (
@@ -64,6 +77,18 @@ EACH: dict[ConnectionEvent, tuple[int, str]] = {
     CredentialsAsked(address=NODE, reason="a new connection"): (
         logging.DEBUG,
         "asking for credentials for node:2113: a new connection",
+    ),
+    Discovered(address=NODE, members=(member("a", NodeState.LEADER, True), member("b", NodeState.FOLLOWER, False))): (
+        logging.DEBUG,
+        "node:2113 tells of its cluster: a:2113 Leader, b:2113 Follower (dead)",
+    ),
+    DiscoveryFailed(reason="no leader of the cluster was found"): (
+        logging.INFO,
+        "no leader of the cluster was found",
+    ),
+    LeaderChanged(address=NODE, before="other:2113"): (
+        logging.INFO,
+        "the leader is node:2113 now; before, it was other:2113",
     ),
 }
 

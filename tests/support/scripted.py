@@ -15,6 +15,7 @@ from typing import Any
 import trio
 import trio.testing
 
+from trio_esdb._model import NodeState
 from trio_esdb._transport._handlers import AsyncHandler, Failure, ServerCall
 from trio_esdb._transport._serving import ServerLink
 from trio_esdb._wire import Limits, Status, Stream
@@ -127,7 +128,6 @@ class Scripted:
         if self.version:
             methods[FEATURES] = AsyncHandler(partial(self._tell_version, link))
         if self.gossip is not None:
-            self.script["Gossip"] = self.gossip
             methods[GOSSIP] = AsyncHandler(partial(self._run, link))
         self.links.append(link)
         self.streams.append(server)
@@ -139,6 +139,16 @@ class Scripted:
         if self.tell_version is not None:
             await self.tell_version(Seen(call.path, link, call))
         await call.send(bytes(SupportedMethods(event_store_server_version=self.version)))
+
+    @property
+    def calls(self) -> list[Seen]:
+        """The calls that are no questions for the members of the cluster."""
+        return [seen for seen in self.seen if seen.method != "Gossip"]
+
+    @property
+    def gossips(self) -> int:
+        """How often it was asked for the members of its cluster."""
+        return len(self.seen) - len(self.calls)
 
     @property
     def open_calls(self) -> int:
@@ -155,7 +165,9 @@ class Scripted:
                     seen.requests.append(await call.receive())
                 except trio.EndOfChannel:
                     break
-            answer = await self.script[seen.method](seen)
+            script = self.gossip if name == "Gossip" else self.script[name]
+            assert script is not None
+            answer = await script(seen)
             if isinstance(answer, bytes):
                 await call.send(answer)
         except trio.Cancelled:
@@ -177,6 +189,21 @@ class ScriptedNodes:
 
     def __getitem__(self, name: str) -> Scripted:
         return self.nodes[name]
+
+    def cluster(self, leader: str | None, **views: str | None) -> None:
+        """From now on the nodes are a cluster with this leader. ``views`` has the leader as single nodes see it."""
+        for name, node in self.nodes.items():
+            node.gossip = partial(self._tell, views.get(name, leader))
+
+    async def _tell(self, leader: str | None, seen: Seen) -> bytes:
+        others = NodeState.FOLLOWER if leader is not None else NodeState.UNKNOWN
+        members = ((name, 2113, NodeState.LEADER if name == leader else others) for name in self.nodes)
+        return cluster(*members, dead=self.down)
+
+    @property
+    def uri(self) -> str:
+        """The connection string of a client of all nodes."""
+        return f"esdb://{','.join(f'{name}:2113' for name in self.nodes)}?tls=false"
 
     async def connect(self, host: str, port: int) -> trio.abc.Stream:
         """A client's end of a new connection."""

@@ -203,9 +203,10 @@ class ESDBClient(WritingArea, ReadingArea, SubscribingArea, MetadataArea, Cluste
                     connect = await self._embedded_node(tasks) if options.embedded else dial_tcp
                 nodes = Nodes(tasks, Dialer(connect, options.tls, options.timeouts), options)
                 try:
-                    await nodes.open()
+                    session = Session(nodes, options, tasks)
+                    await session.connect()
                     self._check_not_closed()
-                    self._open_session = Session(nodes, options, tasks)
+                    self._open_session = session
                     yield
                 finally:
                     nodes.close()

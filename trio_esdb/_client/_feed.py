@@ -21,7 +21,7 @@ from trio_esdb._cluster import Sent, Session
 from trio_esdb._convert import LastStreamPosition, ReadResponse, StreamNotFound
 from trio_esdb._errors import DeadlineExceededError, ProtocolError, ServerError, StreamNotFoundError
 from trio_esdb._model import CaughtUp, Checkpoint, FellBehind, RecordedEvent, Resumed
-from trio_esdb._rpc import CallKind, Operation, wait_for_own_deadline
+from trio_esdb._rpc import LEADER_MOVED, CallKind, Operation, wait_for_own_deadline
 from trio_esdb._wire import Outcome
 
 from ._batches import Batches
@@ -209,6 +209,8 @@ class Feed(Batches):
         source.receiver = self
         if opening.draining:
             self.call_is_draining()
+        if opening.follower:
+            self.leader_moved()
 
     def resumed(self, cause: ServerError) -> None:
         """A new call goes on after trouble."""
@@ -225,6 +227,17 @@ class Feed(Batches):
         """The node will soon end the call: a subscription is to be moved before that."""
         if self._endless and self._resume:
             self._call_somebody()
+
+    @property
+    def endless(self) -> bool:
+        """Whether this is a subscription."""
+        return self._endless
+
+    def leader_moved(self) -> None:
+        """The node of the call is not the leader any more: a subscription goes on where the leader is."""
+        if self._endless and self._resume and self._source is not None and self._source.receiver is self:
+            self._source.close()
+            self.call_ended(LEADER_MOVED)
 
     def call_ended(self, outcome: Outcome) -> None:
         """The call is over. The messages that have come are given all the same."""

@@ -141,7 +141,7 @@ class Resumption:
 
     def overdue(self, address: str) -> ServerError:
         """The error for a read or subscription whose timeout has passed."""
-        return (self._attempts or self._operation).overdue(address)
+        return (self._attempts or self._operation).overdue(address, self._session.nodes.missing)
 
     # -- what a failure means ----------------------------------------------------------------------------------------
 

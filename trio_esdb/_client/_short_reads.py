@@ -165,6 +165,8 @@ def unanswered(operation: Operation, patience: float, sent: Sent | None) -> Call
 class _Answer:
     """The sink of a short read."""
 
+    endless = False
+
     def __init__(self) -> None:
         self.messages: list[bytes] = []
         self.outcome: Outcome | None = None
@@ -176,6 +178,9 @@ class _Answer:
 
     def on_draining(self) -> None:
         """The node will soon end the call."""
+
+    def on_leader_moved(self) -> None:
+        """The node is not the leader any more. It knows what it knows."""
 
     def on_end(self, outcome: Outcome) -> None:
         """The call is over."""

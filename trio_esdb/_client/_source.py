@@ -23,11 +23,18 @@ from ._position import Place
 class Receiver(Protocol):
     """Who takes what comes of a call. The methods must neither wait nor raise."""
 
+    @property
+    def endless(self) -> bool:
+        """Whether it is the call of a subscription."""
+
     def receive(self, source: Source, messages: list[bytes]) -> None:
         """Responses came."""
 
     def call_is_draining(self) -> None:
         """The node will soon end the call."""
+
+    def leader_moved(self) -> None:
+        """The node of the call is not the leader any more."""
 
     def call_ended(self, outcome: Outcome) -> None:
         """The call is over."""
@@ -60,6 +67,11 @@ class Source:
         return "" if self.call is None else self.call.address
 
     @property
+    def endless(self) -> bool:
+        """Whether it is the call of a subscription."""
+        return self.receiver is not None and self.receiver.endless
+
+    @property
     def answered(self) -> bool:
         """Whether an answer has begun. On a slow line it takes long until a large message is whole."""
         return self.call is not None and self.call.answered
@@ -73,6 +85,11 @@ class Source:
         """The node will soon end the call."""
         if self.receiver is not None:
             self.receiver.call_is_draining()
+
+    def on_leader_moved(self) -> None:
+        """The node of the call is not the leader any more."""
+        if self.receiver is not None:
+            self.receiver.leader_moved()
 
     def on_end(self, outcome: Outcome) -> None:
         """The call is over."""
@@ -95,12 +112,16 @@ class Source:
 class Opening:
     """A call that has not begun: keeps what comes of it."""
 
-    __slots__ = ("answered", "draining", "messages", "outcome")
+    __slots__ = ("answered", "draining", "follower", "messages", "outcome")
+    endless = True
+    """Only subscriptions are confirmed."""
 
     def __init__(self) -> None:
         self.messages: list[bytes] = []
         self.draining = False
         """Whether the node will soon end it."""
+        self.follower = False
+        """Whether the node is not the leader any more."""
         self.outcome: Outcome | None = None
         """How it ended, if it did."""
         self.answered = trio.Event()
@@ -114,6 +135,10 @@ class Opening:
     def call_is_draining(self) -> None:
         """The node will soon end the call. That can be moved when it has begun."""
         self.draining = True
+
+    def leader_moved(self) -> None:
+        """The node is not the leader any more. It may be that it does not confirm the call; then that is enough."""
+        self.follower = True
 
     def call_ended(self, outcome: Outcome) -> None:
         """The call is over."""

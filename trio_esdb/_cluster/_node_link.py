@@ -7,15 +7,17 @@ from typing import Protocol
 import trio
 
 from trio_esdb._errors import ServerError
-from trio_esdb._model import ConnectionStatistics, Credentials, ServerVersion
+from trio_esdb._model import ConnectionStatistics, Credentials, NodeState, ServerVersion
 from trio_esdb._rpc import RequestHeaders
-from trio_esdb._transport import ClientLink, KeepAlive
-from trio_esdb._wire import Limits
+from trio_esdb._transport import ClientLink, KeepAlive, StreamingCall
+from trio_esdb._wire import Limits, Stream
 
 
 class LinkOwner(Protocol):
     """What a connection tells whoever opened it. The methods must neither wait nor raise."""
 
+    role: NodeState | None
+    """What the node is in its cluster; None if that is not known."""
     several: bool
     """Whether it wants to know which connections are idle."""
     room_wanted: bool
@@ -107,6 +109,17 @@ class NodeLink(ClientLink):
         self.core.draining = True
         self._leave_if_done()
 
+    @property
+    def has_endless_calls(self) -> bool:
+        """Whether there are subscriptions on it."""
+        return any(_is_endless(stream) for stream in self.core.streams.values())
+
+    def leader_moved(self) -> None:
+        """Another node is the leader now: let subscriptions move."""
+        for stream in list(self.core.streams.values()):
+            if isinstance(stream.owner, StreamingCall):
+                stream.owner.leader_moved()
+
     def on_room(self) -> None:
         """The server may take more calls at once."""
         self.owner.on_room()
@@ -135,4 +148,9 @@ class NodeLink(ClientLink):
             accepts_calls=self.room > 0,
             bytes_sent=self.bytes_sent,
             bytes_received=self.bytes_received,
+            role=self.owner.role,
         )
+
+
+def _is_endless(stream: Stream) -> bool:
+    return isinstance(stream.owner, StreamingCall) and stream.owner.endless

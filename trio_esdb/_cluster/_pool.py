@@ -31,6 +31,7 @@ from trio_esdb._model import (
     ConnectionFailed,
     ConnectionLost,
     NodeDraining,
+    NodeState,
 )
 from trio_esdb._nursery import BackgroundTasks
 from trio_esdb._rpc import RequestHeaders
@@ -38,20 +39,16 @@ from trio_esdb._transport import KeepAlive
 from trio_esdb._transport._dial import Dialer, DialError, ended_before_settings
 
 from ._endpoint import Endpoint
+from ._idle import IdleConnections
 from ._node_link import NodeLink
 from ._options import ClientOptions
-from ._waiter import Waiter
+from ._waiter import CLOSED, NodeLeft, Waiter, closed
 
-_CLOSED = "the client was closed"
 _NOT_USED = "another node is used"
 
 
-class NodeLeft(Exception):
-    """A call that waited for a connection is to look for another node."""
-
-
 class Totals:
-    """What all pools of a client have in common."""
+    """What is counted for all pools of a client."""
 
     __slots__ = ("opened", "received", "sent")
 
@@ -66,6 +63,9 @@ class Totals:
 
 class PoolOwner(Protocol):
     """What a pool tells whoever made it. The methods must neither wait nor raise."""
+
+    def on_node_reached(self, pool: Pool) -> None:
+        """A connection to the node was opened."""
 
     def on_node_draining(self, pool: Pool) -> None:
         """The node takes no more calls on a connection."""
@@ -88,6 +88,7 @@ class Pool:
         owner: Who is told of trouble with the node.
         totals: What is counted for all pools of the client.
         requires_leader: Whether calls insist on a node that leads: those that do not need it, and those that do.
+        patience: The seconds in which a connection must be ready, all steps together.
     """
 
     def __init__(
@@ -100,11 +101,14 @@ class Pool:
         owner: PoolOwner | None = None,
         totals: Totals | None = None,
         requires_leader: tuple[bool, bool] = (True, True),
+        patience: float = math.inf,
     ) -> None:
         self.closed = False
         self.retired = False
         """Whether the node is not used any more."""
         self.node = options.node if node is None else node
+        self.role: NodeState | None = None
+        """What the node is in its cluster; None if that is not known."""
         self.users = 0
         """How many tasks use the pool that are no calls of the client."""
         self.links: list[NodeLink] = []
@@ -119,16 +123,14 @@ class Pool:
         self._owner = owner
         self._totals = Totals() if totals is None else totals
         self._requires_leader = requires_leader
+        self._patience = patience
         self._keep_alive = KeepAlive(
             options.keep_alive_interval, options.keep_alive_timeout, options.keep_alive_without_calls
         )
         self._line: OrderedDict[Waiter, None] = OrderedDict()
         """The calls that wait, in their order."""
         self._attempt: trio.CancelScope | None = None
-        self._idle = trio.Event()
-        """Set when the task that closes idle connections is to look again."""
-        self._idle_wanted = False
-        """Whether that task has nothing to wait for but connections that become idle."""
+        self._idle = IdleConnections(self.links, options.idle_connection_timeout)
 
     # -- calls -------------------------------------------------------------------------------------------------------
 
@@ -243,9 +245,7 @@ class Pool:
 
     def on_idle(self, link: NodeLink) -> None:
         """The last call on a connection is over."""
-        link.idle_since = trio.current_time()
-        if self._idle_wanted and link is not self.links[0]:
-            self._idle.set()
+        self._idle.on_idle(link)
 
     def on_draining(self, link: NodeLink) -> None:
         """The server takes no more calls on a connection."""
@@ -268,25 +268,35 @@ class Pool:
         link: NodeLink | None = None
         try:
             with scope:
-                link = await self._connect(number)
+                link = await self._connect_in_time(number)
         except Exception as exc:  # noqa: BLE001 - connect() is the program's own, and its caller gets what it raises
             failure = exc
         finally:
             self._attempt = None
             if link is None and failure is None:
-                if not self.retired:
+                if self.retired:
+                    self._observer.emit(ConnectionClosed(address=address, connection=number, reason=_NOT_USED))
+                else:
                     self.close()  # it was cancelled: so are all tasks of the client
-                reason = _NOT_USED if self.retired else _CLOSED
-                self._observer.emit(ConnectionFailed(address=address, connection=number, reason=reason))
+                    self._observer.emit(ConnectionFailed(address=address, connection=number, reason=CLOSED))
         if link is not None:
             self.links.append(link)
             if self.retired:
-                link.retire()
+                link.retire(_NOT_USED)
             self._observer.emit(Connected(address=address, connection=number, seconds=trio.current_time() - began))
             self._watch_idle()
+            if self._owner is not None:
+                self._owner.on_node_reached(self)
             self.on_room()
         elif failure is not None:
             self._failed(failure, number)
+
+    async def _connect_in_time(self, number: int) -> NodeLink:
+        if self._patience == math.inf:
+            return await self._connect(number)
+        with trio.move_on_after(self._patience):
+            return await self._connect(number)
+        raise DialError(f"no connection within {self._patience:g} seconds (gossipTimeout)")
 
     async def _connect(self, number: int) -> NodeLink:
         """A new connection that the server takes calls on.
@@ -298,7 +308,7 @@ class Pool:
         stream = await self._dial(self.node.host, self.node.port, self.node.name)
         if self.closed:  # and connect() did not care that it was cancelled
             await trio.aclose_forcefully(stream)
-            raise DialError(_CLOSED)
+            raise DialError(CLOSED)
         scheme = "http" if options.tls is None else "https"
         headers = RequestHeaders(self.node.address, scheme=scheme, connection_name=options.connection_name)
         # A node in this process cannot vanish unseen. PINGs would also be many where a mock clock jumps over days.
@@ -360,7 +370,7 @@ class Pool:
                 self._totals.sent += link.bytes_sent
                 self._totals.received += link.bytes_received
                 self._ended(link)
-                self._idle.set()
+                self._idle.look_again()
                 self.on_room()
 
     def _ended(self, link: NodeLink) -> None:
@@ -369,7 +379,7 @@ class Pool:
         if lost:
             self._observer.emit(ConnectionLost(address=address, connection=number, reason=link.reason))
         else:
-            why = link.closed_because or _CLOSED
+            why = link.closed_because or CLOSED
             self._observer.emit(ConnectionClosed(address=address, connection=number, reason=why))
         if self._owner is not None and not self.links and not self.closed:
             if self.retired:
@@ -379,28 +389,13 @@ class Pool:
 
     def _watch_idle(self) -> None:
         """Have idle connections closed, from the second connection on."""
-        if len(self.links) > 1 and not self.several and self._options.idle_connection_timeout != math.inf:
+        if len(self.links) > 1 and not self.several and self._idle.timeout != math.inf:
             self.several = True
             self._tasks.start_soon(self._close_idle)
 
     @trio.lowlevel.enable_ki_protection
     async def _close_idle(self) -> None:
-        """Close the connections beyond the first that have had no call for long. There is a timer only for these."""
-        limit = self._options.idle_connection_timeout
-        while len(self.links) > 1:
-            serving = [link for link in self.links if not link.core.draining]
-            now, due = trio.current_time(), math.inf
-            for link in serving[1:]:
-                if not link.core.streams:
-                    if link.idle_since + limit <= now:
-                        link.leave(f"it was idle for {limit:g} seconds")
-                    else:
-                        due = min(due, link.idle_since + limit)
-            self._idle = trio.Event()
-            self._idle_wanted = due == math.inf
-            with trio.move_on_at(due):
-                await self._idle.wait()
-            self._idle_wanted = False
+        await self._idle.close()
         self.several = False
 
     # -- closing -----------------------------------------------------------------------------------------------------
@@ -440,14 +435,9 @@ class Pool:
         """Close all connections soon; calls that are open end."""
         self.close()
         for link in list(self.links):
-            link.leave(_CLOSED)
+            link.leave(CLOSED)
 
     @property
     def waiting_calls(self) -> int:
         """How many calls wait for a connection."""
         return len(self._line)
-
-
-def closed() -> trio.ClosedResourceError:
-    """The error for calls of a client that was closed."""
-    return trio.ClosedResourceError(_CLOSED)

@@ -21,6 +21,7 @@ from trio_esdb._observing import CallInfo
 from trio_esdb._rpc import (
     Attempts,
     CallKind,
+    Method,
     Operation,
     Reply,
     Trouble,
@@ -31,12 +32,13 @@ from trio_esdb._rpc import (
 from trio_esdb._transport import OVERDUE, OverdueCalls, Sink, StreamingCall, unary_call
 from trio_esdb._wire import HeadersTooLarge, Outcome
 
-from ._authorization import Authorization, MustAsk
+from ._authorization import MustAsk
 from ._node_link import NodeLink
 from ._nodes import Nodes
 from ._options import ClientOptions
 from ._versions import QUESTION, ask_version, check_version
 
+_CONNECTING = Operation(Method.READ, [], "connecting to the cluster", CallKind.READ)
 _LARGEST_REPLY = 64 * 1024
 """Bytes of a reply. Those of the calls that have one are far smaller, and are read in one go."""
 
@@ -62,7 +64,7 @@ class Session:
         self.options = options
         self.decoder = ReadDecoder()
         """Decodes what reads and subscriptions of this session receive."""
-        self._authorization = Authorization(options)
+        self._authorization = nodes.authorization
         self.instruments = options.observer.instruments
         self._default = options.default_deadline
         self._overdue: OverdueCalls | None = None
@@ -153,6 +155,30 @@ class Session:
         if self.closed:
             raise trio.ClosedResourceError("the client was closed during the call")
 
+    # -- the first connection ----------------------------------------------------------------------------------------
+
+    @trio.lowlevel.enable_ki_protection
+    async def connect(self) -> None:
+        """Open the first connection: to the node that the client was told, or to one that is found in the cluster.
+
+        Raises:
+            DiscoveryError: No node of the cluster was found that does what is wanted.
+            UnavailableError: The node cannot be reached.
+            trio.ClosedResourceError: The client was closed.
+        """
+        if not self.options.cluster:
+            await self.nodes.open()
+            return
+        attempts = self.attempts(_CONNECTING)
+        while True:
+            try:
+                link = await self.nodes.link(False)
+            except UnavailableError as exc:
+                await attempts.again(exc, trouble_of(None, exc))
+            else:
+                link.on_room()
+                return
+
     # -- calls with one answer ---------------------------------------------------------------------------------------
 
     @trio.lowlevel.enable_ki_protection
@@ -179,7 +205,7 @@ class Session:
             if link is None:
                 link, failure = await self._link_before(deadline, operation.leader)
                 if link is None and failure is None:
-                    raise self.attempts(operation, deadline, call).overdue(self.nodes.address)
+                    raise self.attempts(operation, deadline, call).overdue(self.nodes.address, self.nodes.missing)
             if link is not None:
                 try:
                     if operation.credentials is None and self._authorization.provider is None:
@@ -196,7 +222,7 @@ class Session:
         attempts = self.attempts(operation, deadline, call)
         with trio.CancelScope(deadline=deadline):
             return await self._repeat(attempts, failure)
-        raise attempts.overdue(self.nodes.address)
+        raise attempts.overdue(self.nodes.address, self.nodes.missing)
 
     @trio.lowlevel.enable_ki_protection
     async def _link_before(self, deadline: float, leader: bool) -> tuple[NodeLink | None, UnavailableError | None]:
@@ -347,7 +373,7 @@ class Session:
                     return link.version
                 if link.version_error is not None:
                     raise copy.copy(link.version_error)
-        raise attempts.overdue(self.nodes.address)
+        raise attempts.overdue(self.nodes.address, self.nodes.missing)
 
     # -- calls with many answers -------------------------------------------------------------------------------------
 
@@ -369,6 +395,8 @@ class Session:
             trio.ClosedResourceError: The client was closed.
         """
         await trio.lowlevel.checkpoint()
+        if operation.endless:
+            self.nodes.watch_leader()
         authorization, now = self._authorization, None
         if (
             operation.credentials is None
@@ -405,4 +433,4 @@ class Session:
         with trio.CancelScope(deadline=deadline):
             await trio.lowlevel.checkpoint_if_cancelled()
             return await self._connection(operation)
-        raise operation.overdue(self.nodes.address, applied=False)
+        raise operation.overdue(self.nodes.address, self.nodes.missing, applied=False)

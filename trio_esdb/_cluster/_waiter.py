@@ -6,6 +6,17 @@ import trio
 
 from ._node_link import NodeLink
 
+CLOSED = "the client was closed"
+
+
+class NodeLeft(Exception):
+    """A call that waited for a connection is to look for another node."""
+
+
+def closed() -> trio.ClosedResourceError:
+    """The error for calls of a client that was closed."""
+    return trio.ClosedResourceError(CLOSED)
+
 
 class Waiter:
     """One place in the line of the calls that wait."""

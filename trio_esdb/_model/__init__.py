@@ -12,6 +12,9 @@ from ._connection_events import (
     ConnectionFailed,
     ConnectionLost,
     CredentialsAsked,
+    Discovered,
+    DiscoveryFailed,
+    LeaderChanged,
     NodeDraining,
 )
 from ._credentials import BasicCredentials, BearerToken, Credentials, CredentialsProvider
@@ -54,9 +57,12 @@ __all__ = [
     "Credentials",
     "CredentialsAsked",
     "CredentialsProvider",
+    "Discovered",
+    "DiscoveryFailed",
     "EventDraft",
     "FellBehind",
     "Filter",
+    "LeaderChanged",
     "NewEvent",
     "NodeDraining",
     "NodeState",

@@ -7,6 +7,8 @@ take several milliseconds whenever the package is imported. Their annotations ar
 from dataclasses import FrozenInstanceError, dataclass
 from typing import Any, NoReturn, TypeVar, dataclass_transform
 
+from ._cluster import ClusterMember
+
 T = TypeVar("T")
 
 
@@ -130,7 +132,8 @@ class ConnectionClosed(_Event):
     Attributes:
         address (str): The address of the node, as ``host:port``.
         connection (int): The number of the connection.
-        reason (str): Why it is not needed: it was idle, the node is draining, or the client was closed.
+        reason (str): Why it is not needed: it was idle, the node is draining or not used any more, or the client was
+            closed.
     """
 
     address: str
@@ -217,6 +220,56 @@ class CredentialsAsked(_Event):
         return f"asking for credentials for {self.address}: {self.reason}"
 
 
+@_event
+class Discovered(_Event):
+    """A node told of the members of its cluster.
+
+    Attributes:
+        address (str): The address of the node that told it, as ``host:port``.
+        members (tuple[ClusterMember, ...]): The members as this node sees them.
+    """
+
+    address: str
+    members: tuple[ClusterMember, ...]
+
+    def __str__(self) -> str:
+        listed = ", ".join(
+            f"{member.address}:{member.port} {member.state}{'' if member.is_alive else ' (dead)'}"
+            for member in self.members
+        )
+        return f"{self.address} tells of its cluster: {listed}"
+
+
+@_event
+class DiscoveryFailed(_Event):
+    """No node was found that does what is wanted. The next call searches again.
+
+    Attributes:
+        reason (str): What is missing, and why each candidate failed.
+    """
+
+    reason: str
+
+    def __str__(self) -> str:
+        return self.reason
+
+
+@_event
+class LeaderChanged(_Event):
+    """Calls that need the leader go to another node from now on.
+
+    Attributes:
+        address (str): The address of the new leader, as ``host:port``.
+        before (str): The address of the leader before, as ``host:port``.
+    """
+
+    address: str
+    before: str
+
+    def __str__(self) -> str:
+        return f"the leader is {self.address} now; before, it was {self.before}"
+
+
 ConnectionEvent = (
     Connecting
     | Connected
@@ -227,5 +280,8 @@ ConnectionEvent = (
     | CallRepeated
     | CallResumed
     | CredentialsAsked
+    | Discovered
+    | DiscoveryFailed
+    | LeaderChanged
 )
 """What ``ESDBClient.connection_events`` gives."""

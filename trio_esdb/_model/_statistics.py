@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from ._cluster import NodeState
+
 
 class ConnectionStatistics(NamedTuple):
     """The state of one connection.
@@ -15,6 +17,8 @@ class ConnectionStatistics(NamedTuple):
         accepts_calls (bool): Whether the connection has room for another call.
         bytes_sent (int): The bytes that were sent on the connection, before TLS.
         bytes_received (int): The bytes that came on the connection, after TLS.
+        role (NodeState | None): What the node does in its cluster, as far as the client knows. None for a client that
+            was told one node, and if it is not known.
     """
 
     address: str
@@ -23,6 +27,7 @@ class ConnectionStatistics(NamedTuple):
     accepts_calls: bool
     bytes_sent: int = 0
     bytes_received: int = 0
+    role: NodeState | None = None
 
 
 class ClientStatistics(NamedTuple):

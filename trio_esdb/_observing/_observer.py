@@ -23,6 +23,9 @@ from trio_esdb._model import (
     ConnectionFailed,
     ConnectionLost,
     CredentialsAsked,
+    Discovered,
+    DiscoveryFailed,
+    LeaderChanged,
     NodeDraining,
 )
 
@@ -39,6 +42,9 @@ _LEVELS: dict[type[ConnectionEvent], int] = {
     CallRepeated: logging.INFO,
     CallResumed: logging.INFO,
     CredentialsAsked: logging.DEBUG,
+    Discovered: logging.DEBUG,
+    DiscoveryFailed: logging.INFO,
+    LeaderChanged: logging.INFO,
 }
 """None is a warning: what does not heal is raised, and a program without logging would be shown it twice."""
 

@@ -6,9 +6,10 @@ from ._error_table import error_from
 from ._headers import RequestHeaders
 from ._methods import Method
 from ._operation import Operation, Reply, Requirement
-from ._policy import POLICY, Action, CallKind, Trouble, trouble_of
+from ._policy import LEADER_MOVED, POLICY, Action, CallKind, Trouble, trouble_of
 
 __all__ = [
+    "LEADER_MOVED",
     "POLICY",
     "Action",
     "Attempts",

@@ -198,17 +198,18 @@ class Attempts:
             error.args = (f"{error} (tried {self.tries} times)",)
         return error
 
-    def overdue(self, address: str, *, sent: bool = False) -> DeadlineExceededError:
+    def overdue(self, address: str, missing: str = "", *, sent: bool = False) -> DeadlineExceededError:
         """The error for a call whose deadline has passed.
 
         Args:
             address: The address of the node.
+            missing: Why there is no node, as the end of a sentence.
             sent: Whether an attempt is under way: it may be applied.
         """
         last = self.last
         tried = "" if last is None else f"; tried {self.tries} times, the last failure: {last}"
         certain = not (sent or self.under_way or self._unknown)
-        error = self.operation.overdue(address, tried, applied=False if certain else None)
+        error = self.operation.overdue(address, tried + missing, applied=False if certain else None)
         error.__cause__ = last
         return error
 

@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from enum import Enum
 
-from trio_esdb._errors import ConsumerTooSlowError, NotLeaderError, ServerError, UnavailableError
+from trio_esdb._errors import ConsumerTooSlowError, DiscoveryError, NotLeaderError, ServerError, UnavailableError
 from trio_esdb._wire import Outcome, Status
 
 
@@ -120,6 +120,8 @@ NOT_READY_TEXTS = ("Server Is Not Ready", "Server not ready", "Server Is Busy", 
 _TIMED_OUT = "Operation timed out"
 """ABORTED with this text: the cluster did not confirm in time. What was written may stay or vanish."""
 _DROPPED = "persistent-subscription-dropped"
+LEADER_MOVED = Outcome(Status.UNAVAILABLE, "another node of the cluster is the leader now", local=True)
+"""The outcome of a subscription that the client ends, so that it goes on where the leader is."""
 
 
 def trouble_of(outcome: Outcome | None, error: ServerError) -> Trouble:
@@ -134,7 +136,10 @@ def trouble_of(outcome: Outcome | None, error: ServerError) -> Trouble:
     if outcome is None:
         if not isinstance(error, UnavailableError):
             return Trouble.FINAL
-        return Trouble.UNUSABLE if error.final else Trouble.NEVER_SENT
+        # A search has made its own attempts, as many as the client was told to make.
+        return Trouble.UNUSABLE if error.final or isinstance(error, DiscoveryError) else Trouble.NEVER_SENT
+    if outcome is LEADER_MOVED:
+        return Trouble.LEADER_MOVED
     if outcome.refused or outcome.unsent:
         return Trouble.NEVER_SENT
     if outcome.calm:

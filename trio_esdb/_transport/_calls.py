@@ -165,6 +165,10 @@ class UnaryCall:
 class Sink(Protocol):
     """Who receives what comes of streaming calls. The methods must neither wait nor raise."""
 
+    @property
+    def endless(self) -> bool:
+        """Whether this is the call of a subscription."""
+
     def on_messages(self, messages: list[bytes]) -> None:
         """Responses came, all that one read of the connection brought."""
 
@@ -175,6 +179,9 @@ class Sink(Protocol):
         serves its calls for about 5 s more, then it breaks the connection. Comes once at most, and before ``on_end``.
         The call may be closed in here.
         """
+
+    def on_leader_moved(self) -> None:
+        """The node of the call is not the leader any more. The call may be closed in here."""
 
     def on_end(self, outcome: Outcome) -> None:
         """The call is over; nothing more comes of it. Not called for a call that was closed here."""
@@ -220,6 +227,11 @@ class StreamingCall:
         self._stream: Stream | None = link.start(
             headers, messages, self, deadline, end=end, authorization=authorization
         )
+
+    @property
+    def endless(self) -> bool:
+        """Whether this is the call of a subscription."""
+        return self._sink is not None and self._sink.endless
 
     @property
     def answered(self) -> bool:
@@ -310,6 +322,11 @@ class StreamingCall:
         """The connection is about to be closed."""
         if self._sink is not None:
             self._sink.on_draining()
+
+    def leader_moved(self) -> None:
+        """The node is not the leader any more."""
+        if self._sink is not None:
+            self._sink.on_leader_moved()
 
     def on_end(self, outcome: Outcome) -> None:
         """The call is over."""
