@@ -151,6 +151,24 @@ async def test_subscriptions_stay_when_their_node_leads_no_more() -> None:
             subscription.cancel()
 
 
+@pytest.mark.parametrize("stream", ["s", None])
+async def test_a_long_read_that_asks_for_the_leader_ends_when_its_node_leads_no_more(stream: str | None) -> None:
+    """A real node looks at it with each page; what was read before is sent."""
+    async with member() as (node, cluster), connected(node) as peer:
+        for _ in range(20):
+            await peer.append("s", *(peer.event(bytes(10_000)) for _ in range(100)))
+        begun, local = asking(peer).read(stream), peer.read(stream)
+        for read in (begun, local):
+            await read.some(10)
+        cluster.state = State.Follower
+        messages, outcome = await begun.rest()
+        assert 0 < len(messages) < 1000
+        assert told(outcome) == LEADER
+        messages, outcome = await local.rest()
+        assert len(messages) >= 1990
+        assert outcome.ok
+
+
 async def test_what_is_not_confirmed_is_not_delivered(nursery: trio.Nursery) -> None:
     async with member() as (node, cluster), connected(node) as peer:
         subscription = peer.subscribe("s")

@@ -4,7 +4,8 @@ A read has a task of its own. It encodes a page, hands the messages to the trans
 client takes none of them; what is encoded ahead of a client is a portion and what the transport holds for it. Between
 pages, and within pages that look at many events, other tasks have their turns.
 
-A read is not a snapshot: events written before its last page is read are read too.
+A read is not a snapshot: events written before its last page is read are read too. A node of a cluster looks with each
+page at whether it may read on for this call.
 """
 
 from __future__ import annotations
@@ -40,9 +41,9 @@ def read_method(context: NodeContext) -> AsyncHandler:
             if plan.subscribe:
                 await subscribe(context, call.caller, plan, encoder, writer)
             elif isinstance(plan.source, StreamSource):
-                await _read_stream(context, plan, plan.source, encoder, writer)
+                await _read_stream(context, call, plan, plan.source, encoder, writer)
             else:
-                await _read_all(context, plan, plan.source, encoder, writer)
+                await _read_all(context, call, plan, plan.source, encoder, writer)
         except Failure:
             await writer.flush()
             raise
@@ -64,7 +65,12 @@ def encoder_for(context: NodeContext, plan: ReadPlan) -> EventEncoder:
 
 
 async def _read_stream(
-    context: NodeContext, plan: ReadPlan, source: StreamSource, encoder: EventEncoder, writer: ResponseWriter
+    context: NodeContext,
+    call: ServerCall,
+    plan: ReadPlan,
+    source: StreamSource,
+    encoder: EventEncoder,
+    writer: ResponseWriter,
 ) -> None:
     store = context.store
     start = source.number
@@ -96,12 +102,18 @@ async def _read_stream(
             break
         start = page.next_number
         await writer.page_done()
+        refuse_read(context.membership, call)
     if plan.tells_positions:
         writer.add(last_stream_position(page.last_number))
 
 
 async def _read_all(
-    context: NodeContext, plan: ReadPlan, source: AllSource, encoder: EventEncoder, writer: ResponseWriter
+    context: NodeContext,
+    call: ServerCall,
+    plan: ReadPlan,
+    source: AllSource,
+    encoder: EventEncoder,
+    writer: ResponseWriter,
 ) -> None:
     wanted = source.wanted
     kind = "ReadAllResult" if wanted is None else "FilteredReadAllResult"
@@ -123,6 +135,7 @@ async def _read_all(
             return
         position = (page.next_commit, page.next_prepare)
         await writer.page_done()
+        refuse_read(context.membership, call)
 
 
 async def _look_at_all(
