@@ -23,6 +23,7 @@
 **What else is here.** `clock`: the clock and the deadline of each test. `leaks`: no call, no queued byte and no part of
 a window is left over. `counting`: function calls and task steps. `oracle`: what Google's protobuf reads in the same
 bytes. `makers`: encoded read responses, usual, unusual and malformed. `random_messages`: messages of any kind.
-`recorded`: what real servers answered. `stores` and `events`: small functions for a store and for the contract tests.
+`gossip`: nodes that tell of their cluster. `recorded`: what real servers answered.
+`stores` and `events`: small functions for a store and for the contract tests.
 `documents` and `programs`: the Markdown pages and their examples.
 """

@@ -58,7 +58,8 @@ class Round:
         """Who is to be asked, and whether that is a name whose addresses are to be found before."""
         self._asked: set[Endpoint] = set()
         self._running = 0
-        self._over = False
+        self.over = False
+        """Whether nobody is asked any more, and no answer counts."""
         self._patience = math.inf
         """How long the last candidates are waited for: longer than another one took that has answered."""
         self._news = trio.Event()
@@ -67,7 +68,7 @@ class Round:
     async def run(self) -> None:
         """Ask until there is a good answer, or nobody is left."""
         async with trio.open_nursery() as nursery:
-            while not self._over and (self._line or self._running):
+            while not self.over and (self._line or self._running):
                 if self._line:
                     endpoint, look_up = self._line.popleft()
                     if endpoint in self._asked or len(self._asked) >= _MOST:
@@ -79,7 +80,13 @@ class Round:
                     await self._news.wait()
                 if waiting.cancelled_caught and not self._line:
                     break
+            self.over = True
             nursery.cancel_scope.cancel()
+
+    @property
+    def summary(self) -> str:
+        """The failures in one line."""
+        return "; ".join(f"{who}: {why}" for who, why in self.failures.items())
 
     async def _look_up(self, endpoint: Endpoint) -> None:
         """Find the addresses of a name, and ask them next."""
@@ -120,7 +127,7 @@ class Round:
                     took = trio.current_time() - began
                     self._patience = min(self._patience, max(OVERLAP, 2 * took))
                 else:
-                    self._over = True
+                    self.over = True
                 return
             self._failed(endpoint, f"no answer within {self._timeout:g} seconds (gossipTimeout)")
         finally:

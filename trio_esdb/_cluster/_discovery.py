@@ -70,12 +70,14 @@ class View(NamedTuple):
 class _Waiter:
     """Somebody who waits for a node, or for any answer if nothing is wanted."""
 
-    __slots__ = ("attempts", "began", "failure", "found", "most", "over", "wanted", "without")
+    __slots__ = ("attempts", "began", "failure", "found", "late", "most", "over", "wanted", "without")
 
     def __init__(self, wanted: NodePreference | None, without: frozenset[str], most: int) -> None:
         self.wanted = wanted
         self.without = without
         self.most = most
+        self.late = False
+        """Whether it came when an attempt was just over."""
         self.attempts = 0
         self.began = trio.current_time()
         self.found: Found | None = None
@@ -113,6 +115,7 @@ class Discovery:
         self._seeds = ", ".join(seed.address for seed in options.seeds)
         self._waiters: dict[_Waiter, None] = {}
         self._scope: trio.CancelScope | None = None
+        self._attempt: Round | None = None
         self._pausing = False
         self._leader: Endpoint | None = None
         self._ids: frozenset[int] = frozenset()
@@ -134,6 +137,8 @@ class Discovery:
             DiscoveryError: There is none, after as many attempts as the options allow.
             trio.ClosedResourceError: The client was closed.
         """
+        if self.view is None:
+            without = frozenset()  # nobody is known who could come back
         waiter = _Waiter(wanted, without, self._options.max_discover_attempts)
         if self._pausing and self.view is not None:  # the answer is new, and only others must go on waiting
             self._offer(waiter, self.view.source, self.view.members, without)
@@ -162,6 +167,7 @@ class Discovery:
             raise _closed()
         if waiter.found is None:
             self._waiters[waiter] = None
+            waiter.late = self._attempt is not None and self._attempt.over
             if self._scope is None:
                 self._scope = trio.CancelScope()
                 self._tasks.start_soon(self._search, self._scope)
@@ -184,11 +190,12 @@ class Discovery:
         try:
             with scope:
                 while self._waiters:
-                    await self._attempt()
-                    if self._waiters:
-                        self._pausing = True
-                        await trio.sleep(self._pause(failed))
-                        self._pausing = False
+                    if not await self._try():
+                        failed = 0
+                        continue
+                    self._pausing = True
+                    await trio.sleep(self._pause(failed))
+                    self._pausing = False
                     failed += 1
                 ended = True
         finally:
@@ -202,28 +209,37 @@ class Discovery:
         pause = min(_LONGEST_PAUSE * first, first * 2.0 ** min(failed, 100))
         return max(_LEAST_PAUSE, pause * (1 + _JITTER * (2 * self._random.random() - 1)))
 
-    async def _attempt(self) -> None:
+    async def _try(self) -> bool:
+        """Make an attempt; whether somebody has waited for nothing and waits for the next one."""
         first, later = self._candidates()
-        attempt = Round(first, later, self._ask, self._resolve, self._options.gossip_timeout, self._random, self._take)
-        await attempt.run()
-        if not self._waiters:
-            self.failure = ""
-            return
-        self.failure = "; ".join(f"{who}: {why}" for who, why in attempt.failures.items())
-        hopeless = attempt.final
-        given_up = False
+        self._attempt = attempt = Round(
+            first, later, self._ask, self._resolve, self._options.gossip_timeout, self._random, self._take
+        )
+        try:
+            await attempt.run()
+        finally:
+            self._attempt = None
+        self.failure = ""
+        given_up = again = False
         for waiter in list(self._waiters):
+            if waiter.late:
+                waiter.late = False
+                continue
+            self.failure = attempt.summary
             waiter.attempts += 1
-            if hopeless or waiter.attempts >= waiter.most:
-                given_up = given_up or waiter.wanted is not None
-                self._waiters.pop(waiter)
-                waiter.failure = self._error(waiter, attempt.failures, hopeless)
-                waiter.over.set()
-                self.on_failure(waiter.failure)
+            if not attempt.final and waiter.attempts < waiter.most:
+                again = True
+                continue
+            given_up = given_up or waiter.wanted is not None
+            self._waiters.pop(waiter)
+            waiter.failure = self._error(waiter, attempt)
+            waiter.over.set()
+            self.on_failure(waiter.failure)
         if given_up and self._strange:
             self._strange = False
             self.view = None
             self._ids, self._addresses = frozenset(), frozenset()
+        return again
 
     def _candidates(self) -> tuple[list[Endpoint], list[Endpoint]]:
         """Who is asked, and those who are asked last: the seeds among them may be names of several nodes."""
@@ -262,6 +278,8 @@ class Discovery:
                 self._waiters.pop(waiter)
             else:
                 lacking = f"{_lack(waiter, members)}; it lists {_listed(members)}"
+        if not lacking:
+            self.failure = ""
         return lacking
 
     def _offer(
@@ -301,17 +319,16 @@ class Discovery:
                 return False
         return True
 
-    def _error(self, waiter: _Waiter, failures: dict[str, str], hopeless: bool) -> DiscoveryError:
+    def _error(self, waiter: _Waiter, attempt: Round) -> DiscoveryError:
         attempts = "1 attempt" if waiter.attempts == 1 else f"{waiter.attempts} attempts"
         seconds = trio.current_time() - waiter.began
-        causes = "; ".join(f"{who}: {why}" for who, why in failures.items())
         error = DiscoveryError(
-            f"{_missing(waiter)} ({attempts} in {seconds:.3g} seconds, the last of which gave: {causes})",
-            candidates=failures,
-            details=causes,
+            f"{_missing(waiter)} ({attempts} in {seconds:.3g} seconds, the last of which gave: {attempt.summary})",
+            candidates=attempt.failures,
+            details=attempt.summary,
             address=self._seeds,
         )
-        error.final = hopeless
+        error.final = attempt.final
         return error
 
     # -- closing -----------------------------------------------------------------------------------------------------
