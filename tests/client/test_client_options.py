@@ -25,7 +25,7 @@ from trio_esdb import (
     InvalidTypeError,
     Timeouts,
 )
-from trio_esdb._cluster import ClientOptions
+from trio_esdb._cluster import ClientOptions, NodePreference
 
 PLAIN = "esdb://localhost?tls=false"
 SECURE = "esdb://localhost"
@@ -364,3 +364,52 @@ async def test_tls_goes_over_the_streams_of_connect() -> None:
         assert b"node.example.org" in hello
         assert b"\x02h2" in hello
         nursery.cancel_scope.cancel()
+
+
+# -- clusters ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("uri", "seeds", "cluster"),
+    [
+        ("esdb://a?tls=false", ["a:2113"], False),
+        ("esdb+discover://a?tls=false", ["a:2113"], True),
+        ("esdb://a?tls=false&dnsDiscover=true", ["a:2113"], True),
+        ("esdb://a,b:7,[::1]?tls=false", ["a:2113", "b:7", "[::1]:2113"], True),
+        ("kdb+discover://a,b?tls=false", ["a:2113", "b:2113"], True),
+        ("esdb://a,A,a:2113?tls=false", ["a:2113"], True),
+    ],
+)
+def test_seeds(uri: str, seeds: list[str], cluster: bool) -> None:
+    found = options(uri)
+    assert [seed.address for seed in found.seeds] == seeds
+    assert found.node == found.seeds[0]
+    assert found.cluster is cluster
+
+
+def test_what_the_string_says_of_the_search() -> None:
+    found = options(PLAIN)
+    assert (found.node_preference, found.max_discover_attempts) == (NodePreference.LEADER, 10)
+    assert (found.discovery_interval, found.gossip_timeout) == (0.1, 5)
+    found = options(
+        PLAIN + "&nodePreference=READ-ONLY-REPLICA&maxDiscoverAttempts=3&discoveryInterval=500&gossipTimeout=0.5"
+    )
+    assert (found.node_preference, found.max_discover_attempts) == (NodePreference.READ_ONLY_REPLICA, 3)
+    assert (found.discovery_interval, found.gossip_timeout) == (0.5, 0.5)
+
+
+@pytest.mark.parametrize("option", ["maxDiscoverAttempts=0", "maxDiscoverAttempts=-1", "gossipTimeout=0"])
+def test_a_search_without_end_or_time_is_refused(option: str) -> None:
+    with pytest.raises(InvalidArgumentError, match=f"{option.partition('=')[0]} must be"):
+        options(f"esdb+discover://a?tls=false&{option}")
+
+
+@pytest.mark.parametrize(("given", "meaning"), [(30, 30.0), (0.5, 0.5), (None, math.inf), (math.inf, math.inf)])
+def test_how_often_the_leader_is_looked_for(given: float | None, meaning: float) -> None:
+    assert options(leader_check=given).leader_check == meaning
+
+
+@pytest.mark.parametrize("given", [0, -1, math.nan, "5", True])
+def test_times_for_that_which_cannot_be_used(given: Any) -> None:
+    with pytest.raises(InvalidArgumentError, match="leader_check must be"):
+        options(leader_check=given)

@@ -8,6 +8,7 @@ import re
 
 from tests.support.documents import ROOT
 from trio_esdb import ESDBClient, Timeouts
+from trio_esdb._cluster._preference import ORDER
 from trio_esdb._settings import OPTIONS, SCHEMES, Settings
 
 PAGE = (ROOT / "docs" / "connecting.md").read_text()
@@ -56,6 +57,25 @@ def test_arguments() -> None:
             assert told[name] == ""
         else:
             assert told[name] == ("..." if parameter.default is ... else repr(parameter.default))
+
+
+def test_which_node() -> None:
+    words = {
+        "leader": {"Leader"},
+        "follower": {"Follower"},
+        "read-only replica": {"ReadOnlyReplica"},
+        "replica without a leader": {"PreReadOnlyReplica", "ReadOnlyLeaderless"},
+    }
+    told = {}
+    for name, text in table("preference"):
+        groups = [
+            re.split(", | or ", re.sub("^(the|an?|any) ", "", group))
+            for group in text.removesuffix(", and no other node").split("; ")
+        ]
+        told[name] = [set().union(*(words[word] for word in group)) for group in groups]
+    assert told == {
+        wanted.value: [{state.value for state in states} for states in groups] for wanted, groups in ORDER.items()
+    }
 
 
 def test_timeouts() -> None:
