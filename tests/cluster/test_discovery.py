@@ -11,6 +11,7 @@ import pytest
 import trio
 import trio.testing
 
+from tests.support.counting import counted_calls
 from tests.support.gossip import (
     FOLLOWER,
     LEADER,
@@ -258,6 +259,23 @@ async def test_all_share_one_search(cluster: Cluster) -> None:
             nursery.start_soon(wait, number)
     assert len(cluster.asked) == 1
     assert {endpoint for endpoint, *_ in found} == {A, B, C}
+
+
+async def test_followers_are_drawn_for_each_who_wants_one(cluster: Cluster) -> None:
+    cluster.answers = dict.fromkeys("abc", SOUND)
+    found = [(await cluster.find(FOLLOWER)).endpoint.host for _ in range(30)]
+    assert set(found) == {"a", "c"}
+
+
+async def test_many_waiters_and_many_members(cluster: Cluster) -> None:
+    """The time is that of the members and the waiters, not of one times the other."""
+    answer = (*(member(f"m{number}") for number in range(2000)), member("b", "Leader"))
+    cluster.answers = dict.fromkeys("abc", answer)
+    with counted_calls() as calls:
+        async with trio.open_nursery() as nursery:
+            for _ in range(500):
+                nursery.start_soon(cluster.find)
+    assert calls.total < 5 * 2000 + 20 * 500, calls.worst(2000)
 
 
 async def test_each_waits_only_for_what_it_wants(cluster: Cluster) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
-from random import Random
 from uuid import UUID
 
 import pytest
@@ -13,7 +12,7 @@ from hypothesis import strategies as st
 
 from trio_esdb import ClusterMember, NodeState
 from trio_esdb._cluster import NodePreference, _preference
-from trio_esdb._cluster._preference import ORDER, choose, endpoint_of, fits
+from trio_esdb._cluster._preference import ORDER, best, endpoint_of, fits
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 LEADER, FOLLOWER, REPLICA, RANDOM = NodePreference
@@ -25,10 +24,9 @@ def member(state: str, address: str = "", port: int = 2113, *, alive: bool = Tru
     return ClusterMember(address or state.lower(), port, STATES[state], alive, UUID(int=0), NOW)
 
 
-def chosen(wanted: NodePreference, *members: ClusterMember, without: str = "", seed: int = 0) -> str | None:
-    """The state of the one that is taken."""
-    found = choose(wanted, members, Random(seed), frozenset([without]))
-    return None if found is None else str(found[0].state)
+def states(wanted: NodePreference, *members: ClusterMember, without: str = "") -> set[str]:
+    """The states of those that may be taken."""
+    return {str(found.state) for found, _ in best(wanted, members, frozenset([without]))}
 
 
 @pytest.mark.parametrize(
@@ -42,11 +40,11 @@ def chosen(wanted: NodePreference, *members: ClusterMember, without: str = "", s
 )
 def test_the_order(wanted: NodePreference, order: list[str]) -> None:
     left = set(STATES)
-    for states in order:
-        equal = set(states.split())
-        assert {chosen(wanted, *map(member, sorted(left)), seed=seed) for seed in range(60)} == equal
+    for group in order:
+        equal = set(group.split())
+        assert states(wanted, *map(member, left)) == equal
         left -= equal
-    assert chosen(wanted, *map(member, left)) is None
+    assert states(wanted, *map(member, left)) == set()
 
 
 def test_the_order_is_told() -> None:
@@ -54,13 +52,13 @@ def test_the_order_is_told() -> None:
     rows = re.findall(r"^\| (\w+) \| (.+) \|$", _preference.__doc__ or "", re.MULTILINE)
     told = {name: [set(re.findall("[A-Z][A-Za-z]+", group)) for group in text.split(";")] for name, text in rows[1:]}
     assert told == {
-        wanted.value: [{state.value for state in states} for states in groups] for wanted, groups in ORDER.items()
+        wanted.value: [{state.value for state in group} for group in groups] for wanted, groups in ORDER.items()
     }
 
 
 @pytest.mark.parametrize("wanted", NodePreference)
 def test_the_dead_are_never_taken(wanted: NodePreference) -> None:
-    assert chosen(wanted, *(member(state, alive=False) for state in STATES)) is None
+    assert states(wanted, *(member(state, alive=False) for state in STATES)) == set()
 
 
 @pytest.mark.parametrize(
@@ -70,8 +68,8 @@ def test_the_dead_are_never_taken(wanted: NodePreference) -> None:
 def test_members_that_tell_no_address(address: str, port: int) -> None:
     lost = member("Leader")._replace(address=address, port=port)
     assert endpoint_of(lost) is None
-    assert chosen(LEADER, lost) is None
-    assert chosen(FOLLOWER, lost, member("ReadOnlyReplica")) == "ReadOnlyReplica"
+    assert states(LEADER, lost) == set()
+    assert states(FOLLOWER, lost, member("ReadOnlyReplica")) == {"ReadOnlyReplica"}
 
 
 def test_addresses() -> None:
@@ -81,13 +79,10 @@ def test_addresses() -> None:
 
 def test_a_node_that_is_left_out() -> None:
     two = member("Leader", "a"), member("Leader", "b")
-    assert {found[1].host for seed in range(20) if (found := choose(LEADER, two, Random(seed)))} == {"a", "b"}
-    for seed in range(20):
-        found = choose(LEADER, two, Random(seed), frozenset(["a:2113"]))
-        assert found is not None
-        assert found[1].host == "b"
-    assert chosen(LEADER, two[0], without="a:2113") is None
-    assert chosen(FOLLOWER, member("Follower", "a"), member("Leader", "b"), without="a:2113") == "Leader"
+    assert [endpoint.host for _, endpoint in best(LEADER, two)] == ["a", "b"]
+    assert [endpoint.host for _, endpoint in best(LEADER, two, frozenset(["a:2113"]))] == ["b"]
+    assert states(LEADER, two[0], without="a:2113") == set()
+    assert states(FOLLOWER, member("Follower", "a"), member("Leader", "b"), without="a:2113") == {"Leader"}
 
 
 MEMBERS = st.lists(
@@ -104,27 +99,16 @@ MEMBERS = st.lists(
 )
 
 
-@given(st.sampled_from(NodePreference), MEMBERS, st.sets(st.sampled_from(["a:2113", "b:1", "c:2113"])), st.randoms())
-def test_the_best_is_taken(
-    wanted: NodePreference, members: list[ClusterMember], without: set[str], random: Random
-) -> None:
-    found = choose(wanted, members, random, frozenset(without))
-    places = {state: place for place, states in enumerate(ORDER[wanted]) for state in states}
+@given(st.sampled_from(NodePreference), MEMBERS, st.frozensets(st.sampled_from(["a:2113", "b:1", "c:2113"])))
+def test_the_best_are_taken(wanted: NodePreference, members: list[ClusterMember], without: frozenset[str]) -> None:
+    places = {state: place for place, group in enumerate(ORDER[wanted]) for state in group}
     usable = [
-        each
+        (each, endpoint)
         for each in members
         if fits(wanted, each) and (endpoint := endpoint_of(each)) is not None and endpoint.address not in without
     ]
-    if found is None:
-        assert usable == []
-        return
-    taken, endpoint = found
-    assert taken in usable
-    assert endpoint == endpoint_of(taken)
-    assert places[taken.state] == min(places[each.state] for each in usable)
-    assert choose(wanted, members, Random(3), frozenset(without)) == choose(
-        wanted, members, Random(3), frozenset(without)
-    )
+    least = min((places[each.state] for each, _ in usable), default=0)
+    assert best(wanted, members, without) == [found for found in usable if places[found[0].state] == least]
 
 
 def test_what_fits() -> None:

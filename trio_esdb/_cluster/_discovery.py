@@ -33,7 +33,7 @@ from trio_esdb._nursery import BackgroundTasks
 from ._candidates import Round, shortened
 from ._endpoint import Endpoint
 from ._options import ClientOptions
-from ._preference import NodePreference, choose, endpoint_of, fits
+from ._preference import NodePreference, best, endpoint_of, fits
 from ._resolving import Resolve
 
 Ask = Callable[[Endpoint], Awaitable[tuple[ClusterMember, ...]]]
@@ -83,6 +83,31 @@ class _Waiter:
         self.found: Found | None = None
         self.failure: DiscoveryError | None = None
         self.over = trio.Event()
+
+
+class _Offers:
+    """What an answer has for those who wait. It is found out once for all who want the same."""
+
+    def __init__(self, source: Endpoint, members: tuple[ClusterMember, ...]) -> None:
+        self._source = source
+        self._members = members
+        self._known: dict[tuple[NodePreference | None, frozenset[str]], list[Found]] = {}
+
+    def of(self, wanted: NodePreference | None, without: frozenset[str]) -> list[Found]:
+        """The nodes that are equally good for this wish."""
+        key = wanted, without
+        if key not in self._known:
+            self._known[key] = self._find(wanted, without)
+        return self._known[key]
+
+    def _find(self, wanted: NodePreference | None, without: frozenset[str]) -> list[Found]:
+        source, members = self._source, self._members
+        if wanted is None:
+            return [Found(source, NodeState.UNKNOWN, members)]
+        if len(members) == 1:
+            usable = fits(wanted, members[0]) and source.address not in without
+            return [Found(source, members[0].state, members)] if usable else []
+        return [Found(endpoint, member.state, members) for member, endpoint in best(wanted, members, without)]
 
 
 class Discovery:
@@ -141,7 +166,7 @@ class Discovery:
             without = frozenset()  # nobody is known who could come back
         waiter = _Waiter(wanted, without, self._options.max_discover_attempts)
         if self._pausing and self.view is not None:  # the answer is new, and only others must go on waiting
-            self._offer(waiter, self.view.source, self.view.members, without)
+            self._offer(waiter, _Offers(self.view.source, self.view.members), without)
         return await self._wait(waiter)
 
     @trio.lowlevel.enable_ki_protection
@@ -273,33 +298,23 @@ class Discovery:
             return f"it belongs to another cluster, since none of its members is known here: {_listed(members)}"
         self._remember(View(members, source, trio.current_time()))
         lacking = ""
+        offers = _Offers(source, members)
         for waiter in list(self._waiters):
-            if self._offer(waiter, source, members, waiter.without - {source.address}):
+            if self._offer(waiter, offers, waiter.without - {source.address}):
                 self._waiters.pop(waiter)
-            else:
+            elif not lacking:
                 lacking = f"{_lack(waiter, members)}; it lists {_listed(members)}"
         if not lacking:
             self.failure = ""
         return lacking
 
-    def _offer(
-        self, waiter: _Waiter, source: Endpoint, members: tuple[ClusterMember, ...], without: frozenset[str]
-    ) -> bool:
+    def _offer(self, waiter: _Waiter, offers: _Offers, without: frozenset[str]) -> bool:
         """Give a waiter what an answer has for it; whether it has that."""
-        if waiter.wanted is None:
-            waiter.found = Found(source, NodeState.UNKNOWN, members)
-        elif len(members) == 1:
-            only = members[0]
-            if fits(waiter.wanted, only) and source.address not in without:
-                waiter.found = Found(source, only.state, members)
-        else:
-            chosen = choose(waiter.wanted, members, self._random, without)
-            if chosen is not None:
-                waiter.found = Found(chosen[1], chosen[0].state, members)
-        if waiter.found is None:
-            return False
-        waiter.over.set()
-        return True
+        found = offers.of(waiter.wanted, without)
+        if found:
+            waiter.found = self._random.choice(found)
+            waiter.over.set()
+        return bool(found)
 
     def _remember(self, view: View) -> None:
         self.view = view

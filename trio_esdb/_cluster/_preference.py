@@ -9,7 +9,8 @@
 
 The leader has no fallback, because nothing else can do its work. The others are wishes: a client that wanted a follower
 reads from the leader rather than not at all. Nodes that are not alive, are in another state, or have told no address
-are never taken. Where several nodes are equal, one is drawn.
+are never taken. Where several nodes are equal, one is
+drawn for each who wants one.
 
 Other clients agree about the leader's row only by half: the official ones fall back from it. For the other rows they
 have different orders. What they agree about is kept here: the wanted state first, and the states of a replica that has
@@ -20,11 +21,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from enum import Enum
-from random import Random
 
 from trio_esdb._model import ClusterMember, NodeState
 
-from ._endpoint import Endpoint, usable_endpoint
+from ._endpoint import Endpoint, endpoint_at
 
 
 class NodePreference(Enum):
@@ -50,18 +50,17 @@ ORDER: dict[NodePreference, tuple[tuple[NodeState, ...], ...]] = {
 
 def endpoint_of(member: ClusterMember) -> Endpoint | None:
     """Where clients reach a member, or None if it told no address that anything could be reached under."""
-    return usable_endpoint(member.address, member.port)
+    return endpoint_at(member.address, member.port)
 
 
-def choose(
-    wanted: NodePreference, members: Iterable[ClusterMember], random: Random, without: frozenset[str] = frozenset()
-) -> tuple[ClusterMember, Endpoint] | None:
-    """The node to use, or None if there is none that fits.
+def best(
+    wanted: NodePreference, members: Iterable[ClusterMember], without: frozenset[str] = frozenset()
+) -> list[tuple[ClusterMember, Endpoint]]:
+    """The nodes to use, which are equally good; none if there is none that fits.
 
     Args:
         wanted: Which node is wanted.
         members: The nodes that there are.
-        random: Draws one of several that are equal.
         without: The addresses of nodes that are not to be used.
     """
     order = ORDER[wanted]
@@ -73,7 +72,7 @@ def choose(
             found = endpoint_of(member)
             if found is not None and found.address not in without:
                 groups[place].append((member, found))
-    return next((random.choice(group) for group in groups if group), None)
+    return next(filter(None, groups), [])
 
 
 def fits(wanted: NodePreference, member: ClusterMember) -> bool:
