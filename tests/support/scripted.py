@@ -121,6 +121,14 @@ class Scripted:
         """A client's end of a new connection."""
         await trio.lowlevel.checkpoint()
         client, server = trio.testing.memory_stream_pair()
+        self._nursery.start_soon(self._link(server).run)
+        return client
+
+    async def serve(self, stream: trio.abc.Stream) -> None:
+        """Serve one connection, as ``trio.serve_listeners`` takes it."""
+        await self._link(stream).run()
+
+    def _link(self, server: trio.abc.Stream) -> ServerLink:
         methods: dict[str, AsyncHandler] = {}
         link = ServerLink(server, methods, lambda path: Failure(Status.UNIMPLEMENTED, path), self._limits)
         for name in self.methods:
@@ -131,8 +139,7 @@ class Scripted:
             methods[GOSSIP] = AsyncHandler(partial(self._run, link))
         self.links.append(link)
         self.streams.append(server)
-        self._nursery.start_soon(link.run)
-        return client
+        return link
 
     async def _tell_version(self, link: ServerLink, call: ServerCall) -> None:
         self.versions_told += 1

@@ -32,7 +32,7 @@ def endpoint(host: str, port: int) -> Endpoint:
     return Endpoint(host, port, f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
 
 
-def endpoint_at(host: str, port: int) -> Endpoint | None:
+def usable_endpoint(host: str, port: int) -> Endpoint | None:
     """The endpoint that a node has told, or None if nothing can be reached there, whatever the network is."""
     usable = 0 < port < 65536 and 0 < len(host) <= _LONGEST_HOST and host.isprintable() and " " not in host
     return endpoint(host, port) if usable else None

@@ -24,7 +24,7 @@ from enum import Enum
 
 from trio_esdb._model import ClusterMember, NodeState
 
-from ._endpoint import Endpoint, endpoint_at
+from ._endpoint import Endpoint, usable_endpoint
 
 
 class NodePreference(Enum):
@@ -50,7 +50,7 @@ ORDER: dict[NodePreference, tuple[tuple[NodeState, ...], ...]] = {
 
 def endpoint_of(member: ClusterMember) -> Endpoint | None:
     """Where clients reach a member, or None if it told no address that anything could be reached under."""
-    return endpoint_at(member.address, member.port)
+    return usable_endpoint(member.address, member.port)
 
 
 def best(
