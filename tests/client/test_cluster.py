@@ -369,6 +369,50 @@ async def test_a_frozen_leader(nodes: ScriptedNodes, nursery: trio.Nursery) -> N
         assert 6.5 <= trio.current_time() < 10
 
 
+async def test_a_frozen_leader_and_writes(nodes: ScriptedNodes, nursery: trio.Nursery) -> None:
+    """Nobody can know what became of the first one; but the next one goes to the new leader."""
+    async with client_of(nodes) as client:
+        nodes["a"].append = nodes["a"].gossip = silence
+        nodes["b"].gossip = nodes["c"].gossip = says(
+            cluster(("a", 2113, "Leader"), ("b", 2113, "Leader"), ("c", 2113, "Follower"), dead={"a"})
+        )
+        with pytest.raises(DeadlineExceededError) as caught:
+            await client.append_event("s", ANY, EVENT)
+        assert (caught.value.applied, trio.current_time()) == (None, 10)
+        await trio.sleep(0.1)
+        assert await client.append_event("s", ANY, EVENT, timeout=1) == 4
+        nodes["b"].append = silence
+        nodes.cluster("c")
+        with pytest.raises(DeadlineExceededError):
+            await client.append_event("s", ANY, EVENT, timeout=1)
+        await trio.sleep(0.1)
+        assert await client.append_event("s", ANY, EVENT, timeout=1) == 4
+        assert nodes["c"].calls
+
+
+async def test_what_it_is_called(nodes: ScriptedNodes) -> None:
+    client = client_of(nodes)
+    assert repr(client) == "<trio_esdb.ESDBClient: a:2113, b:2113, c:2113, not open>"
+    async with client:
+        assert repr(client) == "<trio_esdb.ESDBClient: a:2113, b:2113, c:2113, open, at a:2113>"
+    assert repr(client) == "<trio_esdb.ESDBClient: a:2113, b:2113, c:2113, closed>"
+
+
+async def test_closing_ends_the_search(nodes: ScriptedNodes, nursery: trio.Nursery) -> None:
+    nodes.cluster(None)
+    client = client_of(nodes)
+
+    async def close() -> None:
+        await trio.sleep(1)
+        await client.aclose()
+
+    nursery.start_soon(close)
+    with pytest.raises(trio.ClosedResourceError):
+        async with client:
+            pytest.fail("it is open")
+    assert trio.current_time() == 1
+
+
 async def test_the_error_names_the_node_that_failed(nodes: ScriptedNodes) -> None:
     nodes["a"].append = fails(Status.INTERNAL, "broken")
     async with client_of(nodes, "&nodePreference=follower") as client:
@@ -406,15 +450,84 @@ async def test_a_node_that_says_goodbye_is_left_before_it_dies(nodes: ScriptedNo
         assert addresses(client) == ["b:2113"]
 
 
-async def more_events(seen: Seen) -> None:
-    """The stream has got a fourth event."""
+async def test_events_are_not_kept_waiting_while_the_next_leader_is_looked_for(
+    nodes: ScriptedNodes, nursery: trio.Nursery
+) -> None:
+    """A leader with open calls that shuts down serves them for 5 s, and is called alive all that time."""
+    send, receive = trio.open_memory_channel[bytes](10)
+
+    async def live(seen: Seen) -> None:
+        if seen.read.read_direction:
+            await reads(seen)
+            return
+        await seen.send(confirmed())
+        async for message in receive:
+            await seen.send(message)
+
+    nodes["a"].read = live
+    times = []
+    async with client_of(nodes) as client, client.subscribe_stream_events("s") as events:
+        nodes.down.add("a")
+        nodes.cluster("a")
+        for node in nodes.nodes.values():
+            node.gossip = says(cluster(("a", 2113, "Leader"), ("b", 2113, "Follower"), ("c", 2113, "Follower")))
+        await drain(nodes, "a")
+
+        async def go_on() -> None:
+            for number in range(5):
+                await send.send(event(number))
+                await trio.sleep(1)
+            for stream in nodes["a"].streams:
+                await trio.aclose_forcefully(stream)
+            await trio.sleep(1)
+            leads(nodes, "c")
+            nodes["c"].read = lambda seen: later(seen, 6)
+
+        nursery.start_soon(go_on)
+        for number in range(6):
+            assert (await events.receive()).stream_position == number
+            times.append(trio.current_time())
+        assert events.resumptions == 1
+    assert times[:5] == pytest.approx([0, 1, 2, 3, 4], abs=0.3)
+    assert 6 <= times[5] < 9
+
+
+async def test_a_move_that_fails_is_tried_again_before_the_node_dies(
+    nodes: ScriptedNodes, nursery: trio.Nursery
+) -> None:
+    async with client_of(nodes) as client, client.subscribe_stream_events("s") as events:
+        for _ in range(3):
+            await events.receive()
+        nodes.cluster("b")
+        nodes["b"].read = fails(Status.UNAVAILABLE, "Server Is Not Ready")
+        await drain(nodes, "a")
+
+        async def ready() -> None:
+            await trio.sleep(3)
+            nodes["b"].read = lambda seen: later(seen, 4)
+
+        nursery.start_soon(ready)
+        assert (await events.receive()).stream_position == 3
+        assert 3 <= trio.current_time() < 4
+        assert events.resumptions == 1
+        await trio.testing.wait_all_tasks_blocked()
+        assert addresses(client) == ["b:2113"]
+
+
+async def later(seen: Seen, count: int) -> None:
+    """The stream has so many events by now."""
     if seen.read.read_direction:
-        await seen.send(last_position(3), event(3))
+        await seen.send(last_position(count - 1), event(count - 1))
         return
     stream = seen.read.stream
     assert stream is not None
     first = 0 if stream.revision is None else stream.revision + 1
-    await seen.give(confirmed(), *(event(number) for number in range(first, 4)))
+    await seen.give(confirmed(), *(event(number) for number in range(first, count)))
+
+
+async def more_events(seen: Seen) -> None:
+    """The stream has got a fourth event."""
+    await later(seen, 4)
 
 
 # -- the leader moves --------------------------------------------------------------------------------------------------

@@ -372,5 +372,5 @@ async def test_its_answers_are_not_shown(server: Scripted) -> None:
         with pytest.raises(DeadlineExceededError):
             await client.append_event("s", None, EVENT)
         session: Any = client._open_session
-        for holder in (client, session, session._authorization, *session.nodes.links):
+        for holder in (client, session, session._authorization, *session.nodes.pools.links):
             assert "token-1" not in repr(holder) + repr(vars(holder))

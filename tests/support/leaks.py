@@ -13,7 +13,7 @@ from trio_esdb._transport._serving import ServerLink
 
 def links_of(client: ESDBClient) -> list[ClientLink]:
     """The client's connections."""
-    return client._session.nodes.links
+    return client._session.nodes.pools.links
 
 
 async def assert_nothing_is_left(client: ESDBClient, server_links: Iterable[ServerLink] = ()) -> None:

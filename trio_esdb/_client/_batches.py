@@ -40,6 +40,9 @@ _BATCH_SIZE = 64
 Batch = tuple[Source | None, int, list[bytes]]
 """A batch in the memory channel: its call, its number, its messages. One without a call only wakes a task."""
 
+_TIME_TO_MOVE = 0.25
+"""Seconds that a message waits while a call is being moved. To find another node can take longer than that."""
+
 _open_channel = trio.open_memory_channel[Batch]
 
 
@@ -66,6 +69,7 @@ class Batches:
         "batches",
         "deadline",
         "given",
+        "moving",
         "place",
         "ready",
         "wait_until",
@@ -88,6 +92,8 @@ class Batches:
         self._incoming: trio.MemorySendChannel[Batch]
         self.batches: trio.MemoryReceiveChannel[Batch]
         self._incoming, self.batches = _open_channel(math.inf)
+        self.moving: trio.CancelScope | None = None
+        """The attempt to open another call while this one goes on. It makes way for what comes meanwhile."""
         self._session = session
         self._options = options
         self._call = call
@@ -111,6 +117,8 @@ class Batches:
         self.waiting += len(messages)
         if self.wait_until != self.deadline:
             self._expect_no_answer()
+        if self.moving is not None:
+            self.moving.deadline = min(self.moving.deadline, trio.current_time() + _TIME_TO_MOVE)
 
     def _expect_answer(self, seconds: float) -> None:
         """The first answer is due then, or a task that waits must look what is the matter."""

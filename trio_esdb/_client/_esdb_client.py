@@ -135,13 +135,17 @@ class ESDBClient(WritingArea, ReadingArea, SubscribingArea, MetadataArea, Cluste
         self._lifetime: AbstractAsyncContextManager[None] | None = None
         self._closing = trio.Event()
         self._open_session: Session | None = None
+        self._nodes: Nodes | None = None
 
     def __repr__(self) -> str:
         if self._closing.is_set() or (self._open_session is not None and self._open_session.closed):
             state = "closed"
         else:
             state = "not open" if self._open_session is None else "open"
-        return f"<trio_esdb.ESDBClient: {self._options.node.address}, {state}>"
+        where = ", ".join(seed.address for seed in self._options.seeds)
+        if state == "open" and self._nodes is not None and self._nodes.address != where:
+            state = f"open, at {self._nodes.address}"
+        return f"<trio_esdb.ESDBClient: {where}, {state}>"
 
     @trio.lowlevel.enable_ki_protection
     async def __aenter__(self) -> Self:
@@ -181,8 +185,8 @@ class ESDBClient(WritingArea, ReadingArea, SubscribingArea, MetadataArea, Cluste
     async def aclose(self) -> None:
         """Close the client. Open calls fail with trio.ClosedResourceError. The client's block may be left later."""
         self._closing.set()
-        if self._open_session is not None:
-            await self._open_session.nodes.aclose()
+        if self._nodes is not None:
+            await self._nodes.aclose()
         else:
             await trio.lowlevel.checkpoint()
         if self._lifetime is None:
@@ -201,7 +205,7 @@ class ESDBClient(WritingArea, ReadingArea, SubscribingArea, MetadataArea, Cluste
                 connect = options.connect
                 if connect is None:
                     connect = await self._embedded_node(tasks) if options.embedded else dial_tcp
-                nodes = Nodes(tasks, Dialer(connect, options.tls, options.timeouts), options)
+                self._nodes = nodes = Nodes(tasks, Dialer(connect, options.tls, options.timeouts), options)
                 try:
                     session = Session(nodes, options, tasks)
                     await session.connect()

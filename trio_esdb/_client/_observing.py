@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from trio_esdb._cluster import ClientOptions
+from trio_esdb._cluster import ClientOptions, server_version
 from trio_esdb._errors import InvalidArgumentError, InvalidTypeError
 from trio_esdb._model import (
     CallRepeated,
@@ -51,6 +51,8 @@ class ObservingArea(Area):
     ) -> ServerVersion:
         """Get the version of the server. Each connection asks for it once.
 
+        In a cluster it is the version of the node that serves calls which do not write.
+
         Args:
             timeout: The limit for the call in seconds, instead of the client's default.
             retry: Whether and how to ask again after trouble, if not as the client was told.
@@ -65,7 +67,7 @@ class ObservingArea(Area):
             ServerError: The call failed.
         """
         check_how(retry, None)
-        return await self._session.server_version(check_timeout(timeout), retry)
+        return await server_version(self._session, check_timeout(timeout), retry)
 
     def statistics(self) -> ClientStatistics:
         """The state of the client's connections now, and what happened since the client was made.
@@ -76,15 +78,15 @@ class ObservingArea(Area):
             Connections, open calls, bytes that wait to be sent, and counts.
         """
         counts = self._options.observer.counts
-        nodes = None if self._open_session is None else self._open_session.nodes
+        pools = None if self._open_session is None else self._open_session.nodes.pools
         return ClientStatistics(
-            connections=() if nodes is None else nodes.connections(),
-            waiting_calls=0 if nodes is None else nodes.waiting_calls,
+            connections=() if pools is None else pools.connections(),
+            waiting_calls=0 if pools is None else pools.waiting_calls,
             connections_opened=counts[Connected],
             connections_failed=counts[ConnectionFailed],
             connections_lost=counts[ConnectionLost],
             calls_repeated=counts[CallRepeated],
             calls_resumed=counts[CallResumed],
-            bytes_sent=0 if nodes is None else nodes.bytes_sent,
-            bytes_received=0 if nodes is None else nodes.bytes_received,
+            bytes_sent=0 if pools is None else pools.bytes_sent,
+            bytes_received=0 if pools is None else pools.bytes_received,
         )

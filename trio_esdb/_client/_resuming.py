@@ -10,7 +10,8 @@ call that was opened), and the next task that wants a message takes over. So the
 
 A subscription that is to leave a node that shuts down opens the new call first and resets the old one after that
 (*moving*). Both may bring the same events for a moment: the feed takes the new call's only from the place on that it
-has come to. If there is no new call, the old one goes on to its end.
+has come to. What the old one brings meanwhile is not kept waiting: the attempt is interrupted for it, and goes on when
+it was given. If there is no new call, the old one goes on to its end; in a cluster, the attempt is made again before.
 """
 
 from __future__ import annotations
@@ -36,6 +37,18 @@ from ._feed import Feed
 from ._position import TOMBSTONE, ReadOptions
 from ._short_reads import CallFailed, check_position, last_place, unanswered
 from ._source import Opening, Source
+
+_PASSES = (
+    Trouble.NEVER_SENT,
+    Trouble.UNUSABLE,
+    Trouble.NOT_LEADER,
+    Trouble.NOT_READY,
+    Trouble.LOST,
+    Trouble.NO_FIRST_ANSWER,
+)
+"""If a call could not be moved because of this, another node may take it."""
+_PAUSE = 0.25
+"""Seconds between two attempts to move a call."""
 
 
 class Resumption:
@@ -233,7 +246,10 @@ class Resumption:
                 raise trio.ClosedResourceError("the client was closed")
             moving = self._begun and self._cause is None
             try:
-                await self._begin(feed, moving)
+                if moving:
+                    await self._move(feed)
+                else:
+                    await self._begin(feed, moving)
                 return
             except CallFailed as exc:
                 failure = exc
@@ -242,9 +258,21 @@ class Resumption:
             self._give_up()
             if not moving:
                 self._failed(feed, failure)
+            elif self._session.options.cluster and failure.trouble in _PASSES:
+                if failure.sent is not None:
+                    self._session.learn(failure.sent, failure.trouble, failure.error, follow=True)
+                self._not_before = trio.current_time() + _PAUSE
             elif feed.outcome is None:
                 feed.unsettled = False  # the old call goes on
                 return
+
+    async def _move(self, feed: Feed) -> None:
+        """Begin the next call while the old one goes on. Returns also when the old one has brought something."""
+        with trio.CancelScope() as feed.moving:
+            try:
+                await self._begin(feed, True)
+            finally:
+                feed.moving = None
 
     async def _begin(self, feed: Feed, moving: bool) -> None:
         """One attempt to open the next call.

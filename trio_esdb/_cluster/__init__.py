@@ -5,6 +5,17 @@ from ._gossip import GOSSIP
 from ._nodes import Nodes
 from ._options import ClientOptions
 from ._preference import NodePreference
+from ._server_version import server_version
 from ._session import Sent, Session
 
-__all__ = ["GOSSIP", "ClientOptions", "Endpoint", "NodePreference", "Nodes", "Sent", "Session", "endpoint"]
+__all__ = [
+    "GOSSIP",
+    "ClientOptions",
+    "Endpoint",
+    "NodePreference",
+    "Nodes",
+    "Sent",
+    "Session",
+    "endpoint",
+    "server_version",
+]

@@ -16,6 +16,8 @@ from trio_esdb._wire import Limits, Stream
 class LinkOwner(Protocol):
     """What a connection tells whoever opened it. The methods must neither wait nor raise."""
 
+    closed: bool
+    """Whether the client was closed."""
     role: NodeState | None
     """What the node is in its cluster; None if that is not known."""
     several: bool

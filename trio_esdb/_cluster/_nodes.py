@@ -31,7 +31,6 @@ import trio
 from trio_esdb._errors import DiscoveryError, UnavailableError
 from trio_esdb._model import (
     ClusterMember,
-    ConnectionStatistics,
     Discovered,
     DiscoveryFailed,
     LeaderChanged,
@@ -46,7 +45,8 @@ from ._endpoint import Endpoint, usable_endpoint
 from ._gossip import ask_members
 from ._node_link import NodeLink
 from ._options import ClientOptions
-from ._pool import Pool, Totals
+from ._pool import Pool
+from ._pools import Pools
 from ._preference import NodePreference, endpoint_of
 from ._waiter import NodeLeft, closed
 
@@ -78,29 +78,24 @@ class Nodes:
         """Where the other calls go; None if that is to be found out."""
         self.authorization = Authorization(options)
         """Who the calls are made for."""
+        self.pools = Pools(tasks, dial, options, self)
         self._tasks = tasks
-        self._dial = dial
         self._options = options
         self._all_to_leader = options.node_preference is NodePreference.LEADER
-        self._totals = Totals()
-        self._pools: dict[Endpoint, Pool] = {}
-        """The pools that take calls."""
-        self._retired: dict[Pool, None] = {}
-        """Those that have connections and take no more calls."""
         self._left: dict[str, float] = {}
         """The nodes that were left lately, and when."""
         self._leader = ""
         """The address of the last leader."""
         self._searching = 0
         """How many tasks wait for an answer of the discovery."""
-        self._watching = False
+        self._watching = self._checking = False
         self._discovery: Discovery | None = None
         self._home: Pool | None = None
         """The node that a client of one node was told."""
         if options.cluster:
             self._discovery = self._make_discovery()
         else:
-            self._home = self.leading = self.serving = self._pool(options.node)
+            self._home = self.leading = self.serving = self.pools.get(options.node)
 
     def _make_discovery(self) -> Discovery:
         from ._discovery import Discovery  # a client of one node never loads it
@@ -110,23 +105,6 @@ class Nodes:
         discovery.on_view = self._seen
         discovery.on_failure = lambda error: self._options.observer.emit(DiscoveryFailed(reason=str(error)))
         return discovery
-
-    def _pool(self, node: Endpoint) -> Pool:
-        pool = self._pools.get(node)
-        if pool is None:
-            named = not self._options.cluster and bool(self._pools)
-            pool = self._pools[node] = Pool(
-                self._tasks,
-                self._dial,
-                self._options,
-                node,
-                owner=self,
-                totals=self._totals,
-                # A node that the program itself has named need not lead, unless the leader is what is wanted.
-                requires_leader=(self._all_to_leader, self._all_to_leader or self._options.cluster or named),
-                patience=self._options.gossip_timeout if self._options.cluster or named else math.inf,
-            )
-        return pool
 
     @property
     def address(self) -> str:
@@ -199,7 +177,7 @@ class Nodes:
             self._tidy()
 
     def _use(self, found: Found, wanted: NodePreference) -> None:
-        pool = self._pool_of(found.endpoint)
+        pool = self.pools.of(found.endpoint)
         pool.role = found.role
         self._left.pop(pool.node.address, None)
         if wanted is NodePreference.LEADER:
@@ -208,14 +186,6 @@ class Nodes:
         self.serving = pool
         if self.leading is None and found.role is NodeState.LEADER:
             self._lead(pool)
-
-    def _pool_of(self, node: Endpoint) -> Pool:
-        """The pool of a node, where it is already, under whatever IP address its name was dialled."""
-        if node not in self._pools:
-            for pool in self._pools.values():
-                if pool.node.address == node.address and pool.links:
-                    return pool
-        return self._pool(node)
 
     def _is_left(self, node: Endpoint) -> bool:
         """Whether it is no use to go there, whoever names the node. There is nothing else to do in direct mode."""
@@ -228,7 +198,7 @@ class Nodes:
 
     async def _ask(self, node: Endpoint) -> tuple[ClusterMember, ...]:
         """Ask a node for the members of its cluster, on a connection that calls can use later."""
-        pool = self._pool(node)
+        pool = self.pools.get(node)
         pool.users += 1
         try:
             return await ask_members(await pool.link(), self.authorization)
@@ -244,7 +214,7 @@ class Nodes:
             endpoint = endpoint_of(member)
             if endpoint is not None:
                 roles[endpoint.address] = member.state
-        for pool in self._pools.values():
+        for pool in self.pools.usable():
             pool.role = roles.get(pool.node.address, pool.role)
         self._options.observer.emit(Discovered(address=view.source.address, members=view.members))
 
@@ -252,16 +222,13 @@ class Nodes:
         """Close what is not used."""
         if self._searching or self.closed:
             return
-        for pool in list(self._pools.values()):
+        for pool in self.pools.usable():
             if pool is self.leading or pool is self.serving or pool.users:
                 continue
             if pool is self._home:
                 pool.rest()
-                continue
-            del self._pools[pool.node]
-            pool.retire()
-            if pool.links:
-                self._retired[pool] = None
+            else:
+                self.pools.retire(pool)
 
     # -- trouble -----------------------------------------------------------------------------------------------------
 
@@ -287,7 +254,7 @@ class Nodes:
         found = None if leader is None else usable_endpoint(*leader)
         if found is not None and found.address != pool.node.address and not self._is_left(found):
             pool.role = None
-            self._lead(self._pool_of(found))
+            self._lead(self.pools.of(found))
         elif pool is self._home:
             link.retire()  # a name or a proxy may lead to the new leader
         else:
@@ -324,7 +291,7 @@ class Nodes:
     def _move_subscriptions(self, leading: Pool) -> None:
         """Let subscriptions that are to be at the leader go there."""
         if self._all_to_leader:
-            for pool in self._all():
+            for pool in self.pools.all():
                 if pool is not leading:
                     for link in list(pool.links):
                         link.leader_moved()
@@ -340,37 +307,52 @@ class Nodes:
             self._watching = True
             self._tasks.start_soon(self._watch, self._discovery)
 
+    def suspect(self, link: NodeLink) -> None:
+        """A node has not answered a call in its time: the others may know whether it is there."""
+        if self._discovery is not None and link.owner in (self.leading, self.serving) and not self._checking:
+            self._checking = True
+            self._tasks.start_soon(self._check, self._discovery)
+
     @trio.lowlevel.enable_ki_protection
     async def _watch(self, discovery: Discovery) -> None:
         """Ask the cluster now and then, as long as there are subscriptions."""
         while True:
             with trio.move_on_after(self._options.leader_check):
                 await self.closing.wait()
-            if self.closed or not any(link.has_endless_calls for link in self.links):
+            if self.closed or not any(link.has_endless_calls for link in self.pools.links):
                 self._watching = False
                 return
-            self._searching += 1
-            try:
-                last = frozenset() if self.leading is None else frozenset([self.leading.node.address])
-                self._compare(await discovery.check(last=last))
-            except (DiscoveryError, trio.ClosedResourceError):
-                pass  # calls and connections tell if something is wrong
-            finally:
-                self._searching -= 1
-                self._tidy()
+            await self._check(discovery)
+
+    @trio.lowlevel.enable_ki_protection
+    async def _check(self, discovery: Discovery) -> None:
+        """Ask the cluster once; other nodes first than those that are in use, which may not know better."""
+        self._searching += 1
+        try:
+            used = frozenset(pool.node.address for pool in (self.leading, self.serving) if pool is not None)
+            self._compare(await discovery.check(last=used))
+        except (DiscoveryError, trio.ClosedResourceError):
+            pass  # calls and connections tell if something is wrong
+        finally:
+            self._checking = False
+            self._searching -= 1
+            self._tidy()
 
     def _compare(self, members: tuple[ClusterMember, ...]) -> None:
-        """Whether there is another leader. While several nodes call themselves the leader, none is believed."""
+        """Whether nodes in use are dead, or there is another leader. Of several nodes that lead, none is believed."""
+        if len(members) == 1:
+            return
+        found = {endpoint.address: (endpoint, member) for member in members if (endpoint := endpoint_of(member))}
+        for pool in (self.leading, self.serving):
+            if pool is not None and pool.node.address in found and not found[pool.node.address][1].is_alive:
+                self._leave(pool)
         leaders = [
-            endpoint
-            for member in members
-            if member.state is NodeState.LEADER and member.is_alive
-            if (endpoint := endpoint_of(member)) is not None
+            endpoint for endpoint, member in found.values() if member.state is NodeState.LEADER and member.is_alive
         ]
-        if len(members) > 1 and len(leaders) == 1:
-            (found,) = leaders
-            if self.leading is None or self.leading.node.address != found.address:
-                self._lead(self._pool_of(found))
+        if len(leaders) == 1:
+            (leader,) = leaders
+            if self.leading is None or self.leading.node.address != leader.address:
+                self._lead(self.pools.of(leader))
             elif self.leading.links:
                 self._move_subscriptions(self.leading)
 
@@ -378,7 +360,7 @@ class Nodes:
 
     def on_node_reached(self, pool: Pool) -> None:
         """A connection to the node was opened."""
-        if pool is self.leading and len(self._pools) + len(self._retired) > 1:
+        if pool is self.leading and self.pools.several:
             self._move_subscriptions(pool)
 
     def on_node_draining(self, pool: Pool) -> None:
@@ -391,7 +373,7 @@ class Nodes:
 
     def on_node_left(self, pool: Pool) -> None:
         """A pool that is not used any more has no connection any more."""
-        self._retired.pop(pool, None)
+        self.pools.forget(pool)
 
     # -- closing -----------------------------------------------------------------------------------------------------
 
@@ -402,45 +384,16 @@ class Nodes:
         self.closing.set()
         if self._discovery is not None:
             self._discovery.close()
-        for pool in self._all():
+        for pool in self.pools.all():
             pool.close()
 
     @trio.lowlevel.enable_ki_protection
     async def aclose(self) -> None:
         """Close all connections and wait until they are; calls that are open end."""
         self.close()
-        links = self.links
-        for pool in self._all():
+        links = self.pools.links
+        for pool in self.pools.all():
             pool.leave()
         for link in links:
             await link.closed.wait()
         await trio.lowlevel.checkpoint()
-
-    # -- statistics --------------------------------------------------------------------------------------------------
-
-    def _all(self) -> list[Pool]:
-        return [*self._retired, *self._pools.values()]
-
-    @property
-    def links(self) -> list[NodeLink]:
-        """All open connections, the oldest first."""
-        return sorted((link for pool in self._all() for link in pool.links), key=lambda link: link.number)
-
-    def connections(self) -> tuple[ConnectionStatistics, ...]:
-        """The state of the open connections."""
-        return tuple(link.statistics() for link in self.links)
-
-    @property
-    def waiting_calls(self) -> int:
-        """How many calls wait for a connection."""
-        return sum(pool.waiting_calls for pool in self._all())
-
-    @property
-    def bytes_sent(self) -> int:
-        """Bytes that were sent on all connections."""
-        return self._totals.sent + sum(link.bytes_sent for link in self.links)
-
-    @property
-    def bytes_received(self) -> int:
-        """Bytes that came on all connections."""
-        return self._totals.received + sum(link.bytes_received for link in self.links)

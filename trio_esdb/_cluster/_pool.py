@@ -34,13 +34,12 @@ from trio_esdb._model import (
     NodeState,
 )
 from trio_esdb._nursery import BackgroundTasks
-from trio_esdb._rpc import RequestHeaders
-from trio_esdb._transport import KeepAlive
-from trio_esdb._transport._dial import Dialer, DialError, ended_before_settings
+from trio_esdb._transport._dial import Dialer, DialError
 
 from ._endpoint import Endpoint
 from ._idle import IdleConnections
 from ._node_link import NodeLink
+from ._opening import Opener
 from ._options import ClientOptions
 from ._waiter import CLOSED, NodeLeft, Waiter, closed
 
@@ -116,17 +115,11 @@ class Pool:
         self.several = False
         self.room_wanted = False
         self._tasks = tasks
-        self._dial = dial
-        self._options = options
         self._observer = options.observer
         self._most = math.inf if options.max_connections is None else options.max_connections
         self._owner = owner
         self._totals = Totals() if totals is None else totals
-        self._requires_leader = requires_leader
-        self._patience = patience
-        self._keep_alive = KeepAlive(
-            options.keep_alive_interval, options.keep_alive_timeout, options.keep_alive_without_calls
-        )
+        self._open_link = Opener(dial, self.node, options, requires_leader, patience)
         self._line: OrderedDict[Waiter, None] = OrderedDict()
         """The calls that wait, in their order."""
         self._attempt: trio.CancelScope | None = None
@@ -268,7 +261,7 @@ class Pool:
         link: NodeLink | None = None
         try:
             with scope:
-                link = await self._connect_in_time(number)
+                link = await self._open_link(number, self, self._start)
         except Exception as exc:  # noqa: BLE001 - connect() is the program's own, and its caller gets what it raises
             failure = exc
         finally:
@@ -290,47 +283,6 @@ class Pool:
             self.on_room()
         elif failure is not None:
             self._failed(failure, number)
-
-    async def _connect_in_time(self, number: int) -> NodeLink:
-        if self._patience == math.inf:
-            return await self._connect(number)
-        with trio.move_on_after(self._patience):
-            return await self._connect(number)
-        raise DialError(f"no connection within {self._patience:g} seconds (gossipTimeout)")
-
-    async def _connect(self, number: int) -> NodeLink:
-        """A new connection that the server takes calls on.
-
-        Raises:
-            DialError: There is none to be had.
-        """
-        options = self._options
-        stream = await self._dial(self.node.host, self.node.port, self.node.name)
-        if self.closed:  # and connect() did not care that it was cancelled
-            await trio.aclose_forcefully(stream)
-            raise DialError(CLOSED)
-        scheme = "http" if options.tls is None else "https"
-        headers = RequestHeaders(self.node.address, scheme=scheme, connection_name=options.connection_name)
-        # A node in this process cannot vanish unseen. PINGs would also be many where a mock clock jumps over days.
-        keep_alive = None if getattr(stream, "in_process", False) else self._keep_alive
-        link = NodeLink(stream, self, number, headers, options.limits, keep_alive)
-        link.requires_leader = self._requires_leader
-        link.closing_time = options.timeouts.close
-        self._tasks.start_soon(self._run, link)
-        limit = options.timeouts.settings
-        try:
-            with trio.move_on_after(limit):
-                if not await link.ready():
-                    ended = ended_before_settings(stream, link.reason)
-                    raise DialError(ended.reason, ended.final or link.rule_broken)
-                if link.room <= 0:
-                    raise DialError(link.core.goaway or "the server takes no calls")
-                link.idle_since = trio.current_time()
-                return link
-            raise DialError(f"the server sent nothing within {limit:g} seconds (timeouts.settings)")
-        except BaseException:
-            link.close()
-            raise
 
     def _failed(self, failure: Exception, number: int) -> None:
         """There is no connection: every call that waits gets an error of its own.
@@ -359,6 +311,9 @@ class Pool:
             waiter.fail(error)
 
     # -- the life of a connection ------------------------------------------------------------------------------------
+
+    def _start(self, link: NodeLink) -> None:
+        self._tasks.start_soon(self._run, link)
 
     @trio.lowlevel.enable_ki_protection
     async def _run(self, link: NodeLink) -> None:

@@ -7,7 +7,6 @@ a cancel scope, by ``_repeat``.
 
 from __future__ import annotations
 
-import copy
 import math
 from typing import NamedTuple
 
@@ -15,7 +14,7 @@ import trio
 
 from trio_esdb._convert import ReadDecoder
 from trio_esdb._errors import NotLeaderError, ServerError, UnavailableError
-from trio_esdb._model import CallRepeated, Credentials, RetryPolicy, ServerVersion
+from trio_esdb._model import CallRepeated, Credentials, RetryPolicy
 from trio_esdb._nursery import BackgroundTasks
 from trio_esdb._observing import CallInfo
 from trio_esdb._rpc import (
@@ -36,7 +35,7 @@ from ._authorization import MustAsk
 from ._node_link import NodeLink
 from ._nodes import Nodes
 from ._options import ClientOptions
-from ._versions import QUESTION, ask_version, check_version
+from ._versions import ask_version, check_version
 
 _CONNECTING = Operation(Method.READ, [], "connecting to the cluster", CallKind.READ)
 _LARGEST_REPLY = 64 * 1024
@@ -135,11 +134,19 @@ class Session:
             random=self.options.random,
             wait=self.wait,
             renew=lambda sent: self._authorization.renew(sent.link, operation, sent.credentials),
-            learn=self._learn,
+            learn=self.learn,
             report=report,
         )
 
-    def _learn(self, sent: Sent, trouble: Trouble, error: ServerError, follow: bool) -> None:
+    def learn(self, sent: Sent, trouble: Trouble, error: ServerError, follow: bool) -> None:
+        """An attempt has failed: so it is known where the next ones are to go.
+
+        Args:
+            sent: Where it was made.
+            trouble: What kind of failure it was.
+            error: What its caller would get for it.
+            follow: Whether to believe a node that names the leader.
+        """
         leader = error.leader if isinstance(error, NotLeaderError) else None
         self.nodes.learn(sent.link, trouble, leader, follow=follow)
 
@@ -222,6 +229,8 @@ class Session:
         attempts = self.attempts(operation, deadline, call)
         with trio.CancelScope(deadline=deadline):
             return await self._repeat(attempts, failure)
+        if attempts.under_way:
+            self.nodes.suspect(attempts.sent.link)
         raise attempts.overdue(self.nodes.address, self.nodes.missing)
 
     @trio.lowlevel.enable_ki_protection
@@ -288,6 +297,7 @@ class Session:
             raise trio.ClosedResourceError("the client was closed during the call")
         attempts.sent = sent
         if outcome is OVERDUE:
+            self.nodes.suspect(sent.link)
             raise attempts.overdue(sent.link.address, sent=True)
         await wait_for_own_deadline(outcome)
         error = error_from(attempts.operation, outcome, sent.link.address)
@@ -304,7 +314,7 @@ class Session:
                 await self._authorization.ask(link)
                 continue
             if operation.requires is not None and link.must_ask_version:
-                await ask_version(link, self.options.timeouts.first_answer)
+                await self.ask_version(link)
                 continue
             try:
                 check_version(link, operation)
@@ -312,6 +322,18 @@ class Session:
                 link.on_room()
                 raise
             return sent
+
+    async def ask_version(self, link: NodeLink) -> None:
+        """Ask the server of a connection for its version.
+
+        Raises:
+            UnavailableError: There was no answer.
+        """
+        try:
+            await ask_version(link, self.options.timeouts.first_answer)
+        except UnavailableError:
+            self.nodes.learn(link, Trouble.NO_FIRST_ANSWER, None, follow=False)
+            raise
 
     async def _run_observed(self, operation: Operation) -> Reply:
         tell = self.instruments.tell
@@ -339,41 +361,6 @@ class Session:
             stream_name=operation.stream_name,
             connection_name=self.options.connection_name,
         )
-
-    # -- the server's version ----------------------------------------------------------------------------------------
-
-    @trio.lowlevel.enable_ki_protection
-    async def server_version(self, timeout: float | None, retry: RetryPolicy | bool | None) -> ServerVersion:
-        """The version of the server. Each connection asks once.
-
-        Args:
-            timeout: How long it may take, in seconds; None is the client's default.
-            retry: Whether and how to ask again after trouble; None is as the client was told.
-
-        Raises:
-            DeadlineExceededError: The timeout passed.
-            ServerError: The server does not tell its version.
-            trio.ClosedResourceError: The client was closed.
-        """
-        operation = QUESTION._replace(timeout=timeout, retry=retry)
-        deadline = self.deadline(operation)
-        attempts = self.attempts(operation, deadline)
-        with trio.CancelScope(deadline=deadline):
-            while True:
-                await trio.lowlevel.checkpoint()
-                try:
-                    link = await self.nodes.link(operation.leader)
-                    if link.must_ask_version:
-                        await ask_version(link, self.options.timeouts.first_answer)
-                except UnavailableError as exc:
-                    await attempts.again(exc, trouble_of(None, exc))
-                    continue
-                link.on_room()  # the answer may have been known
-                if link.version is not None:
-                    return link.version
-                if link.version_error is not None:
-                    raise copy.copy(link.version_error)
-        raise attempts.overdue(self.nodes.address, self.nodes.missing)
 
     # -- calls with many answers -------------------------------------------------------------------------------------
 
