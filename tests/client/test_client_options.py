@@ -413,3 +413,8 @@ def test_how_often_the_leader_is_looked_for(given: float | None, meaning: float)
 def test_times_for_that_which_cannot_be_used(given: Any) -> None:
     with pytest.raises(InvalidArgumentError, match="leader_check must be"):
         options(leader_check=given)
+
+
+def test_the_seeds_are_shown() -> None:
+    client = ESDBClient("esdb://ann:s3cret@a,b:7?tls=false")
+    assert repr(client) == "<trio_esdb.ESDBClient: a:2113, b:7, not open>"

@@ -57,6 +57,12 @@ async def test_what_cannot_be_understood(server: Scripted) -> None:
             await client.read_gossip()
 
 
+async def test_a_large_cluster(server: Scripted) -> None:
+    server.gossip = says(cluster(*((f"node{number}.example", 2113, "Follower") for number in range(3000))))
+    async with ESDBClient(URI, connect=server.connect) as client:
+        assert len(await client.read_gossip()) == 3000
+
+
 async def test_its_timeout(server: Scripted) -> None:
     server.gossip = silence
     async with ESDBClient(URI, connect=server.connect) as client:

@@ -17,6 +17,9 @@ from ._resolving import Resolve, is_address
 
 OVERLAP = 0.25
 """Seconds after which the next candidate is asked, if the one before has not answered."""
+_PATIENCE = 0.5
+"""Seconds for which the last candidates are waited for at least, once there is an answer that does not do. Others may
+be far away."""
 _MOST = 64
 """How many addresses are asked in an attempt."""
 _LONGEST_SHOWN = 100
@@ -61,7 +64,8 @@ class Round:
         self.over = False
         """Whether nobody is asked any more, and no answer counts."""
         self._patience = math.inf
-        """How long the last candidates are waited for: longer than another one took that has answered."""
+        """How long the last candidates are waited for: longer than another one took that has answered, so that a
+        frozen one does not hold up the next attempt."""
         self._news = trio.Event()
 
     @trio.lowlevel.enable_ki_protection
@@ -125,7 +129,7 @@ class Round:
                 if lacking:
                     self._failed(endpoint, lacking)
                     took = trio.current_time() - began
-                    self._patience = min(self._patience, max(OVERLAP, 2 * took))
+                    self._patience = min(self._patience, max(_PATIENCE, 2 * took))
                 else:
                     self.over = True
                 return

@@ -13,9 +13,15 @@ from trio_esdb._transport import unary_call
 from ._authorization import Authorization
 from ._node_link import NodeLink
 
-GOSSIP = Operation(Method.GOSSIP, [b""], "asking for the members of the cluster", CallKind.UNARY_READ)
-LARGEST_ANSWER = 1024 * 1024
-"""Bytes; more than are read."""
+_LARGEST_ANSWER = 1024 * 1024
+"""Bytes; more than the members that are read."""
+GOSSIP = Operation(
+    Method.GOSSIP,
+    [b""],
+    "asking for the members of the cluster",
+    CallKind.UNARY_READ,
+    largest_reply=_LARGEST_ANSWER,
+)
 
 
 @trio.lowlevel.enable_ki_protection
@@ -48,7 +54,7 @@ async def _ask(link: NodeLink, credentials: Credentials | None) -> tuple[Cluster
         link.headers.of(Method.GOSSIP, requires_leader=False),
         GOSSIP.requests,
         authorization=None if credentials is None else credentials.authorization(),
-        largest_reply=LARGEST_ANSWER,
+        largest_reply=_LARGEST_ANSWER,
     )
     if not outcome.ok:
         raise error_from(GOSSIP, outcome, link.address)

@@ -261,7 +261,7 @@ class Session:
                 link.headers.of(operation.method, link.requires_leader[operation.leader]),
                 operation.requests,
                 authorization=None if credentials is None else credentials.authorization(),
-                largest_reply=self._largest_reply,
+                largest_reply=operation.largest_reply or self._largest_reply,
                 overdue=overdue,
                 due=due,
             )

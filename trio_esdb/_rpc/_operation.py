@@ -61,6 +61,8 @@ class Operation(NamedTuple):
     """What the server must be. It is asked for its version only if this is given."""
     leader: bool = False
     """Only the leader of a cluster can do it, so it goes there whatever node is preferred for other calls."""
+    largest_reply: int | None = None
+    """Bytes that the answer may have, if that is not the usual. Only for calls with one answer."""
     call: CallInfo | None = None
     """The call as instruments know it; None if there are none."""
 
