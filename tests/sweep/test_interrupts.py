@@ -25,7 +25,8 @@ from trio_esdb.embedded import EmbeddedNode
 
 _PACKAGE = Path(trio_esdb.__file__).parent
 _TRANSPORT = (str(_PACKAGE / "_transport"), str(_PACKAGE / "embedded" / "_memory.py"))
-_WAITING = tuple(str(_PACKAGE / name) for name in ("_client", "_cluster", "_nursery.py", "embedded/_node.py"))
+_NODE = ("embedded/_node.py", "embedded/_process.py", "embedded/_listening.py")
+_WAITING = tuple(str(_PACKAGE / name) for name in ("_client", "_cluster", "_nursery.py", *_NODE))
 
 _TLS = tuple(str(_PACKAGE / "_transport" / name) for name in ("_dial.py", "_pem.py", "_tls.py", "_tls_config.py"))
 

@@ -52,11 +52,11 @@ def refuse_read(membership: Membership, call: ServerCall) -> None:
     state = membership.state
     if state in _AS_LEADER:
         return
-    if state in _LEADERLESS or state in FORWARDING:
+    if state in FORWARDING:
         if requires_leader(call):
             raise elsewhere(membership)
-        return
-    raise not_ready()
+    elif state not in _LEADERLESS or requires_leader(call):
+        raise not_ready()
 
 
 def refuse_write(membership: Membership, call: ServerCall) -> None:
@@ -90,9 +90,7 @@ def is_answered(membership: Membership) -> bool:
         return True
     if state is State.PreLeader:
         return False
-    if state in _LEADERLESS or state in FORWARDING:
-        raise elsewhere(membership)
-    raise not_ready()
+    raise elsewhere(membership) if state in FORWARDING else not_ready()
 
 
 def elsewhere(membership: Membership) -> Failure:
