@@ -23,12 +23,12 @@ _end = attrgetter("end")
 
 @dataclass(frozen=True, slots=True)
 class Epoch:
-    """The time in which one node leads."""
+    """The time in which one node leads. Two leaders never have equal ones."""
 
     number: int
     """Greater than those of all epochs before it in the same log."""
     id: int
-    """A number of 128 bits. It is this epoch's alone, while two leaders may choose the same number."""
+    """A number of 128 bits."""
     leader: int
     """The id of the node that leads."""
     start: int
@@ -80,7 +80,7 @@ def index_after(entries: Sequence[Entry], position: int) -> int:
 def common_end(ours: Sequence[Epoch], our_end: int, theirs: Sequence[Epoch], their_end: int) -> int:
     """The position up to which two logs are the same, by their epochs and their ends."""
     common = 0
-    while common < min(len(ours), len(theirs)) and ours[common].id == theirs[common].id:
+    while common < min(len(ours), len(theirs)) and ours[common] == theirs[common]:
         common += 1
     ends = [our_end, their_end]
     ends += [epochs[common].start for epochs in (ours, theirs) if common < len(epochs)]
