@@ -37,7 +37,7 @@ from ._failures import (
     stream_deleted,
 )
 from ._leadership import LEADER, refuse_write
-from ._writes import Refused
+from ._writes import Outcome, Refused
 
 MAX_APPEND_SIZE = 1024 * 1024
 
@@ -80,7 +80,8 @@ def append_method(context: NodeContext) -> SyncHandler:
         if context.membership.state is not LEADER:
             refuse_write(context.membership, call)
         if context.writes.must_wait(len(events)):
-            return Later(partial(_append_later, context, stream, expected, events, options))
+            written = context.writes.begin(Append(stream, expected, events))
+            return Later(partial(_append_later, written, stream, options))
         try:
             outcome = context.store.append(stream, expected, events, context.now())
         except Refused as exc:
@@ -90,11 +91,9 @@ def append_method(context: NodeContext) -> SyncHandler:
     return SyncHandler(run)
 
 
-async def _append_later(
-    context: NodeContext, stream: str, expected: int, events: list[Proposal], options: WriteOptions
-) -> bytes:
+async def _append_later(written: Outcome, stream: str, options: WriteOptions) -> bytes:
     try:
-        outcome = await context.writes.run(Append(stream, expected, events))
+        outcome = await written()
     except Refused as exc:
         raise _refused(stream, exc) from None
     return _response(options, outcome)

@@ -14,7 +14,7 @@ from ._expectations import OutOfRange, read_write_options
 from ._failures import delete_missed, handler_failed, never_answered, nothing_chosen, stream_deleted
 from ._leadership import refuse_write
 from ._unary import answered_by
-from ._writes import Refused
+from ._writes import Outcome, Refused
 
 
 def delete_method(context: NodeContext) -> SyncHandler:
@@ -36,7 +36,7 @@ def _method(context: NodeContext, kind: type[Delete | Tombstone], message: str) 
         refuse_write(context.membership, call)
         write = kind(stream, expected)
         if context.writes.must_wait():
-            return Later(partial(_delete_later, context, write))
+            return Later(partial(_delete_later, write, context.writes.begin(write)))
         try:
             return _response(write, context.store.run(write, context.now()))
         except Refused as exc:
@@ -45,9 +45,9 @@ def _method(context: NodeContext, kind: type[Delete | Tombstone], message: str) 
     return answered_by(respond, limit=None)
 
 
-async def _delete_later(context: NodeContext, write: Delete | Tombstone) -> bytes:
+async def _delete_later(write: Delete | Tombstone, written: Outcome) -> bytes:
     try:
-        return _response(write, await context.writes.run(write))
+        return _response(write, await written())
     except Refused as exc:
         raise _refused(write.stream, exc) from None
 

@@ -10,6 +10,7 @@ A write goes on when its caller is cancelled: what is cancelled is the wait. Oth
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from heapq import heappop, heappush
 from random import Random
 from typing import TypeVar
@@ -23,7 +24,7 @@ from ._feed import Feed
 from ._leadership import FORWARDING
 from ._membership import Membership, State
 from ._turns import in_turns
-from ._writes import Refused, Steps, Writes
+from ._writes import Outcome, Refused, Steps, Writes
 
 T = TypeVar("T")
 
@@ -41,6 +42,11 @@ class _Waiter:
     def __init__(self) -> None:
         self.event = trio.Event()
         self.is_confirmed = False
+
+    def confirm(self) -> None:
+        """Let the writer go on."""
+        self.is_confirmed = True
+        self.event.set()
 
 
 class ReplicatedWrites(Writes):
@@ -72,26 +78,29 @@ class ReplicatedWrites(Writes):
         """Always: no write can be answered in the step that makes it."""
         return True
 
+    def begin(self, write: Write) -> Outcome:
+        """Make a write now, unless it must wait for its turn or for the leader; what waits until it is confirmed.
+
+        So writes are made in the order in which they come. The list of the events is emptied. What is called later
+        raises what ``run`` raises.
+        """
+        is_large = isinstance(write, Append) and len(write.events) > TURN
+        if self._membership.state is not State.Leader or is_large or self._lock.locked():
+            return partial(self._make_later, write)
+        try:
+            outcome, end = self._replica.write(write, self._now())
+        except Refused as exc:
+            return partial(_refuse, exc)
+        return partial(self._wait, outcome, self._waiter(end))
+
     async def run(self, write: Write) -> Written | WrongExpectation:
-        """Make a write and wait until it is confirmed. It is made before the first checkpoint, unless it must wait for
-        the end of a very large append. The list of its events is emptied.
+        """Make a write as ``begin`` does, and wait until it is confirmed.
 
         Raises:
             StreamDeleted, NeverAnswered, HarmfulMetadata: The store refuses it.
             Failure: The node is not ready, or it is not known what becomes of the write.
         """
-        state = self._membership.state
-        if state in FORWARDING:
-            return await self._forward(write)
-        if state is not State.Leader:
-            raise not_ready()
-        is_large = isinstance(write, Append) and len(write.events) > TURN
-        if is_large or self._lock.locked():
-            outcome, end = await self._write_in_turn(write)
-        else:
-            outcome, end = self._replica.write(write, self._now())
-        await self._wait_for(end)
-        return outcome
+        return await self.begin(write)()
 
     async def take_steps(self, steps: Steps[T]) -> T:
         """Make these writes, each when the one before it is confirmed; what they return."""
@@ -115,40 +124,55 @@ class ReplicatedWrites(Writes):
         for _, _, waiter in sorted(waiters):
             waiter.event.set()
 
-    async def _write_in_turn(self, write: Write) -> tuple[Written | WrongExpectation, int]:
+    async def _make_later(self, write: Write) -> Written | WrongExpectation:
+        if self._membership.state in FORWARDING:
+            return await self._forward(write)
         async with self._lock:
             if self._membership.state is not State.Leader:
                 raise not_ready()
-            if not isinstance(write, Append):
-                return self._replica.write(write, self._now())
-            try:
-                with trio.CancelScope(shield=True):
-                    done = await in_turns(self._replica.append_in_turns(write, self._now()))
-            except Interrupted:
-                raise canceled_by_server() from None
-        return done
+            outcome, end = await self._make(write)
+        return await self._wait(outcome, self._waiter(end))
 
-    async def _wait_for(self, end: int) -> None:
-        """Wait until the commit point is here."""
-        if self._replica.confirmed_end >= end:
-            return
+    async def _make(self, write: Write) -> tuple[Written | WrongExpectation, int]:
+        if not isinstance(write, Append):
+            return self._replica.write(write, self._now())
+        try:
+            with trio.CancelScope(shield=True):
+                made = await in_turns(self._replica.append_in_turns(write, self._now()))
+        except Interrupted:
+            raise canceled_by_server() from None
+        return made
+
+    def _waiter(self, end: int) -> _Waiter:
+        """What is set when the commit point is here."""
         waiter = _Waiter()
-        self._came += 1
-        heappush(self._waiters, (end, self._came, waiter))
+        if self._replica.confirmed_end >= end:
+            waiter.confirm()
+        else:
+            self._came += 1
+            heappush(self._waiters, (end, self._came, waiter))
+        return waiter
+
+    async def _wait(self, outcome: Written | WrongExpectation, waiter: _Waiter) -> Written | WrongExpectation:
+        if waiter.is_confirmed:
+            return outcome
         with trio.move_on_after(self._random.uniform(*_COMMIT_TIMEOUT)) as scope:
             await waiter.event.wait()
         if not waiter.is_confirmed:
             raise commit_timeout() if scope.cancelled_caught else canceled_by_server()
+        return outcome
 
     def _confirmed(self) -> None:
         """The commit point has moved."""
         end = self._replica.confirmed_end
         while self._waiters and self._waiters[0][0] <= end:
-            waiter = heappop(self._waiters)[2]
-            waiter.is_confirmed = True
-            waiter.event.set()
+            heappop(self._waiters)[2].confirm()
 
     async def _forward(self, write: Write) -> Written | WrongExpectation:
         with trio.move_on_after(self._random.uniform(*_FORWARDING_TIMEOUT)):
             return await self._membership.forward(write)
         raise forwarding_timeout()
+
+
+async def _refuse(exc: Exception) -> Written | WrongExpectation:
+    raise exc

@@ -11,7 +11,8 @@ of a cluster has ``ReplicatedWrites``, with which each write must wait.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Awaitable, Callable, Generator
+from functools import partial
 from typing import TypeVar
 
 import trio
@@ -34,6 +35,8 @@ T = TypeVar("T")
 
 Refused = (StreamDeleted, NeverAnswered, HarmfulMetadata)
 """What a store raises for a write."""
+Outcome = Callable[[], Awaitable[Written | WrongExpectation]]
+"""What waits for the outcome of a write that has begun."""
 Steps = Generator[Write, Written | WrongExpectation, T]
 """Writes that depend on each other: it yields a write, and is sent the outcome, or has raised in it what the store
 raises. It returns a T."""
@@ -62,6 +65,10 @@ class Writes:
     def must_wait(self, events: int = 1) -> bool:
         """Whether a write of this many events cannot be made in one step now."""
         return events > TURN or events * self._feed.followers > _TOLD_AT_ONCE or self._lock.locked()
+
+    def begin(self, write: Write) -> Outcome:
+        """Make a write that must wait; what is to be called to wait for its outcome, as ``run`` does."""
+        return partial(self.run, write)
 
     async def run(self, write: Write) -> Written | WrongExpectation:
         """Make a write when it is its turn. Once begun, it cannot be cancelled. The list of its events is emptied.
