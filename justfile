@@ -5,6 +5,7 @@ set positional-arguments
 
 python := ".venv/bin/python"
 pytest := python + " -m pytest"
+seeds := "2000"
 
 [private]
 default:
@@ -17,6 +18,10 @@ demo *options: (_venv "user" ".[cli]")
 # Run all tests with branch coverage; with arguments, run pytest with these arguments only
 test *options: _dev
     {{ pytest }} {{ if options == "" { "--numprocesses=2 --cov" } else { '"$@"' } }}
+
+# Run the project's own simulations with 2000 seeds each; `seeds=100` before the recipe's name runs so many
+simulate *options: _dev
+    TRIO_ESDB_SEEDS={{ seeds }} {{ pytest }} --numprocesses=2 tests/simulation "$@"
 
 # All checks that a change must pass: lint, format, types, floors, generated code, documentation
 check: _dev && gen-check docs-check docs

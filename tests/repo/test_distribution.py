@@ -19,9 +19,10 @@ def test_wheel(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         (metadata,) = (name for name in names if name.endswith(".dist-info/METADATA"))
         message = message_from_bytes(wheel.read(metadata))
     tops = {name.partition("/")[0] for name in names}
-    assert tops == {"trio_esdb", "trio_esdb_proto", metadata.partition("/")[0]}
+    assert tops == {"trio_esdb", "trio_esdb_proto", "trio_esdb_pytest", metadata.partition("/")[0]}
     assert {"trio_esdb/__init__.py", "trio_esdb/py.typed"} <= names
     assert {"trio_esdb_proto/__init__.py", "trio_esdb_proto/py.typed"} <= names
+    assert {"trio_esdb_pytest/__init__.py", "trio_esdb_pytest/py.typed"} <= names
     sources = {path.relative_to(root).as_posix() for path in (root / "trio_esdb").rglob("*.py")}
     assert sources <= names
     needed = {re.split("[<>=;]", need)[0] for need in message.get_all("Requires-Dist", []) if "extra" not in need}
@@ -35,6 +36,7 @@ def test_source_distribution(root: Path, tmp_path: Path, monkeypatch: pytest.Mon
     assert {
         "trio_esdb/py.typed",
         "gen/trio_esdb_proto/py.typed",
+        "trio_esdb_pytest/py.typed",
         "protos/streams.proto",
         "LICENSE",
         "README.md",

@@ -11,6 +11,7 @@ import yaml
 
 TOP_LEVEL = [
     "trio_esdb",
+    "trio_esdb_pytest",
     "protos",
     "gen",
     "tests",

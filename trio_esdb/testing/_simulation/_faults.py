@@ -24,7 +24,7 @@ class Fault(ABC):
     """A fault of a schedule. Its ``repr`` is the code that makes it."""
 
     at: float = 0.0
-    """When, in seconds of simulated time. ``World.at`` has a time of its own, and ignores this one."""
+    """When, in seconds since the world began. ``World.at`` has a time of its own, and ignores this one."""
 
     def __post_init__(self) -> None:
         self._check("at", _is_number(self.at) and 0 <= self.at < math.inf, "seconds from 0 on")

@@ -33,6 +33,8 @@ LATENCY = 0.002, 0.020
 """Seconds that bytes take, at least and at most; each seed has a range inside. Without latency many faults hide."""
 _CHANCES = 0.15, 0.3, 0.6
 """How likely each kind of fault is; a seed has one of them."""
+_HASTE = 0.1, 1.0
+"""What the times between faults are multiplied with: tests may take a second or a minute."""
 
 
 class _Kind(NamedTuple):
@@ -55,16 +57,20 @@ def draw(seed: int, nodes: int, duration: float, *, exact_sizes: bool) -> tuple[
     """
     random = Random(f"{seed}/faults")
     chance = random.choice(_CHANCES)
+    haste = _time(random, *_HASTE)
+    possible = [
+        name for name in _KINDS if (nodes > 1 or name not in _OF_CLUSTERS) and (exact_sizes or name not in _BY_SIZE)
+    ]
+    kinds = [name for name in possible if random.random() < chance] or [random.choice(possible)]
     faults: list[Fault] = []
-    for name, kind in _KINDS.items():
-        is_on = random.random() < chance
+    for name in kinds:
+        kind = _KINDS[name]
         own = Random(f"{seed}/faults/{name}")
-        if is_on and (nodes > 1 or name not in _OF_CLUSTERS) and (exact_sizes or name not in _BY_SIZE):
-            gap = math.exp(own.uniform(math.log(kind.least_gap), math.log(kind.most_gap)))
-            at = own.expovariate(1 / gap)
-            while at < duration:
-                faults.append(kind.draw(own, round(at, 3), nodes))
-                at += own.expovariate(1 / gap)
+        gap = haste * _time(own, kind.least_gap, kind.most_gap)
+        at = own.expovariate(1 / gap)
+        while at < duration:
+            faults.append(kind.draw(own, round(at, 3), nodes))
+            at += own.expovariate(1 / gap)
     return tuple(sorted(faults, key=lambda fault: fault.at))
 
 
@@ -84,7 +90,7 @@ def _some(random: Random, nodes: int) -> int | None:
 
 
 def _time(random: Random, least: float, most: float) -> float:
-    """A time; short ones are as likely as long ones."""
+    """A time; short ones are as likely as long ones: as many between 0.1 and 1 as between 1 and 10."""
     return round(math.exp(random.uniform(math.log(least), math.log(most))), 3)
 
 
@@ -117,7 +123,9 @@ _KINDS: dict[str, _Kind] = {
     "hold": _Kind(
         1, 10, lambda r, at, n: Hold(at, _some(r, n), r.choice((None, "client", "server")), lasts=_time(r, 0.05, 15))
     ),
-    "slow": _Kind(2, 20, lambda r, at, n: Slow(at, _some(r, n), _time(r, 300, 100_000), lasts=_time(r, 0.5, 10))),
+    "slow": _Kind(
+        2, 20, lambda r, at, n: Slow(at, _some(r, n), round(_time(r, 300, 100_000)), lasts=_time(r, 0.5, 10))
+    ),
     "latency": _Kind(2, 20, lambda r, at, n: Latency(at, _some(r, n), 0.05, _time(r, 0.1, 3), lasts=_time(r, 0.5, 10))),
 }
 _OF_CLUSTERS = "resign", "partition"

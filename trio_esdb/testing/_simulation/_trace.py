@@ -34,7 +34,7 @@ class TraceEntry(NamedTuple):
     """One line of a trace: a frame that a client sent or received, a connection made or ended, or a fault."""
 
     time: float
-    """Seconds of trio's clock."""
+    """Seconds since the world began."""
     connection: str
     """The client, the number of its connection and the node, as ``client-1#3 node2.example:2113``; empty for faults."""
     direction: str
@@ -59,6 +59,7 @@ class Trace:
 
     def __init__(self) -> None:
         self._entries: list[TraceEntry] = []
+        self._begin = 0.0
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -76,7 +77,8 @@ class Trace:
         return f"<trio_esdb.testing.Trace: {len(self._entries)} entries>"
 
     def _add(self, connection: str, direction: str, kind: str, stream: int = 0, digest: str = "") -> None:
-        self._entries.append(TraceEntry(trio.current_time(), connection, direction, kind, stream, digest))
+        time = trio.current_time() - self._begin
+        self._entries.append(TraceEntry(time, connection, direction, kind, stream, digest))
 
 
 def first_difference(one: Trace, other: Trace) -> str | None:

@@ -26,6 +26,9 @@ class World:
 
     A test function of ``simulate`` is given one. The faults of its schedule come while the function runs. They end when
     it awaits ``healed``, or after the duration: then all that is broken is mended.
+
+    The world begins when its cluster is whole for the first time. ``now`` is the time since then, which is also the
+    time of faults and of the trace.
     """
 
     def __init__(self, seed: int, stage: Stage, schedule: Sequence[Fault], duration: float, settle: float) -> None:
@@ -39,6 +42,7 @@ class World:
         """Ids for the program under test; ``new_id`` gives the next of them."""
         self.trace = Trace()
         """What clients sent and received, connections, and faults."""
+        self._begin = self.trace._begin = trio.current_time()
         self._stage = stage
         self._duration = duration
         self._settle = settle
@@ -53,6 +57,11 @@ class World:
 
     def __repr__(self) -> str:
         return f"<trio_esdb.testing.World: seed {self.seed}, {len(self.schedule)} faults>"
+
+    @property
+    def now(self) -> float:
+        """Seconds of simulated time since the world began."""
+        return trio.current_time() - self._begin
 
     @property
     def cluster(self) -> Any:
@@ -90,7 +99,7 @@ class World:
         """Let a fault happen that is not of the schedule.
 
         Args:
-            time: When, in seconds of simulated time.
+            time: When, in seconds since the world began.
             fault: The fault; its own ``at`` is ignored.
 
         Raises:
@@ -98,8 +107,8 @@ class World:
         """
         if not isinstance(fault, Fault):
             raise InvalidArgumentError(f"at takes a time and a fault such as Kill(node=1), not {fault!r}")
-        if isinstance(time, bool) or not isinstance(time, int | float) or not trio.current_time() <= time < math.inf:
-            raise InvalidArgumentError(f"a fault can happen from {trio.current_time():g} seconds on, not at {time!r}")
+        if isinstance(time, bool) or not isinstance(time, int | float) or not self.now <= time < math.inf:
+            raise InvalidArgumentError(f"a fault can happen from {self.now:g} seconds on, not at {time!r}")
         check_nodes(fault, len(self.cluster.nodes))
         if self._faults is None or self._phase.cancel_called:
             raise InvalidArgumentError("there are no faults any more: everything is being healed")
@@ -141,13 +150,13 @@ class World:
 
     @trio.lowlevel.enable_ki_protection
     async def _carry_out(self, fault: Fault, time: float) -> None:
-        await trio.sleep_until(time)
+        await trio.sleep_until(self._begin + time)
         self._begun += 1
         self.trace._add("", "-", repr(fault))
         with trio.CancelScope(shield=True):
             await finish(fault._begin(self._stage))
         if 0 < fault._duration < math.inf:
-            await trio.sleep_until(time + fault._duration)
+            await trio.sleep_until(self._begin + time + fault._duration)
             self.trace._add("", "-", f"end of {fault!r}")
             with trio.CancelScope(shield=True):
                 await finish(fault._end(self._stage))
