@@ -31,6 +31,8 @@ from ._faults import (
 
 LATENCY = 0.002, 0.020
 """Seconds that bytes take, at least and at most; each seed has a range inside. Without latency many faults hide."""
+_CALM = 0.2
+"""Seconds without faults at the beginning: a client of a single node does not open if it cannot connect."""
 _CHANCES = 0.15, 0.3, 0.6
 """How likely each kind of fault is; a seed has one of them."""
 _HASTE = 0.1, 1.0
@@ -67,7 +69,7 @@ def draw(seed: int, nodes: int, duration: float, *, exact_sizes: bool) -> tuple[
         kind = _KINDS[name]
         own = Random(f"{seed}/faults/{name}")
         gap = haste * _time(own, kind.least_gap, kind.most_gap)
-        at = own.expovariate(1 / gap)
+        at = _CALM + own.expovariate(1 / gap)
         while at < duration:
             faults.append(kind.draw(own, round(at, 3), nodes))
             at += own.expovariate(1 / gap)
