@@ -28,7 +28,6 @@ from tests.support.gossip import (
     refused,
 )
 from trio_esdb import AccessDeniedError, DiscoveryError, NodeState, UnavailableError
-from trio_esdb._cluster import endpoint
 from trio_esdb._cluster._discovery import Found, View
 
 
@@ -125,14 +124,6 @@ async def test_a_huge_cluster_is_not_asked_whole(nursery: trio.Nursery) -> None:
         await cluster.find()
     assert len(cluster.asked) == 17
     assert cluster.hosts[-1] == "a"
-
-
-async def test_what_was_learned_is_asked_first(nursery: trio.Nursery) -> None:
-    cluster = Cluster(nursery, A)
-    cluster.answers = dict.fromkeys("ax", members(x="Leader", y="Follower"))
-    cluster.discovery.learn(endpoint("x", 2113))
-    assert (await cluster.find()).endpoint.host == "x"
-    assert cluster.hosts == ["x"]
 
 
 # -- attempts --------------------------------------------------------------------------------------------------------

@@ -142,7 +142,6 @@ class Discovery:
         self._scope: trio.CancelScope | None = None
         self._attempt: Round | None = None
         self._pausing = False
-        self._leader: Endpoint | None = None
         self._ids: frozenset[int] = frozenset()
         self._addresses: frozenset[str] = frozenset()
         self._strange = False
@@ -181,10 +180,6 @@ class Discovery:
             trio.ClosedResourceError: The client was closed.
         """
         return (await self._wait(_Waiter(None, last, 1))).members
-
-    def learn(self, leader: Endpoint) -> None:
-        """A node has said who the leader is: it is asked first, in the next attempt."""
-        self._leader = leader
 
     async def _wait(self, waiter: _Waiter) -> Found:
         if self.closed:
@@ -277,9 +272,7 @@ class Discovery:
         seeds = list(self._options.seeds)
         for group in (alive, seeds, dead):
             self._random.shuffle(group)
-        learned = [] if self._leader is None else [self._leader]
-        self._leader = None
-        ordered = [*learned, *alive[:_MOST_ASKED], *seeds, *dead[:_MOST_ASKED]]
+        ordered = [*alive[:_MOST_ASKED], *seeds, *dead[:_MOST_ASKED]]
         avoided = {address for waiter in self._waiters for address in waiter.without}
         first: dict[str, Endpoint] = {}
         later: dict[str, Endpoint] = {}
