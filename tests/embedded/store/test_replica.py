@@ -131,6 +131,45 @@ def test_only_the_node_that_wrote_knows_ids_without_an_expectation() -> None:
     assert again.number == 1
 
 
+def test_an_old_process_does_nothing_to_the_data_of_the_new_one() -> None:
+    old = leader()
+    old.write(Append("s", ANY, events(0)), NOW)
+    works = []
+    old.go_on = works.append
+    heard: list[Record] = []
+    old.confirmed.listen(heard.extend)
+    old.write(Append("s", ANY, many(500, 10)), NOW)
+    old.confirm(old.end)
+    work = old.append_in_turns(Append("s", ANY, many(5000, 1000)), NOW)
+    next(work)
+    told = len(heard)
+    new = old.reopened()
+    before, confirmed_end = written(new), new.confirmed_end
+    with pytest.raises(Interrupted):
+        next(work)
+    for _ in works[0]:
+        pass
+    assert len(heard) == told
+    old.write(Append("s", ANY, events(1)), NOW)
+    old.confirm(old.end)
+    assert written(new) == before
+    assert new.confirmed_end == confirmed_end == new.end
+    assert contents(new.confirmed) == before
+
+
+def test_the_commit_point_never_runs_ahead_of_the_log() -> None:
+    """What is written where entries were cut is not confirmed because those were to be confirmed."""
+    replica = leader()
+    end = replica.end
+    replica.go_on = lambda work: None  # it is never done
+    replica.confirmed.listen(lambda records: None)
+    replica.confirm(10**9)
+    assert replica.confirmed_end == end
+    replica.write(Append("s", ANY, events(0)), NOW)
+    replica.confirm(end)
+    assert replica.confirmed_end == end
+
+
 def test_logs_of_two_leaders_part_where_they_differ() -> None:
     first, second = leader(), Replica()
     first.write(Append("s", ANY, events(0)), NOW)

@@ -16,6 +16,7 @@ from tests.support.replicas import contents, follow, written
 from tests.support.stores import NOW, event, events
 from trio_esdb.embedded._store import (
     ANY,
+    LAST_NUMBER,
     NO_STREAM,
     STREAM_EXISTS,
     Append,
@@ -61,6 +62,8 @@ class Machine(RuleBasedStateMachine):
         """What is to be done to a store to get what an entry holds; refused writes before it are part of that."""
         self.refused: list[tuple[Entry | None, list[Act]]] = [(None, []) for _ in NODES]
         """For each node the writes that it refused since it has had this entry as its last one."""
+        self.memories: list[list[Record]] = [[] for _ in NODES]
+        """For each node the events that its process has written."""
         self.confirmed = 0
         self.fresh = 0
         self.now = NOW
@@ -78,14 +81,15 @@ class Machine(RuleBasedStateMachine):
         for entry in replica.entries_after(start):
             self.acts[entry] = [lambda store, entry=entry: store.take(entry)]
 
-    def make(self, write: Write) -> Written | WrongExpectation | None:
+    def make(self, write: Write, replayed: Write | None = None) -> Written | WrongExpectation | None:
+        """Make a write; another one has the same effect on a store that remembers all ids."""
         self.now += 1
         replica, now = self.replicas[self.leader], self.now
         start = replica.end
 
         def act(store: ReplicatedStore) -> Written | WrongExpectation | None:
             try:
-                return store.run(write, now)
+                return store.run(replayed or write, now)
             except (StreamDeleted, NeverAnswered):
                 return None
 
@@ -99,6 +103,7 @@ class Machine(RuleBasedStateMachine):
         made = replica.entries_after(start)
         if made:
             (entry,) = made
+            self.memories[self.leader] += entry.records
             self.acts[entry] = [*self.refused_by(self.leader, self.entries(replica)[:-1]), act]
         else:
             entries = self.entries(replica)
@@ -140,7 +145,7 @@ class Machine(RuleBasedStateMachine):
     def append_again(self, stream: str, after: int) -> None:
         """A repeated write gives the same answer as the first time, whoever leads now."""
         found = self.replicas[self.leader]._store._streams.get(stream)
-        if found is None or found.last == 2**63 - 1 or found.last <= after:
+        if found is None or found.last == LAST_NUMBER or found.last <= after:
             return
         record = found.records[after + 1]
         outcome = self.make(Append(stream, after, [event(record.id - 10**12)]))
@@ -148,6 +153,27 @@ class Machine(RuleBasedStateMachine):
             assert isinstance(outcome, Written)
             assert outcome.number == record.number
             assert outcome.position in (record.position, None)
+
+    @rule(stream=st.sampled_from(STREAMS), place=st.integers(0, 20))
+    def append_again_to_any(self, stream: str, place: int) -> None:
+        """Without an expectation only the process that wrote an event knows it, and only while it is in its log."""
+        replica = self.replicas[self.leader]
+        found = [record for record in replica._store._log.entries if record is not None and record.id >= 10**12]
+        if not found or replica._store._streams.last_for_writer(stream) == LAST_NUMBER:
+            return
+        id = found[place % len(found)].id
+        known = next((record for record in self.memories[self.leader] if record.id == id and record in found), None)
+        start = replica.end
+        repeated = [event(id - 10**12)]
+        last = replica._store._streams.last_for_writer(stream)
+        if known is not None and known.stream == stream:
+            outcome = self.make(Append(stream, ANY, repeated), Append(stream, last + 5, repeated))
+            assert isinstance(outcome, Written)
+            assert (outcome.number, replica.end) == (known.number, start)
+        else:
+            outcome = self.make(Append(stream, ANY, repeated), Append(stream, last, repeated))
+            assert isinstance(outcome, Written)
+            assert replica.end > start
 
     @rule(node=nodes, limit=st.none() | st.integers(1, 4))
     def replicate(self, node: int, limit: int | None) -> None:
@@ -185,6 +211,7 @@ class Machine(RuleBasedStateMachine):
     def restart(self, node: int) -> None:
         if node != self.leader:
             self.replicas[node] = self.replicas[node].reopened()
+            self.memories[node] = []
             self.listen(node)
 
     @precondition(lambda self: self.confirmed)

@@ -37,9 +37,11 @@ _FORWARDING_TIMEOUT = 4.34, 5.25
 class _Waiter:
     """A writer that waits until its write is confirmed."""
 
-    __slots__ = ("event", "is_confirmed")
+    __slots__ = ("deadline", "event", "is_confirmed")
 
-    def __init__(self) -> None:
+    def __init__(self, deadline: float) -> None:
+        self.deadline = deadline
+        """The time of trio's clock until which it waits."""
         self.event = trio.Event()
         self.is_confirmed = False
 
@@ -145,7 +147,7 @@ class ReplicatedWrites(Writes):
 
     def _waiter(self, end: int) -> _Waiter:
         """What is set when the commit point is here."""
-        waiter = _Waiter()
+        waiter = _Waiter(trio.current_time() + self._random.uniform(*_COMMIT_TIMEOUT))
         if self._replica.confirmed_end >= end:
             waiter.confirm()
         else:
@@ -156,7 +158,7 @@ class ReplicatedWrites(Writes):
     async def _wait(self, outcome: Written | WrongExpectation, waiter: _Waiter) -> Written | WrongExpectation:
         if waiter.is_confirmed:
             return outcome
-        with trio.move_on_after(self._random.uniform(*_COMMIT_TIMEOUT)) as scope:
+        with trio.move_on_at(waiter.deadline) as scope:
             await waiter.event.wait()
         if not waiter.is_confirmed:
             raise commit_timeout() if scope.cancelled_caught else canceled_by_server()

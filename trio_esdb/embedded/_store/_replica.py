@@ -39,21 +39,25 @@ class Replica:
 
     def __init__(self, make_id: Callable[[], int] | None = None) -> None:
         self._make_id = make_id or count(1).__next__
-        self._store = ReplicatedStore(self._make_id)
-        self._confirmed_store = ReplicatedStore(self._make_id)
-        self._entries: list[Entry] = []
-        self._confirmed = 0
-        """How many of the entries are confirmed."""
-        self._wanted_end = 0
-        self._is_confirming = False
         self._interruptions = 0
-        self._epochs: list[Epoch] = []
+        self._is_confirming = False
+        self._empty()
         self.on_written: Callable[[], None] = _nothing
         """Called after this node has written to its log as the leader."""
         self.on_confirmed: Callable[[], None] = _nothing
         """Called after entries have been confirmed, and listeners been told."""
         self.go_on: Callable[[Turns[None]], None] = _do_at_once
         """Called with work of many turns, which it has to drive to its end."""
+
+    def _empty(self) -> None:
+        self._store = ReplicatedStore(self._make_id)
+        self._confirmed_store = ReplicatedStore(self._make_id)
+        self._entries: list[Entry] = []
+        self._confirmed = 0
+        """How many of the entries are confirmed."""
+        self._wanted_end = 0
+        """Up to where entries are to be confirmed."""
+        self._epochs: list[Epoch] = []
 
     # -- what there is
 
@@ -191,7 +195,7 @@ class Replica:
         Readers see the entries one after the other, and listeners are told of them. What takes more than a turn is
         left to ``go_on``; another call meanwhile only says that more is confirmed.
         """
-        self._wanted_end = max(self._wanted_end, end)
+        self._wanted_end = max(self._wanted_end, min(end, self.end))
         if not self._is_confirming:
             self._is_confirming = True
             work = self._confirm()
@@ -229,6 +233,7 @@ class Replica:
         kept = index_after(self._entries, end)
         unconfirmed = self._entries[self._confirmed :]
         del self._entries[kept:]
+        self._wanted_end = min(self._wanted_end, end)
         self._store.cut(self._confirmed_store, unconfirmed)
         for entry in self._entries[self._confirmed :]:
             self._store.take(entry)
@@ -237,7 +242,9 @@ class Replica:
             self._epochs.pop()
 
     def reopened(self, make_id: Callable[[], int] | None = None) -> Replica:
-        """The same data in a new process, which has the log and no memory of ids. This replica must not be used again.
+        """The same data in a new process, which has the log and no memory of ids.
+
+        This replica is empty then: whatever the old process still does, it does to nothing.
 
         Args:
             make_id: Makes ids, as for a new replica.
@@ -246,9 +253,9 @@ class Replica:
         replica = Replica(make_id)
         replica._store = self._store.reopened(replica._make_id)
         replica._confirmed_store = self._confirmed_store.reopened(replica._make_id)
-        replica._entries = self._entries
-        replica._confirmed = self._confirmed
+        replica._entries, replica._confirmed = self._entries, self._confirmed
         replica._epochs = self._epochs
+        self._empty()
         return replica
 
     # -- inside
