@@ -12,6 +12,8 @@ test a program with it.
 from trio_esdb._public import publish
 
 from ._cable import Ending, Side
+from ._cluster import EmbeddedCluster
+from ._cluster_node import ClusterNode
 from ._connection import Connection
 from ._faults import Faults
 from ._hosts import Host, MemoryHost, TCPHost
@@ -43,8 +45,10 @@ from ._simulation._world import World
 
 __all__ = [
     "Close",
+    "ClusterNode",
     "Connection",
     "Cut",
+    "EmbeddedCluster",
     "Ending",
     "Fault",
     "Faults",

@@ -126,6 +126,14 @@ class ReplicatedWrites(Writes):
         for _, _, waiter in sorted(waiters):
             waiter.event.set()
 
+    async def wait_for_all(self) -> None:
+        """Wait until all that is in the log is confirmed.
+
+        Raises:
+            Failure: That takes too long, or the node leads no more.
+        """
+        await self._wait(None, self._waiter(self._replica.end))
+
     async def _make_later(self, write: Write) -> Written | WrongExpectation:
         if self._membership.state in FORWARDING:
             return await self._forward(write)
@@ -155,7 +163,7 @@ class ReplicatedWrites(Writes):
             heappush(self._waiters, (end, self._came, waiter))
         return waiter
 
-    async def _wait(self, outcome: Written | WrongExpectation, waiter: _Waiter) -> Written | WrongExpectation:
+    async def _wait(self, outcome: T, waiter: _Waiter) -> T:
         if waiter.is_confirmed:
             return outcome
         with trio.move_on_at(waiter.deadline) as scope:

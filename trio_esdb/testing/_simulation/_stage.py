@@ -102,8 +102,9 @@ class Stage:
         if len(self.cluster.nodes) > 1:
             await finish(self.cluster.heal())
         for node in self.cluster.nodes:
-            await finish(node.wake())
-            if not node.is_running:
+            if node.is_running:
+                await finish(node.wake())
+            else:
                 await finish(node.restart())
         await self.cluster.settled()
 
