@@ -7,7 +7,16 @@ from random import Random
 import pytest
 import trio
 
-from tests.support.scripted import ScriptedNodes, appended, event, not_leader, says
+from tests.support.scripted import (
+    ScriptedNodes,
+    Seen,
+    appended,
+    confirmed,
+    event,
+    last_position,
+    not_leader,
+    says,
+)
 from trio_esdb import ConnectionClosed, DeadlineExceededError, ESDBClient, NewEvent, NotLeaderError, StreamState
 
 EVENT = NewEvent("Happened", b"{}")
@@ -145,3 +154,65 @@ async def test_without_retry_the_error_is_raised(nodes: ScriptedNodes) -> None:
             await client.append_event("s", ANY, EVENT, retry=False)
         assert (caught.value.leader, caught.value.address) == (("b", 2113), "a:2113")
         assert await client.append_event("s", ANY, EVENT, retry=False) == 4
+
+
+# -- another preference than the leader --------------------------------------------------------------------------------
+
+
+async def test_the_only_node_need_not_lead(nodes: ScriptedNodes) -> None:
+    """So it passes on what is written, as followers do."""
+    nodes["a"].append, nodes["a"].read = DONE, says(event(0))
+    async with client_of(nodes, "&nodePreference=follower") as client:
+        assert await client.append_event("s", ANY, EVENT) == 4
+        assert len(await client.get_stream_events("s")) == 1
+    assert {seen.call.metadata["requires-leader"] for seen in nodes["a"].seen} == {"false"}
+
+
+async def test_a_replica_names_the_leader_for_writes(nodes: ScriptedNodes) -> None:
+    nodes["a"].append, nodes["a"].read = not_leader("b"), says(event(0))
+    nodes["b"].append = DONE
+    async with client_of(nodes, "&nodePreference=readOnlyReplica") as client:
+        for _ in range(2):
+            assert await client.append_event("s", ANY, EVENT) == 4
+            assert len(await client.get_stream_events("s")) == 1
+        assert [each.address for each in client.statistics().connections] == ["a:2113", "b:2113"]
+    assert [seen.method for seen in nodes["a"].seen] == ["Append", "Read", "Read"]
+    assert [seen.call.metadata["requires-leader"] for seen in nodes["b"].seen] == ["true", "true"]
+
+
+# -- subscriptions -----------------------------------------------------------------------------------------------------
+
+
+async def test_subscriptions_follow(nodes: ScriptedNodes) -> None:
+    nodes["a"].append, nodes["b"].append = not_leader("b"), DONE
+    nodes["a"].read = subscribed
+    nodes["b"].read = subscribed
+    async with client_of(nodes) as client, client.subscribe_stream_events("s") as events:
+        assert (await events.receive()).stream_position == 0
+        assert await client.append_event("s", ANY, EVENT) == 4
+        assert (await events.receive()).stream_position == 1
+        await trio.testing.wait_all_tasks_blocked()
+        assert [each.address for each in client.statistics().connections] == ["b:2113"]
+
+
+async def test_subscriptions_stay_if_the_leader_cannot_be_reached(nodes: ScriptedNodes) -> None:
+    """The node may name an address that only other nodes know."""
+    nodes["a"].append, nodes["a"].read = not_leader("nowhere"), subscribed
+    async with client_of(nodes) as client, client.subscribe_stream_events("s") as events:
+        assert (await events.receive()).stream_position == 0
+        with pytest.raises((NotLeaderError, DeadlineExceededError)):
+            await client.append_event("s", ANY, EVENT, timeout=2)
+        with trio.move_on_after(1) as scope:
+            await events.receive()
+        assert scope.cancelled_caught
+        assert events.resumptions == 0
+
+
+async def subscribed(seen: Seen) -> None:
+    """One event, or what comes after it."""
+    options = seen.read
+    if options.read_direction:
+        await seen.send(last_position(1), event(1))
+        return
+    assert options.stream is not None
+    await seen.give(confirmed(), event(0 if options.stream.revision is None else 1))

@@ -69,9 +69,9 @@ class ESDBClient(WritingArea, ReadingArea, SubscribingArea, MetadataArea, Cluste
         keep_alive_timeout: Seconds in which it must give one, or the connection is lost; None for no limit, and by
             default the time of the connection string, or 10.
         keep_alive_without_calls: Whether to do this also while no call is open.
-        max_connections: How many connections may be open at once; None for as many as the calls need.
-        idle_connection_timeout: Seconds after which a connection without calls is closed, if it is not the only one;
-            None for never.
+        max_connections: How many connections to a node may be open at once; None for as many as the calls need.
+        idle_connection_timeout: Seconds after which a connection without calls is closed, if it is not the only one to
+            its node; None for never.
         leader_check: How often, in seconds, the client of a cluster looks whether the leader has changed while
             subscriptions are open that are to be at the leader; None for never. A leader that loses its office says
             nothing of it to subscriptions.
@@ -82,6 +82,7 @@ class ESDBClient(WritingArea, ReadingArea, SubscribingArea, MetadataArea, Cluste
     Raises:
         InvalidArgumentError: An argument cannot be used. Nothing is connected yet.
         UnavailableError: On entering the block: the node cannot be reached.
+        DiscoveryError: On entering the block: no node of the cluster was found that does what is wanted.
     """
 
     def __init__(
@@ -176,6 +177,7 @@ class ESDBClient(WritingArea, ReadingArea, SubscribingArea, MetadataArea, Cluste
 
         Raises:
             UnavailableError: The node cannot be reached.
+            DiscoveryError: No node of the cluster was found that does what is wanted.
         """
         async with self:
             task_status.started(self)

@@ -76,6 +76,8 @@ class Nodes:
         """Where calls go that need the leader; None if that is to be found out."""
         self.serving: Pool | None = None
         """Where the other calls go; None if that is to be found out."""
+        self.unwatched = False
+        """Whether subscriptions that begin make it necessary to watch the leader."""
         self.authorization = Authorization(options)
         """Who the calls are made for."""
         self.pools = Pools(tasks, dial, options, self)
@@ -88,12 +90,13 @@ class Nodes:
         """The address of the last leader."""
         self._searching = 0
         """How many tasks wait for an answer of the discovery."""
-        self._watching = self._checking = False
+        self._checking = False
         self._discovery: Discovery | None = None
         self._home: Pool | None = None
         """The node that a client of one node was told."""
         if options.cluster:
             self._discovery = self._make_discovery()
+            self.unwatched = self._all_to_leader and options.leader_check != math.inf
         else:
             self._home = self.leading = self.serving = self.pools.get(options.node)
 
@@ -298,14 +301,9 @@ class Nodes:
 
     def watch_leader(self) -> None:
         """A subscription begins: from now on, look now and then whether there is another leader."""
-        if (
-            not self._watching
-            and self._discovery is not None
-            and self._all_to_leader
-            and self._options.leader_check != math.inf
-        ):
-            self._watching = True
-            self._tasks.start_soon(self._watch, self._discovery)
+        assert self._discovery is not None
+        self.unwatched = False
+        self._tasks.start_soon(self._watch, self._discovery)
 
     def suspect(self, link: NodeLink) -> None:
         """A node has not answered a call in its time: the others may know whether it is there."""
@@ -320,7 +318,7 @@ class Nodes:
             with trio.move_on_after(self._options.leader_check):
                 await self.closing.wait()
             if self.closed or not any(link.has_endless_calls for link in self.pools.links):
-                self._watching = False
+                self.unwatched = True
                 return
             await self._check(discovery)
 

@@ -382,7 +382,7 @@ class Session:
             trio.ClosedResourceError: The client was closed.
         """
         await trio.lowlevel.checkpoint()
-        if operation.endless:
+        if self.nodes.unwatched and operation.endless:
             self.nodes.watch_leader()
         authorization, now = self._authorization, None
         if (
