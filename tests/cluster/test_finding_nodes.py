@@ -10,7 +10,8 @@ import pytest
 import trio
 import trio.testing
 
-from tests.support.scripted import Scripted, Seen, appended, cluster, fails, says, silence
+from tests.support.scripted import Scripted, ScriptedNodes, Seen, appended, cluster, fails, says, silence
+from tests.support.world import Moment, sweep
 from trio_esdb import (
     BasicCredentials,
     DiscoveryError,
@@ -361,3 +362,58 @@ async def test_closing_ends_the_search(nodes: Nodes, nursery: trio.Nursery) -> N
         await trio.sleep(1)
         await client.aclose()
     assert trio.current_time() - began < 2.1
+
+
+@pytest.mark.parametrize("moment", [Moment.WAITING, Moment.GOING_ON])
+async def test_entering_given_up_at_each_step(nursery: trio.Nursery, moment: Moment) -> None:
+    """Nothing is left of the search and of its connections, and the next client finds the node."""
+    nodes = ScriptedNodes(nursery, "a", "b", "c")
+    nodes.cluster("b")
+    nodes.down.add("a")
+    nodes.frozen.add("c")
+    nodes["b"].append = says(appended(0, 4))
+
+    async def use() -> None:
+        async with ESDBClient(nodes.uri, connect=nodes.connect, random=Random(1)) as client:
+            await client.append_event("s", ANY, EVENT)
+
+    async def check() -> None:
+        await trio.sleep(30)
+        assert nodes["b"].open_calls == 0
+        assert trio.lowlevel.current_statistics().tasks_living == tasks
+        await use()
+        await trio.sleep(30)
+
+    await use()
+    await trio.sleep(30)
+    tasks = trio.lowlevel.current_statistics().tasks_living
+    assert await sweep(use, check, moment) > 2
+
+
+@pytest.mark.parametrize("moment", [Moment.WAITING, Moment.GOING_ON])
+async def test_a_call_given_up_during_a_search_at_each_step(nursery: trio.Nursery, moment: Moment) -> None:
+    """Another call that waits for the same search has its answer, and is made once."""
+    nodes = ScriptedNodes(nursery, "a", "b", "c")
+    nodes.cluster("b")
+    nodes["b"].append = says(appended(0, 4))
+    async with ESDBClient(nodes.uri, connect=nodes.connect, random=Random(1)) as client:
+
+        async def use() -> None:
+            with trio.CancelScope(shield=True):
+                for stream in nodes["b"].streams:
+                    await trio.aclose_forcefully(stream)
+                nodes["b"].streams.clear()
+                await trio.testing.wait_all_tasks_blocked()
+            done = len(nodes["b"].calls)
+            nursery.start_soon(client.append_event, "other", ANY, EVENT)
+            try:
+                await client.append_event("s", ANY, EVENT)
+            finally:
+                with trio.CancelScope(shield=True):
+                    await trio.sleep(5)
+                    assert done < len(nodes["b"].calls) <= done + 2
+
+        async def check() -> None:
+            await client.append_event("s", ANY, EVENT)
+
+        assert await sweep(use, check, moment) > 2
