@@ -23,6 +23,7 @@ import trio
 from trio_esdb._cluster import Sent, Session
 from trio_esdb._convert import Confirmation, StreamNotFound
 from trio_esdb._errors import (
+    PositionLostError,
     ProtocolError,
     ServerError,
     StreamDeletedError,
@@ -47,6 +48,9 @@ _PASSES = (
     Trouble.NO_FIRST_ANSWER,
 )
 """If a call could not be moved because of this, another node may take it."""
+_LAG = 15.0
+"""Seconds after which a position that no node of a cluster holds is lost. A leader that is cut off from the others
+takes up to 10 seconds to know that it is none."""
 _PAUSE = 0.25
 """Seconds between two attempts to move a call."""
 
@@ -73,6 +77,7 @@ class Resumption:
         "_first",
         "_first_answer",
         "_lock",
+        "_lost_since",
         "_not_before",
         "_opened",
         "_operation",
@@ -115,6 +120,8 @@ class Resumption:
         """When the next call may be opened, in seconds of trio's clock."""
         self._checked = False
         """Whether the position is there, in this outage."""
+        self._lost_since = math.inf
+        """Since when the nodes say that it is not."""
         self._opened: tuple[Source, Opening] | None = None
         """A call of a subscription that has not begun yet."""
         self._patience_ends = math.inf
@@ -320,8 +327,25 @@ class Resumption:
             self._options = options._replace(from_end=False)
         elif self._begun and not self._checked and feed.place is not None:
             if feed.place != self._first.position:  # the user's own position need not be there
-                await check_position(self._session, operation, options, feed.place, patience)
+                try:
+                    await check_position(self._session, operation, options, feed.place, patience)
+                except CallFailed as failure:
+                    if self._may_only_lag(failure):
+                        failure.trouble = Trouble.NOT_READY
+                    raise
+            self._lost_since = math.inf
             self._checked = True
+
+    def _may_only_lag(self, failure: CallFailed) -> bool:
+        """Whether a node that does not hold the position may yet get it: one that lags, or a leader without followers.
+
+        In a cluster others are asked, until this has been so for some time.
+        """
+        if not self._session.options.cluster or not isinstance(failure.error, PositionLostError):
+            return False
+        now = trio.current_time()
+        self._lost_since = min(self._lost_since, now)
+        return now - self._lost_since < _LAG
 
     def _give_up(self) -> None:
         """Reset a call that has not begun."""

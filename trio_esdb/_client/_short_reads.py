@@ -61,17 +61,25 @@ async def last_place(session: Session, operation: Operation, options: ReadOption
         ServerError: There was no connection.
         trio.ClosedResourceError: The client was closed.
     """
+    return (await _last_place(session, operation, options, patience))[0]
+
+
+async def _last_place(
+    session: Session, operation: Operation, options: ReadOptions, patience: float
+) -> tuple[Place | None, Sent]:
+    """The same, and who told it."""
     end = ReadOptions(
         stream_name=options.stream_name, backwards=True, limit=1, tell_last_position=bool(options.stream_name)
     )
     place: Place | None = None
-    for response in await _read(session, operation, end, patience):
+    responses, sent = await _read(session, operation, end, patience)
+    for response in responses:
         match response:
             case RecordedEvent():
                 place = end.place_of(response)
             case LastStreamPosition(stream_position=position) if options.stream_name:
                 place = position, 0  # told even if metadata hides the event
-    return place
+    return place, sent
 
 
 async def check_position(
@@ -90,10 +98,10 @@ async def check_position(
             await _read(session, operation._replace(from_position=True), before, patience)
         except CallFailed as failure:
             if isinstance(failure.error, InvalidPositionError):
-                raise _lost(operation, options, place, failure) from failure
+                raise _lost(operation, options, place, failure, failure.sent) from failure
             raise
         return
-    last = await last_place(session, operation, options, patience)
+    last, sent = await _last_place(session, operation, options, patience)
     if last is None:
         try:
             metadata = options._replace(stream_name="$$" + options.stream_name)
@@ -103,26 +111,30 @@ async def check_position(
                 raise
             last = place
     if last is None or last < place:
-        raise _lost(operation, options, place, None)
+        raise _lost(operation, options, place, None, sent)
 
 
-def _lost(operation: Operation, options: ReadOptions, place: Place, failure: CallFailed | None) -> CallFailed:
+def _lost(
+    operation: Operation, options: ReadOptions, place: Place, failure: CallFailed | None, sent: Sent | None
+) -> CallFailed:
     cause = None if failure is None else failure.error
     what = f"position {place[0]}" if options.stream_name else f"position {place[0]}, {place[1]}"
     error = operation.error(
         PositionLostError,
         f"the database does not hold {what} any more, after which this would go on. It was replaced or restored from "
         "a backup; subscribe from a position that it holds, or from the start",
-        "" if cause is None else cause.address,
+        sent.link.address if sent is not None else "",
         status="OK" if cause is None else cause.status,
         position=options.public(place),
     )
     error.__cause__ = cause
-    return CallFailed(error, Trouble.FINAL)
+    return CallFailed(error, Trouble.FINAL, sent)
 
 
-async def _read(session: Session, operation: Operation, options: ReadOptions, patience: float) -> list[ReadResponse]:
-    """The responses to a read."""
+async def _read(
+    session: Session, operation: Operation, options: ReadOptions, patience: float
+) -> tuple[list[ReadResponse], Sent]:
+    """The responses to a read, and where it was made."""
     answer = _Answer()
     call, sent = await session.open(operation._replace(requests=[options.request()]), answer, math.inf)
     try:
@@ -145,7 +157,7 @@ async def _read(session: Session, operation: Operation, options: ReadOptions, pa
             raise CallFailed(error, Trouble.FINAL, sent)
         if not isinstance(response, StreamNotFound):
             responses.append(response)
-    return responses
+    return responses, sent
 
 
 def unanswered(operation: Operation, patience: float, sent: Sent | None) -> CallFailed:
