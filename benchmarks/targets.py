@@ -148,6 +148,8 @@ def _embedded(embedded: dict[str, Any]) -> Iterable[Finding]:
         ("embedded node: start of one, with a client connected", "start", 10.0, 1e3, " ms", False),
         ("embedded node: small appends from 90 tasks, one process", "append", 10_000.0, 1.0, "/s", True),
         ("embedded node: events read through the client, one process", "read", 50_000.0, 1.0, "/s", True),
+        ("embedded cluster: start of three nodes, settled, and their end", "cluster", 50.0, 1e3, " ms", False),
+        ("embedded cluster: an hour of a mock clock, idle, with a subscription", "idle_hour", 1.0, 1.0, " s", False),
     ):
         sign = ">=" if more else "<"
         limit = f"{sign} {must:,.0f}{unit}".replace(",", " ")

@@ -26,8 +26,10 @@ EMBEDDED: dict[str, dict[str, Any]] = {
     "start": {"count": 20},
     "append": {"count": 60, "parallel": 90},
     "read": {"count": 40_000},
+    "cluster": {"count": 10},
+    "idle_hour": {"count": 1},
 }
-"""What the embedded node is asked to do, a job for each kind of work."""
+"""What the embedded node or cluster is asked to do, a job for each kind of work."""
 
 
 @dataclass(frozen=True, slots=True)

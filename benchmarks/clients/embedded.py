@@ -5,11 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Awaitable, Callable
 from functools import partial
+from random import Random
 
 import trio
+from trio.testing import MockClock
 
 from benchmarks.clients._harness import Job, Meter, expect, proposed, resident, run
 from trio_esdb import ESDBClient, NewEvent, StreamState
+from trio_esdb.testing import EmbeddedCluster
 
 _A_CALL = 500
 _WINDOW = 20_000
@@ -82,6 +85,27 @@ async def growth(job: Job, meter: Meter) -> None:
     meter.extra["marks"] = found
 
 
+async def cluster(job: Job, meter: Meter) -> None:
+    """Start clusters of three nodes, one after another, each until one leads and the others follow; and stop them."""
+    async with EmbeddedCluster():
+        pass
+    with meter(job.count):
+        for number in range(job.count):
+            async with EmbeddedCluster(random=Random(number)):
+                pass
+
+
+async def idle_hour(job: Job, meter: Meter) -> None:
+    """Hours in which nothing happens in a cluster, with one subscription."""
+    async with (
+        EmbeddedCluster() as cluster,
+        ESDBClient(cluster.uri, connect=cluster.network.connect) as client,
+        client.subscribe_all_events(),
+    ):
+        with meter(job.count):
+            await trio.sleep(3600 * job.count)
+
+
 async def _fill(client: ESDBClient, name: str, count: int, size: int) -> None:
     while count > 0:
         await client.append_events(name, StreamState.ANY, new_events(min(count, _A_CALL), size))
@@ -97,13 +121,16 @@ async def _read(client: ESDBClient, name: str, count: int, start: int = 0) -> No
 
 
 KINDS: dict[str, Callable[[Job, Meter], Awaitable[None]]] = {
-    work.__name__: work for work in (start, append, read, growth)
+    work.__name__: work for work in (start, append, read, growth, cluster, idle_hour)
 }
+_SIMULATED = ("cluster", "idle_hour")
+"""Kinds whose time is that of a mock clock; what they take of real time is measured."""
 
 
 def perform(job: Job, meter: Meter) -> None:
     """Do a job in an event loop of its own."""
-    trio.run(partial(KINDS[job.kind], job, meter))
+    clock = MockClock(autojump_threshold=0) if job.kind in _SIMULATED else None
+    trio.run(partial(KINDS[job.kind], job, meter), clock=clock)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID, uuid5
@@ -78,6 +78,15 @@ class Board:
 def event(type: str, key: str, **facts: Any) -> NewEvent:
     """An event whose id follows from its type and a key, so that a repetition of it is recognised."""
     return NewEvent(type=type, data=json.dumps(facts).encode(), id=uuid5(IDS, f"{type} {key}"))
+
+
+async def connected(stack: AsyncExitStack, make: Callable[[], ESDBClient]) -> ESDBClient:
+    """Connect, however long it takes; the client is closed with the stack."""
+    while True:
+        try:
+            return await stack.enter_async_context(make())
+        except TEMPORARY:
+            await trio.sleep(1)
 
 
 class OrderService:

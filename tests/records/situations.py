@@ -188,11 +188,13 @@ NOT_READY = Took("Not Ready", 0, 100, "1 to 11, 95 on a node that wakes")
 CERTAIN = (Written("Forwarding timeout", "none"), Written("Not Ready", "none"), Written("not leader", "none"))
 
 BECOMES_LEADER = "Follower, PreReplica?, Unknown?, PreReplica?, PreLeader?, Leader"
+SEEN_TO_BECOME_LEADER = "Follower, PreReplica?, Unknown?, PreReplica?, PreLeader|Leader*"
+"""Others may call it the leader before they hear that it is not quite there yet."""
 STAYS_FOLLOWER = "Follower, PreReplica|Unknown|CatchingUp|Clone*, Follower?"
 """On the node itself it can pass through all of these within 100 ms."""
 ELECTED = (
     Stages(("new",), "new", BECOMES_LEADER),
-    Stages(("other",), "new", BECOMES_LEADER),
+    Stages(("other",), "new", SEEN_TO_BECOME_LEADER),
     Stages(("new", "other"), "other", STAYS_FOLLOWER),
 )
 LED = ("Leader", "PreLeader")
@@ -207,8 +209,11 @@ LEADER_SEEN_TO_START = "gone, Manager dead|Manager|Initializing*, DiscoverLeader
 JOINS = "Initializing?, DiscoverLeader?, PreReplica|CatchingUp|Clone|Unknown*, Follower"
 REPLICA_JOINS = "Initializing?, ReadOnlyLeaderless?, PreReadOnlyReplica?, ReadOnlyReplica"
 
+ELECTING = ("Unknown", "PreLeader", "PreReplica", "CatchingUp", "Clone", "Follower", "Leader")
+"""The first of these that is seen: some pass within 100 ms."""
 
-def startup(answers: tuple[float, float], election: tuple[float, float], settled: tuple[float, float]) -> Situation:
+
+def startup(answers: tuple[float, float], election: tuple[float, float], settled: float) -> Situation:
     """Three nodes that start at once: when they answer, when they vote, and when all show the same."""
     alone = ("a", "b", "leader")
     return Situation(
@@ -224,14 +229,16 @@ def startup(answers: tuple[float, float], election: tuple[float, float], settled
             Stages(("b", "leader"), "a", SEEN_TO_START),
             Stages(("a", "leader"), "b", SEEN_TO_START),
             *(Shown((each,), each, ("Initializing", "DiscoverLeader"), *answers, "first answer") for each in alone),
-            *(Shown((each,), each, ("Unknown", "PreLeader", "PreReplica"), *election, "election") for each in alone),
+            *(Shown((each,), each, ELECTING, *election, "election") for each in alone),
             Shown(alone, "leader", LED, election[0], election[1] + 500, "one leader shown by all"),
-            Settled(*settled, "all the same"),
+            # Real nodes took from 7.2 s on, and shared two processors; the embedded ones need not wait for each other.
+            Settled(election[0] + 500, settled, "7.2 to 9.7 s"),
         ),
         start=None,
     )
 
 
+WITH_TLS = startup((2050, 3200), (4550, 6500), 9850)
 SITUATIONS = {
     "kill": Situation(
         (
@@ -277,6 +284,18 @@ SITUATIONS = {
             FORWARDED,
             NOT_READY,
             *CERTAIN,
+        )
+    ),
+    "terminate, no call open": Situation(
+        (
+            Stages(("new", "other"), "old", "Leader, Leader dead?, Unknown dead"),
+            Stages(("old",), "old", "Leader, gone"),
+            *ELECTED,
+            Shown(("new", "other"), "old", ("Leader dead", "Unknown dead"), 30, 365, "133 to 214"),
+            Shown(("new", "other"), "new", LED, 40, 1970, "187 to 1218; in a kill up to 1640 after it is shown dead"),
+            Begins("to new, requires-leader", "OK", 40, 2070, "770 to 1211"),
+            Settled(40, 4500, "1.2 s"),
+            NOT_READY,
         )
     ),
     "freeze and wake": Situation(
@@ -360,7 +379,8 @@ SITUATIONS = {
             Shown(("old",), "a", ("Follower dead",), 0, 340, "132"),
             Shown(("old",), "b", ("Follower dead",), 0, 340, "132"),
             Shown(("old",), "old", ("Unknown",), 2850, 3650, "3.0 to 3.5 s"),
-            Answers("to old", "OK, Commit phase timeout, Request canceled, Not Ready"),
+            # A real node looks once a second for writes whose time is over; the embedded one draws the time of each.
+            Answers("to old", "OK, Commit phase timeout, Commit phase timeout|Request canceled*, Not Ready"),
             Begins("to old", "Not Ready", 2850, 3750, "3235"),
             Written("Commit phase timeout", "none"),
             Written("Request canceled", "none"),
@@ -379,11 +399,11 @@ SITUATIONS = {
             Stages(("a",), "a", STARTS),
             Stages(("b",), "b", STARTS),
             Stages(("old",), "old", "Unknown, PreLeader?, Leader"),
-            Stages(("a", "b"), "old", "gone, Unknown, PreLeader?, Leader"),
-            Shown(("a",), "a", ("Initializing", "DiscoverLeader"), 1300, 1900, "1450 to 1710"),
-            Shown(("b",), "b", ("Initializing", "DiscoverLeader"), 1300, 1900, "1450 to 1710"),
-            Shown(("old", "a", "b"), "old", LED, 4200, 5500, "3.2 s after they answer"),
-            Settled(4500, 9750, "7.6 s"),
+            Stages(("a", "b"), "old", "gone, Manager dead|Manager?, Unknown, PreLeader|Leader*"),
+            Shown(("a",), "a", ("Initializing", "DiscoverLeader"), 800, 1900, "1515 to 1724; alone 811 to 1565"),
+            Shown(("b",), "b", ("Initializing", "DiscoverLeader"), 800, 1900, "1515 to 1724; alone 811 to 1565"),
+            Shown(("old", "a", "b"), "old", LED, 3500, 5500, "3.2 s after they answer"),
+            Settled(4000, 9750, "7.6 s"),
             Written("Commit phase timeout", "all"),
             Written("Request canceled", "all"),
         )
@@ -393,17 +413,17 @@ SITUATIONS = {
             (
                 Stages(("returning",), "returning", f"gone, {JOINS}"),
                 Stages(("leader", "other"), "returning", f"Unknown dead|Follower dead, {JOINS}"),
-                Stages(("leader", "other", "returning"), "leader", "gone?, Leader"),
+                Stages(("leader", "other", "returning"), "leader", "gone?, Manager dead|Manager?, Leader"),
                 Shown(("returning",), "returning", ("Follower",), 1750, 2750, "1.9 to 2.6 s"),
                 Shown(("leader", "other"), "returning", ("Follower",), 1750, 3250, "1.9 to 2.6 s"),
             )
         )
         for number in (1, 2)
     },
-    "startup": startup((1350, 1900), (4050, 5350), (7000, 9750)),
-    "startup with TLS": startup((2220, 3200), (4800, 6300), (7050, 9750)),
-    "startup with TLS, on disk": startup((2050, 3200), (4600, 6300), (7050, 9850)),
-    "startup with TLS, existing databases": startup((2050, 3200), (4550, 6500), (7050, 9850)),
+    "startup": startup((1350, 1900), (4050, 5350), 9750),
+    "startup with TLS": WITH_TLS,
+    "startup with TLS, on disk": WITH_TLS,
+    "startup with TLS, existing databases": WITH_TLS,
     "read-only replica joins": Situation(
         (
             Stages(("replica",), "replica", f"gone, {REPLICA_JOINS}"),

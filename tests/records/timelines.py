@@ -62,7 +62,9 @@ class Timeline:
     def settled(self) -> float | None:
         """Since when all nodes that answer show the same."""
         last = [views[-1] for views in self.views.values() if not isinstance(views[-1][2], str)]
-        return max(first for first, _, _ in last) if all(view == last[0][2] for _, _, view in last) else None
+        if not last or any(view != last[0][2] for _, _, view in last):
+            return None
+        return max(first for first, _, _ in last)
 
 
 def recorded(situation: str) -> Timeline:
@@ -80,6 +82,11 @@ def recorded(situation: str) -> Timeline:
     for answer, (number, of_these) in record.get("unanswered, of these written", {}).items():
         timeline.written[answer] = (number, of_these)
     return timeline
+
+
+def names() -> list[str]:
+    """The situations of which there is a recording."""
+    return list(_records())
 
 
 def fact(situation: str, name: str) -> Any:

@@ -45,7 +45,7 @@ def test_the_next_one():
 def test_tests_that_hang_fail_and_the_next_one_runs(root: Path, tmp_path: Path) -> None:
     (tmp_path / "test_some.py").write_text(HANGING)
     plugins = ["-p", "tests.conftest", "-p", "no:cacheprovider"]
-    limit = ["-o", "faulthandler_timeout=2"]  # the project's, some fifty times shorter
+    limit = ["-o", "faulthandler_timeout=2"]  # the project's, some three hundred times shorter
     options = ["-c", root / "pyproject.toml", "--rootdir", root, "--numprocesses=1", "-rA", "--tb=line"]
     done = subprocess.run(
         [sys.executable, "-m", "pytest", *options, *plugins, *limit, tmp_path],
