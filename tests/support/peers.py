@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from random import Random
 
 from trio_esdb.embedded._cluster._mesh import Mesh
@@ -52,7 +52,7 @@ class Peers:
         """Who has led each epoch."""
         self.events = 0
         for number in self.numbers:
-            self.start(number, START if number in self.shape.voters else START_READ_ONLY)
+            self.start(number, START)
 
     # -- commands
 
@@ -72,7 +72,7 @@ class Peers:
         peer.on_state = lambda: self._changed(peer)
         peer.on_shut_down = lambda: self.kill(number)
         self.running[number] = peer
-        peer.start(delay)
+        peer.start(START_READ_ONLY if peer.is_read_only else delay)
         return peer
 
     def kill(self, number: int, seen: Range = CLOSED_SEEN) -> None:
@@ -132,6 +132,19 @@ class Peers:
         store = replica.confirmed if confirmed else replica._store
         page = store.read_stream(stream, 0, 10_000, 0)
         return [record.id for record in page.records]
+
+    def until(self, condition: Callable[[], bool], within: float = 20.0) -> float:
+        """Run until this is true; the seconds that it took, infinity if it did not become true."""
+        began = self.now
+        while not condition():
+            if self.now - began > within:
+                return math.inf
+            self.run(0.01)
+        return self.now - began
+
+    def shows(self, viewer: int, number: int, what: str) -> Callable[[], bool]:
+        """Whether a node shows another one as this, for ``until``."""
+        return lambda: self.view(viewer).get(number) == what
 
     def entered(self, number: int, state: State, since: float = 0.0) -> float:
         """When a peer came into this state."""

@@ -76,7 +76,9 @@ class Machinery:
             self.schedule.run_due()
             self.moved()
             due = self.schedule.next_due
-            if due == math.inf:
+            if self.schedule.is_due:
+                await trio.lowlevel.checkpoint()
+            elif due == math.inf:
                 await self._earlier.wait()
             else:
                 with trio.move_on_at(due):

@@ -22,8 +22,10 @@ class _Seen:
     instance: int
     state: State
     is_alive: bool
-    heard: float
-    """When it was last heard of, in the seconds of the cluster; of a living one, when it was heard of first."""
+    since: float
+    """When this process was heard of first, in the seconds of the cluster."""
+    changed: float
+    """When it was last found to be alive, or dead."""
     phase: float
     """At which point of the period its gossip comes."""
 
@@ -39,16 +41,16 @@ class View:
 
     def __init__(self, seeds: Iterable[int], now: float, random: Random) -> None:
         self._random = random
-        self._seen = {seed: _Seen(0, State.Manager, True, now, 0.0) for seed in seeds}
+        self._seen = {seed: _Seen(0, State.Manager, True, now, now, 0.0) for seed in seeds}
 
     def heard(self, number: int, instance: int, state: State, now: float) -> None:
         """A member told of itself."""
         seen = self._seen.get(number)
         if seen is None or seen.instance != instance or not seen.is_alive:
-            phase = self._random.uniform(0, GOSSIP_PERIOD)
-            self._seen[number] = _Seen(instance, state, True, now, phase)
-        else:
-            seen.state = state
+            since = now if seen is None or seen.instance != instance else seen.since
+            self._seen[number] = _Seen(instance, state, True, since, now, self._random.uniform(0, GOSSIP_PERIOD))
+        elif state != State.PreLeader or seen.state != State.Leader:
+            seen.state = state  # who is elected counts as the leader at once, whatever it says of itself
 
     def knows(self, number: int) -> bool:
         """Whether this member has been heard of."""
@@ -61,15 +63,15 @@ class View:
         return seen is not None and seen.instance != 0 and seen.is_alive
 
     def age(self, number: int, now: float) -> float:
-        """For how many seconds this member has been known to be alive; 0 if it is not known."""
-        return now - self._seen[number].heard if self.is_alive(number) else 0.0
+        """For how many seconds the process of this member has been known; 0 if it is not."""
+        return now - self._seen[number].since if self.is_alive(number) else 0.0
 
     def found_dead(self, number: int, now: float) -> None:
         """A member does not answer. It keeps its state."""
         seen = self._seen.get(number)
         if seen is not None and seen.is_alive:
             seen.is_alive = False
-            seen.heard = now
+            seen.changed = now
 
     def elected(self, leader: int | None, voters: Iterable[int]) -> None:
         """There was an election; the leader is None if it is the node itself."""
@@ -81,7 +83,7 @@ class View:
     def forget_dead(self, now: float) -> None:
         """Remove the members that have been dead for long."""
         for number, seen in list(self._seen.items()):
-            if seen.instance and not seen.is_alive and now - seen.heard >= REMOVAL_OF_DEAD:
+            if seen.instance and not seen.is_alive and now - seen.changed >= REMOVAL_OF_DEAD:
                 del self._seen[number]
 
     def states(self) -> dict[int, tuple[State, bool]]:
@@ -98,7 +100,9 @@ class View:
         """
         found = []
         for number, seen in self._seen.items():
-            lag = min((now - seen.phase) % GOSSIP_PERIOD, now - seen.heard) if seen.is_alive else now - seen.heard
+            lag = now - seen.changed
+            if seen.is_alive:
+                lag = min((now - seen.phase) % GOSSIP_PERIOD, lag)
             stamp = ticks - round(lag * TICKS)
             found.append(Member(seen.instance, stamp, seen.state, seen.is_alive, *addresses[number]))
         return found

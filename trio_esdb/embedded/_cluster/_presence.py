@@ -253,7 +253,10 @@ class Presence(ABC):
         self.later(delay, partial(self._gossip, other, wants_answer))
 
     def _gossip(self, other: int, wants_answer: bool) -> None:
-        self.send(other, Gossip(self.number, self.instance, self.state, self._live_leader(), wants_answer))
+        elected = self._live_leader()
+        if self.state == State.ShuttingDown or (self.state == State.Unknown and elected is not None):
+            return  # a deposed leader says nothing before it knows whether it must end; if it must, others find it dead
+        self.send(other, Gossip(self.number, self.instance, self.state, elected, wants_answer))
 
     # -- inside
 

@@ -7,6 +7,9 @@ from collections.abc import Callable
 from heapq import heappop, heappush
 from itertools import count
 
+_AT_ONCE = 16
+"""So many things happen in one go. Each takes a few milliseconds at most, when it hands over a turn of the log."""
+
 
 class Timer:
     """Something that is to happen at a time."""
@@ -56,9 +59,16 @@ class Schedule:
             heappop(self._heap)
         return self._heap[0][0] if self._heap else math.inf
 
+    @property
+    def is_due(self) -> bool:
+        """Whether something is to happen now."""
+        return self.next_due <= self._now()
+
     def run_due(self) -> None:
-        """Let happen what is due, and what becomes due by that."""
-        while self.next_due <= self._now():
+        """Let happen what is due, and what becomes due by that, but not too much of it at once."""
+        for _ in range(_AT_ONCE):
+            if not self.is_due:
+                break
             timer = heappop(self._heap)[2]
             callback, timer.callback = timer.callback, None
             if callback is not None:

@@ -65,7 +65,7 @@ START_TLS = Range(2.32, 3.02)
 """The same with TLS: 2320-3030 ms."""
 RESTART = Range(0.9, 1.35)
 """The same for one node that starts while the others run: 811-964 ms, 1304-1565 ms."""
-START_READ_ONLY = Range(1.0, 1.4)
+START_READ_ONLY = Range(1.1, 1.45)
 """The same for a read-only replica: 1331-1451 ms. It has joined 1.2-2.5 s after its start."""
 INITIALIZING = Range(0.03, 0.1)
 """For so long before its port opens others may show it as Initializing: about 100 ms."""
@@ -94,14 +94,14 @@ SILENCE_SEEN = Range(5.43, 5.55)
 """Until a frozen or unreachable node is shown dead: 5438 ms on one survivor, by 6.55 s on the other."""
 WITHOUT_LEADER = Range(0.44, 0.52)
 """From then until a survivor is in PreReplica, if there is no new leader yet: 440-520 ms."""
-ELECTION = Mixture(Range(0.03, 0.09), Range(0.95, 1.0), 0.85)
+ELECTION = Mixture(Range(0.03, 0.09), Range(0.93, 0.97), 0.85)
 """From the first sight of the dead leader until a survivor asks for an election. Two survivors had a new leader 100-280
 ms after a kill in 2 of 8 rounds, after 1060-1210 ms in the others; the first round of messages had timed out there."""
 ELECTION_AFTER_SILENCE = Range(0.97, 1.03)
 """The same for a frozen leader: new leader at 6.5 s."""
 ELECTION_ROUND = Range(1.0, 1.06)
 """Until a round of an election without a result is begun again: 1 s."""
-PRE_LEADER = Mixture(Range(0.01, 0.06), Range(0.48, 0.55), 0.5)
+PRE_LEADER = Mixture(Range(0.01, 0.06), Range(0.46, 0.49), 0.5)
 """A new leader in PreLeader: less than 100 ms in 4 elections, 500 ms in 5."""
 PRE_LEADER_AFTER_SILENCE = Range(0.1, 1.0)
 """The same after a frozen leader: Leader at 6.6-7.6 s."""
