@@ -232,23 +232,24 @@ async def test_a_check_forgets_nothing(cluster: Cluster) -> None:
         await cluster.find()
 
 
-async def test_nodes_that_were_started_anew_or_moved_are_known(cluster: Cluster) -> None:
+async def test_nodes_that_were_started_anew_or_joined_are_known(cluster: Cluster) -> None:
     cluster.answers = dict.fromkeys("abc", SOUND)
     await cluster.find()
     new = tuple(each._replace(instance_id=member(each.address, number=1).instance_id) for each in SOUND)
     cluster.answers = dict.fromkeys("abc", new)
     assert (await cluster.find()).endpoint == B, "other processes at the same addresses"
-    moved = (new[1]._replace(address="moved"), member("x"), member("y"))
-    cluster.answers = dict.fromkeys("abc", moved)
-    assert (await cluster.find()).endpoint.host == "moved", "the same process at another address"
+    changed = members(x="Leader", y="Follower", a="Follower")
+    cluster.answers = dict.fromkeys("abc", changed)
+    assert (await cluster.find()).endpoint.host == "x", "two nodes were replaced"
+    cluster.answers = dict.fromkeys("abcx", OTHER)
+    assert (await cluster.find()).endpoint.host == "x", "and then the third"
 
 
-async def test_ids_that_are_zero_are_not_known(cluster: Cluster) -> None:
-    nobody = member("", number=0).instance_id
-    seen = (*SOUND[:2], member("d", "Manager")._replace(instance_id=nobody))
+async def test_addresses_that_are_none_are_not_known(cluster: Cluster) -> None:
+    seen = (*SOUND[:2], member("", "Manager"))
     cluster.answers = dict.fromkeys("abc", seen)
     await cluster.find()
-    cluster.answers = dict.fromkeys("abc", (*OTHER, member("w", "Manager")._replace(instance_id=nobody)))
+    cluster.answers = dict.fromkeys("abc", (*OTHER, member("", "Manager")))
     cluster.options.max_discover_attempts = 1
     with pytest.raises(DiscoveryError, match="another cluster"):
         await cluster.find()

@@ -13,8 +13,9 @@ Two rules for answers that would lead astray:
 - **A node that just failed**, or said that it is not the leader (``without``), may still be called the leader by the
   others for seconds. It is asked last, and comes back only by its own answer: then it is there.
 - **Another cluster.** A name or an address may have been given to a node of another cluster. Once several members are
-  known, an answer that has none of their ids and none of their addresses is refused. If a search fails in which that
-  happened, all that was known is forgotten, and the next search takes the seeds at their word, as the first one did.
+  known, an answer that has none of their addresses is refused. (Their ids tell no more: a process has one address as
+  long as it lives.) If a search fails in which that happened, all that was known is forgotten, and the next search
+  takes the seeds at their word, as the first one did.
 
 A cluster that lists one member is that node, whatever address it tells: it keeps the one under which it was asked.
 """
@@ -142,7 +143,6 @@ class Discovery:
         self._scope: trio.CancelScope | None = None
         self._attempt: Round | None = None
         self._pausing = False
-        self._ids: frozenset[int] = frozenset()
         self._addresses: frozenset[str] = frozenset()
         self._strange = False
         """Whether an answer of another cluster came in this search."""
@@ -258,7 +258,7 @@ class Discovery:
         if given_up and self._strange:
             self._strange = False
             self.view = None
-            self._ids, self._addresses = frozenset(), frozenset()
+            self._addresses = frozenset()
         return again
 
     def _candidates(self) -> tuple[list[Endpoint], list[Endpoint]]:
@@ -311,21 +311,11 @@ class Discovery:
 
     def _remember(self, view: View) -> None:
         self.view = view
-        self._ids, self._addresses = frozenset(), frozenset()
-        if len(view.members) > 1:
-            self._ids = frozenset(member.instance_id.int for member in view.members if member.instance_id.int)
-            endpoints = map(endpoint_of, view.members)
-            self._addresses = frozenset(endpoint.address for endpoint in endpoints if endpoint is not None)
+        self._addresses = _addresses(view.members) if len(view.members) > 1 else frozenset()
         self.on_view(view)
 
     def _is_strange(self, members: tuple[ClusterMember, ...]) -> bool:
-        if not self._ids and not self._addresses:
-            return False
-        for member in members:
-            endpoint = endpoint_of(member)
-            if member.instance_id.int in self._ids or (endpoint is not None and endpoint.address in self._addresses):
-                return False
-        return True
+        return bool(self._addresses) and self._addresses.isdisjoint(_addresses(members))
 
     def _error(self, waiter: _Waiter, attempt: Round) -> DiscoveryError:
         attempts = "1 attempt" if waiter.attempts == 1 else f"{waiter.attempts} attempts"
@@ -350,6 +340,10 @@ class Discovery:
             waiter.over.set()
         if self._scope is not None:
             self._scope.cancel()
+
+
+def _addresses(members: tuple[ClusterMember, ...]) -> frozenset[str]:
+    return frozenset(endpoint.address for endpoint in map(endpoint_of, members) if endpoint is not None)
 
 
 def _missing(waiter: _Waiter) -> str:
