@@ -15,20 +15,16 @@ MODULES = ("streams", "edges", "others", "persistent", "edges_persistent", "user
 WITH_USERS = ("users/", "access/")
 """Beginnings of the names of scenarios for a node with users; all others are for one without."""
 
-NOT_OFFERED = {"persistent/": "persistent subscriptions", "access/persistent-": "persistent subscriptions"}
+NOT_OFFERED: dict[str, str] = {}
 """Beginnings of the names of scenarios whose subject the embedded node does not have yet."""
 
 DEVIATIONS = {
     "features/supported-methods": "the list of services follows what the node offers",
-    "metadata/max-count-elsewhere": "compared up to its persistent subscription, which the node does not offer",
-    "access/links-and-targets": "compared without its calls of persistent subscriptions",
-    "access/nobody-elsewhere": "the same, and the list of services follows what the node offers",
-    "access/ops-user": "compared without its calls of persistent subscriptions",
+    "access/nobody-elsewhere": "the same",
 }
 """What the embedded node answers otherwise on purpose; ``expected`` does the cutting."""
 
-_OTHER_SERVICES = ("persistent_subscriptions", "redaction")
-_PERSISTENT = "/event_store.client.persistent_subscriptions."
+_OTHER_SERVICES = ("redaction",)
 
 
 def scenarios() -> list[str]:
@@ -61,15 +57,7 @@ def golden() -> dict[str, list[dict]]:
 
 def expected(name: str, steps: list[dict]) -> list[dict]:
     """A record without what the embedded node does not offer; the same is done to its own answers."""
-    if name == "features/supported-methods":
-        return [_only_offered(step) for step in steps]
-    if name == "metadata/max-count-elsewhere":
-        offered = [i for i, step in enumerate(steps) if step.get("rpc", "").startswith(_PERSISTENT)]
-        return steps[: offered[0]]
-    if name in DEVIATIONS:
-        others = {step["call"] for step in steps if step.get("rpc", "").startswith(_PERSISTENT)}
-        return [_only_offered(step) for step in steps if step.get("call") not in others]
-    return steps
+    return [_only_offered(step) for step in steps] if name in DEVIATIONS else steps
 
 
 def _only_offered(step: dict) -> dict:

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import logging
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from types import TracebackType
 from typing import Self
@@ -27,7 +27,7 @@ from trio_esdb._transport._admission import Admission
 from trio_esdb._transport._serving import Patience, ServerLink
 from trio_esdb._wire import Limits
 
-from ._services import Authentication, NodeContext, methods_of, unknown_to
+from ._services import Authentication, Groups, NodeContext, methods_of, unknown_to
 
 _LIMITS = Limits(
     receive_message=16_767_216,
@@ -51,9 +51,13 @@ class Process:
         context: The node's data and what its services share.
     """
 
+    stream_wrapper: Callable[[trio.abc.Stream], trio.abc.Stream] | None = None
+    """Is given the byte stream of each connection that is served, above TLS, and returns the one to use instead."""
+
     def __init__(self, context: NodeContext) -> None:
         self._context = context
-        self._methods = methods_of(context)
+        self._groups = Groups(context)
+        self._methods = methods_of(context, self._groups)
         self._authentication = None if context.users is None else Authentication(context.users)
         self._has_run = False
         self._closing = trio.Event()
@@ -101,6 +105,7 @@ class Process:
         try:
             async with trio.open_nursery() as self._nursery:
                 try:
+                    self._groups.spawn = self._nursery.start_soon
                     task_status.started(self)
                     await self._closing.wait()
                     await self._drain()
@@ -182,6 +187,8 @@ class Process:
             from trio_esdb._transport._tls import TLSStream
 
             stream = secured = TLSStream(stream, context, server_side=True)  # shakes hands when it is first used
+        if self.stream_wrapper is not None:
+            stream = self.stream_wrapper(stream)
         link = ServerLink(
             stream,
             self._methods,

@@ -15,6 +15,8 @@ from ._deleting import delete_method, tombstone_method
 from ._failures import unimplemented
 from ._feed import Feed
 from ._gossip import SERVER_VERSION, features_method, gossip_method
+from ._group_methods import group_methods
+from ._groups import Groups
 from ._membership import Member, Membership, State
 from ._operations import (
     done_at_once,
@@ -33,6 +35,7 @@ __all__ = [
     "SERVER_VERSION",
     "Authentication",
     "Feed",
+    "Groups",
     "Member",
     "Membership",
     "NodeContext",
@@ -47,12 +50,14 @@ _CLIENT = "/event_store.client."
 _STREAMS = f"{_CLIENT}streams.Streams/"
 _OPERATIONS = f"{_CLIENT}operations.Operations/"
 _USERS = f"{_CLIENT}users.Users/"
+_GROUPS = f"{_CLIENT}persistent_subscriptions.PersistentSubscriptions/"
 _FEATURES = f"{_CLIENT}server_features.ServerFeatures/GetSupportedMethods"
 
 
-def methods_of(context: NodeContext) -> dict[str, Handler]:
+def methods_of(context: NodeContext, groups: Groups) -> dict[str, Handler]:
     """The handlers of all calls by their paths, in the order in which a real node lists its methods."""
-    methods: dict[str, Handler] = {_USERS + name: method for name, method in user_methods(context).items()}
+    methods: dict[str, Handler] = {_GROUPS + name: method for name, method in group_methods(context, groups).items()}
+    methods |= {_USERS + name: method for name, method in user_methods(context).items()}
     methods |= {
         f"{_STREAMS}Read": read_method(context),
         f"{_STREAMS}Append": append_method(context),

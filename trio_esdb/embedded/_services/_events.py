@@ -27,27 +27,39 @@ def event_message(record: Record) -> bytes:
     message = record.encoded
     if message is None:
         position = varint(record.position)
-        name = record.stream.encode()
-        body = b"".join(
-            (
-                b"\x0a\x26\x12\x24",
-                guid_text(record.id),
-                field(0x12, field(0x1A, name)),
-                b"\x18" + varint(record.number) if record.number else b"",
-                b"\x20" + position + b"\x28" + position if record.position else b"",
-                field(0x32, b"\x0a\x04type" + field(0x12, record.type.encode())),
-                field(0x32, b"\x0a\x07created" + field(0x12, b"%d" % record.created)),
-                _JSON if record.is_json else _BYTES,
-                field(0x3A, record.metadata) if record.metadata else b"",
-                field(0x42, record.data) if record.data else b"",
-            )
-        )
+        body = _body(record, position if record.position else b"")
         head = b"\x0a" + varint(len(body))
         size = varint(len(head) + len(body) + 1 + len(position))
         message = b"".join((b"\x0a", size, head, body, b"\x18", position))
         if len(message) <= _KEPT_SIZE:
             record.encoded = message
     return message
+
+
+def _body(record: Record, position: bytes) -> bytes:
+    """Encode a record as RecordedEvent, with its id as text and at this position, which is empty for the position 0."""
+    return b"".join(
+        (
+            b"\x0a\x26\x12\x24",
+            guid_text(record.id),
+            field(0x12, field(0x1A, record.stream.encode())),
+            b"\x18" + varint(record.number) if record.number else b"",
+            b"\x20" + position + b"\x28" + position if position else b"",
+            field(0x32, b"\x0a\x04type" + field(0x12, record.type.encode())),
+            field(0x32, b"\x0a\x07created" + field(0x12, b"%d" % record.created)),
+            _JSON if record.is_json else _BYTES,
+            field(0x3A, record.metadata) if record.metadata else b"",
+            field(0x42, record.data) if record.data else b"",
+        )
+    )
+
+
+def recorded_event_at(record: Record, position: int, *, text_id: bool) -> bytes:
+    """Encode a record as RecordedEvent, as if it were at this position of the log."""
+    if position == record.position:
+        return recorded_event(record) if text_id else recorded_event_in_halves(record)
+    body = _body(record, varint(position) if position else b"")
+    return body if text_id else _id_in_halves(record) + body[_TEXT_ID:]
 
 
 def recorded_event(record: Record) -> bytes:
@@ -60,9 +72,13 @@ def recorded_event(record: Record) -> bytes:
 
 def recorded_event_in_halves(record: Record) -> bytes:
     """Encode a record as RecordedEvent, with its id as two numbers."""
+    return _id_in_halves(record) + recorded_event(record)[_TEXT_ID:]
+
+
+def _id_in_halves(record: Record) -> bytes:
     most, least = to_halves(record.id)
     halves = (b"\x08" + varint(most) if most else b"") + (b"\x10" + varint(least) if least else b"")
-    return field(0x0A, field(0x0A, halves)) + recorded_event(record)[_TEXT_ID:]
+    return field(0x0A, field(0x0A, halves))
 
 
 class EventEncoder:

@@ -201,3 +201,65 @@ def no_users() -> Failure:
 def unimplemented(what: str) -> Failure:
     """The node has no such method, or no such service."""
     return Failure(Status.UNIMPLEMENTED, f"{what} is unimplemented.")
+
+
+def group_exists(stream: str, group: str) -> Failure:
+    """There is a group of this name already."""
+    return _of_group(Status.ALREADY_EXISTS, "exists", stream, group, f"{_group_text(stream, group)} exists.")
+
+
+def group_missing(stream: str, group: str) -> Failure:
+    """There is no such group."""
+    text = f"{_group_text(stream, group)} does not exist."
+    return _of_group(Status.NOT_FOUND, "does-not-exist", stream, group, text)
+
+
+def group_failed(stream: str, group: str, reason: str) -> Failure:
+    """What was asked of the group cannot be done."""
+    text = f"{_group_text(stream, group)} failed: '{reason}'"
+    return _of_group(Status.INTERNAL, "failed", stream, group, text, reason=reason)
+
+
+def group_dropped(stream: str, group: str) -> Failure:
+    """The consumer must connect again: the group was changed or deleted, or this node does not lead any more."""
+    return _of_group(Status.CANCELLED, "dropped", stream, group, f"{_group_text(stream, group)} was dropped.")
+
+
+def group_full(stream: str, group: str) -> Failure:
+    """The group has as many consumers as it may have."""
+    return Failure(
+        Status.FAILED_PRECONDITION,
+        f"Maximum subscriptions reached for subscription group {group} on stream {stream}.",
+        _with_values(
+            {"exception": "maximum-subscribers-reached", "stream-name": stream, "group-name": group},
+        ),
+    )
+
+
+def wrong_envelope(call: str) -> Failure:
+    """A call for a group of a stream named `$all`."""
+    kind = f"{call}PersistentSubscription"
+    return Failure(
+        Status.UNKNOWN,
+        f"Envelope callback expected either {kind}ToAllCompleted or NotHandled, "
+        f"received {kind}ToStreamCompleted instead",
+    )
+
+
+def no_group_option(kind: str) -> Failure:
+    """No member of a oneof is set in a request of PersistentSubscriptions."""
+    return Failure(Status.INVALID_ARGUMENT, f"'None' is not a valid EventStore.Client.PersistentSubscriptions.{kind}")
+
+
+def _group_text(stream: str, group: str) -> str:
+    return f"Subscription group {group} on stream {stream}"
+
+
+def _of_group(status: Status, what: str, stream: str, group: str, text: str, *, reason: str = "") -> Failure:
+    trailers = {"exception": f"persistent-subscription-{what}", "stream-name": stream, "group-name": group}
+    return Failure(status, text, _with_values({**trailers, "reason": reason}))
+
+
+def _with_values(trailers: dict[str, str]) -> dict[str, str]:
+    """Empty trailers are never sent."""
+    return {name: value for name, value in trailers.items() if value}

@@ -9,6 +9,7 @@ from __future__ import annotations
 from ._access import ADMINS, ALL_STREAMS, EVERYBODY, SETTINGS_STREAM, Right
 from ._filters import BadPattern, Filter, Target, TooMuchWork, UnsupportedPattern, prefix_filter, regex_filter
 from ._first_events import write_first_events
+from ._links import parse_link
 from ._metadata import StreamMetadata
 from ._names import (
     DELETED_TYPE,
@@ -90,6 +91,7 @@ __all__ = [
     "is_valid_stream",
     "metastream_of",
     "original_of",
+    "parse_link",
     "prefix_filter",
     "regex_filter",
     "write_first_events",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from operator import attrgetter
 
@@ -112,3 +112,13 @@ class Log:
         if index == len(self.positions) or self.positions[index] != position:
             raise InvalidPosition(position)
         return index
+
+    def position_after(self, position: int) -> int:
+        """The position of the first record after this one; the end of the log if there is none."""
+        index = bisect_right(self.positions, position)
+        return self.positions[index] if index < len(self.positions) else self.end
+
+    def position_before(self, position: int) -> int:
+        """The position of the last record before this one, -1 if there is none."""
+        index = bisect_left(self.positions, position)
+        return self.positions[index - 1] if index else -1

@@ -260,6 +260,14 @@ class Store:
         """
         return read_all_backwards(self._log, commit, prepare, filter, count, window)
 
+    def position_after(self, position: int) -> int:
+        """The position of the first record after this one; the end of the log if there is none."""
+        return self._log.position_after(position)
+
+    def position_before(self, position: int) -> int:
+        """The position of the last record before this one, -1 if there is none."""
+        return self._log.position_before(position)
+
     def read_event(self, stream: str, number: int, now: int) -> Record | None:
         """One event, -1 for the last; None if readers cannot see it, whatever the reason."""
         return read_event(self._streams, stream, number, now)

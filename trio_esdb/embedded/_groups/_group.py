@@ -1,0 +1,322 @@
+"""A group: which events its consumers have, which they had, and which come next.
+
+A group takes events from its *source* (a stream, or all streams) in their order, and gives each to one consumer. It has
+no task, clock or store: the service tells it of new events and of time, and does what it asks for (``Outlet``).
+
+The way of an event:
+
+1. It is read from the source in pages (``page_read``) while the group is *behind*, or comes as it is written
+   (``written``) while the group is *live*. Either way it waits in the *buffer*, which has room for
+   `history_buffer_size` events. A live group whose buffer is full is behind again. The events written last are also in
+   the *ring*, so that a group that reads up to them is live without a gap.
+2. It is pushed to a consumer that has room, and is *in flight* until it is acked, refused or timed out, or until its
+   consumer leaves. Events that are to be *retried* are pushed before those of the buffer, in their order.
+3. The *checkpoint* is the place before the first event that is in flight or to be retried. It is written by the rules
+   of `_checkpoint`, and a group that is made anew begins after it.
+
+Replayed events come from the parked stream. They are retried after all others, and checkpoints do not know them.
+"""
+
+from __future__ import annotations
+
+from bisect import insort
+from collections import deque
+from collections.abc import Iterable, Sequence
+from typing import Protocol
+
+from ._consumers import Consumer, consumers_for
+from ._values import Candidate, GroupSettings, Item, Place, Settlement, Skipped
+
+_LARGEST_PAGE = 100
+_USUAL_PAGE = 20
+"""What a page has if the settings say 0."""
+
+
+class Outlet(Protocol):
+    """What a group asks for. The methods must not wait."""
+
+    def want_page(self, after: Place, size: int) -> None:
+        """Read so many events of the source after this place; ``page_read`` takes them."""
+
+    def park(self, item: Item, reason: str) -> None:
+        """Write this event to the parked stream."""
+
+    def write_checkpoint(self, place: Place) -> None:
+        """Remember that all events up to this place are done."""
+
+
+class Group:
+    """The state of a group.
+
+    Args:
+        settings: Its settings.
+        after: Events after this place of the source are wanted; None for those that are written from now on.
+        outlet: Does what the group asks for.
+    """
+
+    def __init__(self, settings: GroupSettings, after: Place | None, outlet: Outlet) -> None:
+        self.settings = settings
+        self.live = after is None
+        self.reading = False
+        """Whether a page is being read."""
+        self.replaying = False
+        """Whether parked events are being replayed."""
+        self.known: Place | None = None
+        """The place of the last event of the source that the group knows of."""
+        self.checkpoint: Place | None = None
+        """The place of the checkpoint written last."""
+        self.consumers = consumers_for(settings.strategy)
+        self.buffer: deque[Candidate | Skipped] = deque()
+        """Events to be pushed for the first time, and how many the filter left out between them."""
+        self.buffered = 0
+        """How many events are in the buffer."""
+        self.ring: deque[Candidate] = deque(maxlen=max(settings.live_buffer_size, 1))
+        self.retries: list[Item] = []
+        self.outstanding: dict[int, tuple[Item, float]] = {}
+        """What is in flight by its id, and when it was pushed, in milliseconds."""
+        self.delivered = 0
+        """How many events were pushed, each time counted."""
+        self._outlet = outlet
+        self._read_to: Place = -1 if after is None else after
+        self._pushed_to: Place | None = None
+        self._sequence = -1
+        self._checkpointed = -1
+        """The sequence number of the checkpoint."""
+        self._checkpoint_time: float | None = None
+
+    # -- events of the source ----------------------------------------------------------------------------------------
+
+    def begin(self, now: float) -> None:
+        """The group is ready: read the first page, unless it wants new events only."""
+        self._advance(now)
+
+    def written(self, candidates: Iterable[Candidate | Skipped], now: float) -> None:
+        """New events of the source, in the step in which they are written.
+
+        Args:
+            candidates: The events that the filter lets pass, in their order, and what it left out between them.
+            now: The time in milliseconds.
+        """
+        for candidate in candidates:
+            if isinstance(candidate, Skipped):
+                if self.live:
+                    self._skip(candidate)
+                continue
+            self.known = candidate.place
+            if self.live:
+                if self.buffered < self.settings.history_buffer_size:
+                    self._keep(candidate)
+                else:
+                    self.live = False
+            self.ring.append(candidate)
+        self._advance(now)
+
+    def page_read(self, candidates: Sequence[Candidate], skipped: Skipped | None, is_end: bool, now: float) -> None:
+        """The page that the group asked for.
+
+        Args:
+            candidates: The events of the page that the filter lets pass, in their order.
+            skipped: How many events it left out, and the place of the last one that was looked at.
+            is_end: Whether the source has no more events.
+            now: The time in milliseconds.
+        """
+        self.reading = False
+        for candidate in candidates:
+            if candidate.place > self._read_to:
+                self.known = candidate.place if self.known is None else max(self.known, candidate.place)
+                self._keep(candidate)
+        if skipped is not None:
+            self._skip(skipped)
+        if is_end or (self.ring and self.ring[0].place <= self._read_to):
+            newer = [candidate for candidate in self.ring if candidate.place > self._read_to]
+            if self.buffered + len(newer) <= self.settings.history_buffer_size:
+                for candidate in newer:
+                    self._keep(candidate)
+                self.live = True
+        self._advance(now)
+
+    def _keep(self, candidate: Candidate) -> None:
+        self.buffer.append(candidate)
+        self.buffered += 1
+        self._read_to = candidate.place
+
+    def _skip(self, skipped: Skipped) -> None:
+        if skipped.place > self._read_to:
+            self.buffer.append(skipped)
+            self._read_to = skipped.place
+
+    # -- consumers ---------------------------------------------------------------------------------------------------
+
+    @property
+    def is_full(self) -> bool:
+        """Whether it takes no more consumers."""
+        most = self.settings.max_subscriber_count
+        return 0 < most <= len(self.consumers.connected)
+
+    def connect(self, consumer: Consumer, now: float) -> None:
+        """A consumer has come."""
+        self.consumers.add(consumer)
+        self._advance(now)
+
+    def disconnect(self, consumer: Consumer, now: float) -> None:
+        """A consumer has gone. What it had comes again, however often it has come."""
+        self.consumers.remove(consumer)
+        for id, item in consumer.in_flight.items():
+            if self.outstanding.pop(id, None) is not None:
+                self._retry(item)
+        consumer.in_flight.clear()
+        self._advance(now)
+
+    def ack(self, ids: Iterable[int], now: float) -> None:
+        """A consumer has handled these events; any consumer may say so, and unknown ids are ignored."""
+        for id in ids:
+            self._take(id)
+        self._checkpoint(now)
+        self._advance(now)
+
+    def nack(self, ids: Iterable[int], settlement: Settlement, reason: str, now: float) -> None:
+        """A consumer has refused these events."""
+        for id in ids:
+            item = self._take(id)
+            if item is None:
+                continue
+            if settlement == "retry":
+                self._retry_or_park(item)
+            elif settlement == "park":
+                self._outlet.park(item, f"Client explicitly NAK'ed message.\n{reason}")
+        self._checkpoint(now)
+        self._advance(now)
+
+    def tick(self, now: float) -> None:
+        """A second has passed: events time out, and it may be time for a checkpoint."""
+        limit = now - self.settings.message_timeout
+        for id in [id for id, (_, pushed) in self.outstanding.items() if pushed <= limit]:
+            item = self._take(id)
+            assert item is not None
+            self._retry_or_park(item)
+        self._checkpoint(now, ticking=True)
+        self._advance(now)
+
+    def replay(self, candidates: Iterable[Candidate], now: float) -> None:
+        """Events of the parked stream, to be delivered again."""
+        for candidate in candidates:
+            self._keep_retry(Item(candidate, None, None))
+        self._advance(now)
+
+    @property
+    def needs_ticks(self) -> bool:
+        """Whether a tick may change anything."""
+        settings = self.settings
+        if self.outstanding or not settings.max_checkpoint_count:
+            return True
+        return settings.checkpoint_after > 0 and self._sequence > self._checkpointed
+
+    @property
+    def status(self) -> str:
+        """What the group does, in a node's words."""
+        flags = [] if self.live else ["Behind"]
+        if self.reading:
+            flags.append("OutstandingPageRequest")
+        if self.replaying:
+            flags.append("ReplayingParkedMessages")
+        return ", ".join([*flags, "Live"] if self.live else flags)
+
+    # -- in flight ---------------------------------------------------------------------------------------------------
+
+    def _advance(self, now: float) -> None:
+        """Push what can be pushed, then read more if there is room for it."""
+        self._push(now)
+        size = min(self.settings.read_batch_size or _USUAL_PAGE, _LARGEST_PAGE)
+        if not self.live and not self.reading and self.settings.history_buffer_size - self.buffered > size:
+            self.reading = True
+            self._outlet.want_page(self._read_to, size)
+
+    def _push(self, now: float) -> None:
+        kept: list[Item] = []
+        for index, item in enumerate(self.retries):
+            if self.consumers.full:
+                kept += self.retries[index:]
+                break
+            if not self._push_one(item, now):
+                kept.append(item)
+        self.retries = kept
+        passed: list[Candidate | Skipped] = []
+        while self.buffer:
+            first = self.buffer[0]
+            if isinstance(first, Skipped):
+                if passed:
+                    break
+                self._sequence += first.number
+                self._pushed_to = first.place
+            elif self.consumers.full:
+                break
+            else:
+                item = Item(first, self._sequence + 1, self._pushed_to)
+                if self._push_one(item, now):
+                    self._sequence += 1
+                    self._pushed_to = first.place
+                    self.buffered -= 1
+                else:
+                    passed.append(first)  # its consumer has no room; events for others may pass it
+            self.buffer.popleft()
+        self.buffer.extendleft(reversed(passed))
+
+    def _push_one(self, item: Item, now: float) -> bool:
+        consumer = self.consumers.choose(item.candidate)
+        if consumer is None:
+            return False
+        self.outstanding.setdefault(item.id, (item, now))  # of two events with one id, the first one counts
+        self.delivered += 1
+        consumer.push(item)
+        return True
+
+    def _take(self, id: int) -> Item | None:
+        """An event that is not in flight any more; None if it was not."""
+        found = self.outstanding.pop(id, None)
+        if found is None:
+            return None
+        for consumer in self.consumers.connected:
+            consumer.in_flight.pop(id, None)
+        return found[0]
+
+    def _retry_or_park(self, item: Item) -> None:
+        if item.retries < self.settings.max_retry_count:
+            self._retry(item)
+        else:
+            self._outlet.park(item, f"Reached retry count of {self.settings.max_retry_count}")
+
+    def _retry(self, item: Item) -> None:
+        item.retries += 1
+        self._keep_retry(item)
+
+    def _keep_retry(self, item: Item) -> None:
+        insort(self.retries, item, key=lambda each: (each.is_replayed, each.candidate.place))
+
+    # -- checkpoints -------------------------------------------------------------------------------------------------
+
+    def _checkpoint(self, now: float, *, ticking: bool = False) -> None:
+        """Write a checkpoint if it is time.
+
+        Its place is before the first event that is not done. It is written when `max_checkpoint_count` events were done
+        since the last one; or at a tick, if `checkpoint_after` has passed and at least `min_checkpoint_count` were.
+        """
+        settings = self.settings
+        waiting = [item for item, _ in self.outstanding.values()] + self.retries
+        first = min((item for item in waiting if item.sequence is not None), key=_sequence_of, default=None)
+        if first is None:
+            place, sequence = self._pushed_to, self._sequence
+        else:
+            place, sequence = first.before, _sequence_of(first) - 1
+        if place is None:
+            return
+        done = sequence - self._checkpointed
+        since = None if self._checkpoint_time is None else now - self._checkpoint_time
+        by_time = settings.checkpoint_after > 0 and (since is None or since >= settings.checkpoint_after)
+        if done >= settings.max_checkpoint_count or (ticking and by_time and done >= settings.min_checkpoint_count):
+            self.checkpoint, self._checkpointed, self._checkpoint_time = place, sequence, now
+            self._outlet.write_checkpoint(place)
+
+
+def _sequence_of(item: Item) -> int:
+    assert item.sequence is not None
+    return item.sequence
