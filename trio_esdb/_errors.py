@@ -307,6 +307,63 @@ class DiscoveryError(UnavailableError):
         self.candidates: Mapping[str, str] = dict(candidates or {})
 
 
+class GroupError(ServerError):
+    """A call that is about a persistent subscription failed. The subclasses say why.
+
+    Attributes:
+        group_name (str): The name of the group.
+        stream_name (str | None): The stream that the group reads; None for all streams.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        group_name: str = "",
+        stream_name: str | None = None,
+        **arguments: Unpack[_ServerErrorArguments],
+    ) -> None:
+        super().__init__(message, **arguments)
+        self.group_name = group_name
+        self.stream_name = stream_name
+
+
+class SubscriptionExistsError(GroupError):
+    """There is a persistent subscription of this name already."""
+
+
+class SubscriptionNotFoundError(GroupError):
+    """There is no persistent subscription of this name."""
+
+
+class MaximumSubscribersError(GroupError):
+    """The group has as many consumers as its ``max_subscriber_count`` allows."""
+
+
+class SubscriptionDroppedError(GroupError):
+    """The server ended the call of a consumer: the group was changed or deleted, or another node leads now."""
+
+
+class SubscriptionFailedError(GroupError):
+    """The server cannot do this with the group.
+
+    Attributes:
+        reason (str): Why, in the server's words.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        reason: str = "",
+        group_name: str = "",
+        stream_name: str | None = None,
+        **arguments: Unpack[_ServerErrorArguments],
+    ) -> None:
+        super().__init__(message, group_name=group_name, stream_name=stream_name, **arguments)
+        self.reason = reason
+
+
 def _rebuild(kind: type[ESDBError], args: tuple[Any, ...], state: dict[str, Any]) -> ESDBError:
     error = kind.__new__(kind, *args)
     error.args = args

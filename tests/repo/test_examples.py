@@ -14,7 +14,7 @@ from tests.support.documents import PAGES, ROOT, Block, blocks
 from tests.support.programs import run_all
 
 EXAMPLES = sorted((ROOT / "examples").rglob("*.py"))
-SUITES = [ROOT / "examples" / "orders"]
+SUITES = [ROOT / "examples" / "orders", ROOT / "examples" / "mailers"]
 """Their tests are part of the whole suite (``testpaths``)."""
 
 

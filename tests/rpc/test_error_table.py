@@ -47,6 +47,34 @@ EXCEPTIONS: list[tuple[str, Status, dict[str, str | bytes], type[ServerError], d
     ("stream-deleted", Status.FAILED_PRECONDITION, {"stream-name": ""}, StreamDeletedError, {"stream_name": "order-1"}),
     ("stream-not-found", Status.NOT_FOUND, {"stream-name": "a"}, StreamNotFoundError, {"stream_name": "a"}),
     ("stream-not-found", Status.NOT_FOUND, {}, StreamNotFoundError, {"stream_name": "order-1"}),
+    *(
+        (f"persistent-subscription-{name}", status, {"stream-name": stream, "group-name": "g"}, kind, facts)
+        for name, status, kind in (
+            ("exists", Status.ALREADY_EXISTS, trio_esdb.SubscriptionExistsError),
+            ("does-not-exist", Status.NOT_FOUND, trio_esdb.SubscriptionNotFoundError),
+            ("dropped", Status.CANCELLED, trio_esdb.SubscriptionDroppedError),
+            ("failed", Status.INTERNAL, trio_esdb.SubscriptionFailedError),
+        )
+        for stream, facts in (
+            ("a", {"stream_name": "a", "group_name": "g"}),
+            ("$all", {"stream_name": None, "group_name": "g"}),
+            ("", {"stream_name": "order-1", "group_name": "g"}),
+        )
+    ),
+    (
+        "persistent-subscription-failed",
+        Status.INTERNAL,
+        {"reason": "no"},
+        trio_esdb.SubscriptionFailedError,
+        {"reason": "no", "group_name": ""},
+    ),
+    (
+        "maximum-subscribers-reached",
+        Status.FAILED_PRECONDITION,
+        {"stream-name": "a", "group-name": "g"},
+        trio_esdb.MaximumSubscribersError,
+        {"stream_name": "a", "group_name": "g"},
+    ),
     (
         "wrong-expected-version",
         Status.FAILED_PRECONDITION,
@@ -315,4 +343,7 @@ def test_methods() -> None:
     streams = {f"/event_store.client.streams.Streams/{name}" for name in ("Read", "Append", "Delete", "Tombstone")}
     features = "/event_store.client.server_features.ServerFeatures/GetSupportedMethods"
     gossip = "/event_store.client.gossip.Gossip/Read"
-    assert {method.value for method in Method} == streams | {features, gossip}
+    about_groups = ("Create", "Update", "Delete", "Read", "GetInfo", "ReplayParked", "List", "RestartSubsystem")
+    service = "/event_store.client.persistent_subscriptions.PersistentSubscriptions/"
+    groups = {service + name for name in about_groups}
+    assert {method.value for method in Method} == streams | groups | {features, gossip}

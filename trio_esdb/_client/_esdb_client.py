@@ -21,6 +21,8 @@ from trio_esdb._transport._dial import Connect, Dialer
 
 from ._client_options import PEM, USUAL_MESSAGE_SIZE, make_options
 from ._cluster import ClusterArea
+from ._consuming import ConsumingArea
+from ._groups import GroupsArea
 from ._metadata import MetadataArea
 from ._observing import ObservingArea
 from ._reading import ReadingArea
@@ -28,7 +30,16 @@ from ._subscribing import SubscribingArea
 from ._writing import WritingArea
 
 
-class ESDBClient(WritingArea, ReadingArea, SubscribingArea, MetadataArea, ClusterArea, ObservingArea):
+class ESDBClient(
+    WritingArea,
+    ReadingArea,
+    SubscribingArea,
+    MetadataArea,
+    GroupsArea,
+    ConsumingArea,
+    ClusterArea,
+    ObservingArea,
+):
     """A client of EventStoreDB or KurrentDB: ``async with ESDBClient("esdb://localhost:2113?tls=false") as client``.
 
     Entering the block connects, so a wrong address fails there. Leaving the block resets the calls that are still open

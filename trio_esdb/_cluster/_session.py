@@ -76,7 +76,13 @@ class Session:
             if isinstance(options.retry, RetryPolicy)
             else RetryPolicy(first_delay=options.discovery_interval)
         )
+        self._consumers = 0
         self._largest_reply = min(options.limits.receive_message, _LARGEST_REPLY)
+
+    def new_consumer(self) -> int:
+        """The number of a new consumer of a group, for its name."""
+        self._consumers += 1
+        return self._consumers
 
     @property
     def closed(self) -> bool:
@@ -401,6 +407,8 @@ class Session:
             sent = await self._connection_before(deadline, operation)
         link, credentials = sent
         headers = link.headers.of(operation.method, link.requires_leader[operation.leader])
+        if operation.consumer_name:
+            headers = link.headers.named(headers, operation.consumer_name)
         try:
             call = StreamingCall(
                 link,
@@ -408,6 +416,7 @@ class Session:
                 operation.requests,
                 sink,
                 deadline=deadline,
+                end=operation.kind is not CallKind.GROUP,
                 authorization=None if credentials is None else credentials.authorization(),
             )
         except HeadersTooLarge as exc:

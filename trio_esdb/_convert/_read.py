@@ -5,7 +5,7 @@ an event of a ``ReadResp`` (``protos/streams.proto``) is decoded in one pass, in
 between. The parts that events share (the lengths around them, stream names, types, the upper bytes of a position) are
 looked up by their encoded bytes and not decoded again; the memory for that belongs to the ``ReadDecoder``.
 
-A message of any other form is valid too. The steps below raise ``_Unusual`` (or IndexError, ValueError)
+A message of any other form is valid too. The steps below raise ``Unusual`` (or IndexError, ValueError)
 as soon as they meet what they do not expect, and the message is decoded again with the generated classes
 (``_read_fallback``). Tests hold both paths equal on random and hostile input.
 
@@ -48,7 +48,7 @@ _from_bytes = int.from_bytes
 _Value = TypeVar("_Value")
 
 
-class _Unusual(Exception):
+class Unusual(Exception):
     """The bytes are not in the order or form that servers write; the fallback decides what they mean."""
 
 
@@ -86,7 +86,7 @@ class ReadDecoder:
             try:
                 at, stop, end = known(raw[:_LENGTHS_SIZE]) or self._new_lengths(raw)
                 if end != len(raw):
-                    raise _Unusual
+                    raise Unusual
                 event = EventDraft()
                 position = record(event, raw, at, stop)
                 # The rest is the position of the record that was read, which the record itself tells too.
@@ -95,7 +95,7 @@ class ReadDecoder:
                 event.__class__ = RecordedEvent
                 put(event)  # type: ignore[arg-type]  # mypy does not see the change of class
                 continue
-            except (_Unusual, IndexError, ValueError):
+            except (Unusual, IndexError, ValueError):
                 pass
             response = _decode_any(raw)
             put(response)
@@ -108,11 +108,11 @@ class ReadDecoder:
         # id=1: a UUID as text
         begin = at + 4
         if raw[at:begin] != _ID:
-            raise _Unusual
+            raise Unusual
         at += 40
         digits = raw[begin:at].replace(b"-", b"")
         if len(digits) != 32:
-            raise _Unusual
+            raise Unusual
         event._id = _from_bytes(a2b_hex(digits))
 
         # stream_identifier=2: one field, the name
@@ -167,7 +167,7 @@ class ReadDecoder:
             at = end + _TICKS_SIZE
             event._ticks = ticks = int(raw[end:at])
             if ticks < _LEAST_TICKS:
-                raise _Unusual
+                raise Unusual
             end = at + 2 + raw[at + 1]
             content_type = self._content_types.get(raw[at:end])
             if content_type is None:
@@ -207,7 +207,7 @@ class ReadDecoder:
         else:
             event.data = b""
         if at != stop:
-            raise _Unusual
+            raise Unusual
         event.link = None
         return position
 
@@ -225,19 +225,37 @@ class ReadDecoder:
             if raw[at + 1 :] != position or not position:
                 _, end = read_varint(raw, at + 1, len(raw))
                 if end != len(raw):
-                    raise _Unusual
+                    raise Unusual
         elif raw[at:] != b"\x22\x00":
-            raise _Unusual
+            raise Unusual
+
+    # -- for messages that hold records besides other things ---------------------------------------------------------
+
+    def lengths(self, raw: bytes) -> tuple[int, int, int]:
+        """Where the first record of a message begins and ends, and where the message does. Raises Unusual."""
+        return self._lengths.get(raw[:_LENGTHS_SIZE]) or self._new_lengths(raw)
+
+    def record(self, event: EventDraft, raw: bytes, at: int, stop: int) -> bytes:
+        """Fill an event from a record. Returns its encoded position, empty if it has none. Raises Unusual."""
+        return self._record(event, raw, at, stop)
+
+    def link(self, raw: bytes, at: int) -> tuple[RecordedEvent, int, bytes]:
+        """The link whose field is here, where it ends, and its id as text. Raises Unusual."""
+        at, stop = _delimited(raw, at + 1)
+        link = EventDraft()
+        self._record(link, raw, at, stop)
+        link.__class__ = RecordedEvent
+        return link, stop, raw[at + 4 : at + 40]  # type: ignore[return-value]
 
     # -- what is not in the tables yet ------------------------------------------------------------------------------
 
     def _new_lengths(self, raw: bytes) -> tuple[int, int, int]:
         """Where the record of a message begins and ends, and where the message does."""
         if raw[0] != 0x0A:
-            raise _Unusual
+            raise Unusual
         at, end = _delimited(raw, 1)
         if raw[at] != 0x0A:
-            raise _Unusual
+            raise Unusual
         at, stop = _delimited(raw, at + 1)
         found = at, stop, end
         if at <= _LENGTHS_SIZE:
@@ -247,13 +265,13 @@ class ReadDecoder:
     def _new_name(self, raw: bytes, at: int) -> tuple[str, int]:
         """The name in the stream identifier at ``at``, and where the identifier ends."""
         if raw[at] != 0x12:
-            raise _Unusual
+            raise Unusual
         begin, end = _delimited(raw, at + 1)
         if raw[begin] != 0x1A:
-            raise _Unusual
+            raise Unusual
         begin, stop = _delimited(raw, begin + 1)
         if stop != end:
-            raise _Unusual
+            raise Unusual
         name = raw[begin:end].decode()
         _remember(self._names, raw[at:end], name)
         return name, end
@@ -285,18 +303,18 @@ class ReadDecoder:
         while at < stop and raw[at] == 0x32:
             entries += 1
             if entries > _MOST_METADATA:
-                raise _Unusual
+                raise Unusual
             begin = at
             at, end = _delimited(raw, at + 1)
             if raw[at] != 0x0A:
-                raise _Unusual
+                raise Unusual
             at, key_end = _delimited(raw, at + 1)
             if raw[key_end] != 0x12:
-                raise _Unusual
+                raise Unusual
             key = raw[at:key_end].decode()
             at, value_end = _delimited(raw, key_end + 1)
             if value_end != end:
-                raise _Unusual
+                raise Unusual
             value = raw[at:end].decode()
             if key == "type":
                 event.type = value
@@ -309,7 +327,7 @@ class ReadDecoder:
             elif key == "created":
                 event._ticks = ticks = int(value)
                 if ticks < _LEAST_TICKS or end - at != _TICKS_SIZE:
-                    raise _Unusual
+                    raise Unusual
             at = end
         return at
 
@@ -342,11 +360,11 @@ def _delimited(raw: bytes, at: int) -> tuple[int, int]:
                     break
                 shift += 7
                 if shift > 28:
-                    raise _Unusual
+                    raise Unusual
     at += 1
     end = at + size
     if end > len(raw):
-        raise _Unusual
+        raise Unusual
     return at, end
 
 

@@ -10,6 +10,9 @@ from trio_esdb._model import CaughtUp, Checkpoint, FellBehind, RecordedEvent
 from trio_esdb._protobuf import Malformed
 from trio_esdb._protobuf_messages import decode
 from trio_esdb_proto.event_store.client import StreamIdentifier, Uuid
+from trio_esdb_proto.event_store.client.persistent_subscriptions import (
+    ReadRespReadEventRecordedEvent as GroupRecord,
+)
 from trio_esdb_proto.event_store.client.streams import (
     ReadResp,
     ReadRespReadEvent,
@@ -55,15 +58,16 @@ def read_response(raw: bytes) -> ReadResponse:
 
 
 def _event(resolved: ReadRespReadEvent) -> RecordedEvent:
-    link = None if resolved.link is None else _recorded(resolved.link)
+    link = None if resolved.link is None else recorded(resolved.link)
     if resolved.event is not None:
-        return _recorded(resolved.event, link)
+        return recorded(resolved.event, link)
     if link is None:
         raise Malformed("an event without a record")
     return link  # its target was deleted
 
 
-def _recorded(message: ReadRespReadEventRecordedEvent, link: RecordedEvent | None = None) -> RecordedEvent:
+def recorded(message: ReadRespReadEventRecordedEvent | GroupRecord, link: RecordedEvent | None = None) -> RecordedEvent:
+    """The event of a record, which a read and a group write in the same way. Raises Malformed."""
     event = RecordedEvent(
         type=message.metadata.get("type", ""),
         data=message.data,

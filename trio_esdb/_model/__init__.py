@@ -18,13 +18,24 @@ from ._connection_events import (
     NodeDraining,
 )
 from ._credentials import BasicCredentials, BearerToken, Credentials, CredentialsProvider
-from ._events import ContentType, EventDraft, NewEvent, RecordedEvent
+from ._events import ContentType, EventDraft, GroupEvent, NewEvent, RecordedEvent
 from ._filters import (
     DEFAULT_EXCLUDE_FILTER,
     ESDB_PERSISTENT_CONFIG_EVENTS_REGEX,
     ESDB_SYSTEM_EVENTS_REGEX,
     Filter,
     make_filter,
+)
+from ._groups import (
+    CONSUMER_STRATEGIES,
+    NACK_ACTIONS,
+    ConsumerInfo,
+    ConsumerStrategy,
+    NackAction,
+    OnError,
+    Retry,
+    SubscriptionInfo,
+    SubscriptionSettings,
 )
 from ._messages import CaughtUp, Checkpoint, FellBehind, Resumed
 from ._metadata import StreamMetadata, metadata_from_json, metadata_to_json
@@ -34,9 +45,11 @@ from ._statistics import ClientStatistics, ConnectionStatistics
 from ._timeouts import Timeouts, is_time
 
 __all__ = [
+    "CONSUMER_STRATEGIES",
     "DEFAULT_EXCLUDE_FILTER",
     "ESDB_PERSISTENT_CONFIG_EVENTS_REGEX",
     "ESDB_SYSTEM_EVENTS_REGEX",
+    "NACK_ACTIONS",
     "AppendResult",
     "BasicCredentials",
     "BearerToken",
@@ -53,6 +66,8 @@ __all__ = [
     "ConnectionFailed",
     "ConnectionLost",
     "ConnectionStatistics",
+    "ConsumerInfo",
+    "ConsumerStrategy",
     "ContentType",
     "Credentials",
     "CredentialsAsked",
@@ -62,16 +77,22 @@ __all__ = [
     "EventDraft",
     "FellBehind",
     "Filter",
+    "GroupEvent",
     "LeaderChanged",
+    "NackAction",
     "NewEvent",
     "NodeDraining",
     "NodeState",
+    "OnError",
     "RecordedEvent",
     "Resumed",
+    "Retry",
     "RetryPolicy",
     "ServerVersion",
     "StreamMetadata",
     "StreamState",
+    "SubscriptionInfo",
+    "SubscriptionSettings",
     "Timeouts",
     "is_time",
     "make_filter",

@@ -107,7 +107,6 @@ class EventDraft:
     link: RecordedEvent | None
 
 
-@final
 class RecordedEvent(EventDraft):
     """An event as the server recorded it.
 
@@ -333,10 +332,36 @@ class RecordedEvent(EventDraft):
     def __repr__(self) -> str:
         link = f", link={self.link!r}" if self.link is not None else ""
         return (
-            f"RecordedEvent(type={self.type!r}, stream_name={self.stream_name!r}, "
+            f"{type(self).__name__}(type={self.type!r}, stream_name={self.stream_name!r}, "
             f"stream_position={self.stream_position}, commit_position={self.commit_position}, id={self.id!s}, "
             f"data={_short(self.data)}, metadata={_short(self.metadata)}{link})"
         )
+
+
+class GroupEventDraft(EventDraft):
+    """An event of a group that is being decoded."""
+
+    __slots__ = ("_ack_id", "_call", "retry_count")
+
+    retry_count: int
+    _ack_id: bytes | None
+    _call: Any
+
+
+class GroupEvent(RecordedEvent, GroupEventDraft):
+    """An event that a consumer of a group has got, and is to ack or refuse.
+
+    A link that leads to no event any more is delivered itself, as ``is_link_event`` says.
+
+    Attributes:
+        retry_count (int): How often the event was delivered before and not acked.
+    """
+
+    __slots__ = ()
+
+
+settle = GroupEventDraft.__dict__["_ack_id"].__set__
+"""Set the id by which a GroupEvent is to be acked: to None when it was acked or refused."""
 
 
 def ticks_of(moment: datetime) -> int:

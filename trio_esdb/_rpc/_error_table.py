@@ -25,6 +25,11 @@ _BY_EXCEPTION: dict[str, type[errors.ServerError]] = {
     "missing-required-metadata-property": errors.InvalidRequestError,
     "invalid-transaction": errors.InvalidRequestError,
     "not-leader": errors.NotLeaderError,
+    "persistent-subscription-exists": errors.SubscriptionExistsError,
+    "persistent-subscription-does-not-exist": errors.SubscriptionNotFoundError,
+    "persistent-subscription-dropped": errors.SubscriptionDroppedError,
+    "persistent-subscription-failed": errors.SubscriptionFailedError,
+    "maximum-subscribers-reached": errors.MaximumSubscribersError,
 }
 
 _BY_STATUS: dict[Status, type[errors.ServerError]] = {
@@ -62,10 +67,14 @@ _REFUSALS: frozenset[type[errors.ServerError]] = frozenset(
         errors.AccessDeniedError,
         errors.ExpectedPositionError,
         errors.InvalidPositionError,
+        errors.MaximumSubscribersError,
         errors.NotLeaderError,
         errors.ServerTooLargeError,
         errors.StreamDeletedError,
         errors.StreamNotFoundError,
+        errors.SubscriptionExistsError,
+        errors.SubscriptionFailedError,
+        errors.SubscriptionNotFoundError,
         errors.UnauthenticatedError,
         errors.UnimplementedError,
     }
@@ -106,6 +115,12 @@ def error_from(operation: Operation, outcome: Outcome, address: str) -> errors.S
         facts["leader"] = leader = (host, port) if host and port is not None else None
         if leader is not None:
             text += f" (the leader is {host}:{port})"
+    elif issubclass(kind, errors.GroupError):
+        facts["group_name"] = _text(trailers.get("group-name"))
+        name = _text(trailers.get("stream-name"))
+        facts["stream_name"] = None if name == "$all" else name or operation.stream_name or None
+        if kind is errors.SubscriptionFailedError:
+            facts["reason"] = _text(trailers.get("reason"))
     return operation.error(
         kind,
         text,

@@ -8,6 +8,7 @@ from __future__ import annotations
 from ._methods import Method
 
 Headers = tuple[tuple[str, str], ...]
+_NAME = "connection-name"
 
 
 class RequestHeaders:
@@ -24,7 +25,7 @@ class RequestHeaders:
     def __init__(self, authority: str, *, scheme: str = "http", connection_name: str = "") -> None:
         self.authority = authority
         self._scheme = scheme
-        self._name = (("connection-name", connection_name),) if connection_name else ()
+        self._name = ((_NAME, connection_name),) if connection_name else ()
         self._known: dict[tuple[Method, bool], Headers] = {}
 
     def of(self, method: Method, requires_leader: bool = True) -> Headers:
@@ -49,3 +50,8 @@ class RequestHeaders:
                 *self._name,
             )
         return headers
+
+    @staticmethod
+    def named(headers: Headers, connection_name: str) -> Headers:
+        """These headers with another name of the client. They are made anew each time."""
+        return (*(header for header in headers if header[0] != _NAME), (_NAME, connection_name))

@@ -63,6 +63,8 @@ class Operation(NamedTuple):
     """Only the leader of a cluster can do it, so it goes there whatever node is preferred for other calls."""
     largest_reply: int | None = None
     """Bytes that the answer may have, if that is not the usual. Only for calls with one answer."""
+    consumer_name: str = ""
+    """For a consumer of a group: the ``connection-name`` of its call, by which the server tells of it."""
     call: CallInfo | None = None
     """The call as instruments know it; None if there are none."""
 

@@ -14,7 +14,7 @@ it can take the messages of one call after the other.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Protocol
 
@@ -276,6 +276,18 @@ class StreamingCall:
         await self._room.wait()
         if self._stream is None:
             raise self._ended()
+
+    @trio.lowlevel.enable_ki_protection
+    def post(self, *messages: bytes) -> None:
+        """Queue requests without waiting, however many wait for the server's window. Not for an ended call."""
+        if self._stream is not None:
+            self._link.send(self._stream, messages)
+
+    @trio.lowlevel.enable_ki_protection
+    def before_sending(self, queue: Callable[[], None]) -> None:
+        """Call this once when the connection is about to send: it may ``post`` what was gathered until then."""
+        if self._stream is not None:
+            self._link.before_sending(queue)
 
     @trio.lowlevel.enable_ki_protection
     def half_close(self) -> None:

@@ -80,6 +80,7 @@ class Link(ABC, Generic[Core]):
         self._sending = False
         self._lost: str | None = None
         self._silent = False
+        self._late: dict[Callable[[], None], None] = {}
         self._watch = Watch(keep_alive or KeepAlive())
         self._no_calls: trio.Event | None = None
         """What keepalive waits for as long as it has no call to care for."""
@@ -99,6 +100,16 @@ class Link(ABC, Generic[Core]):
         if self._writer is not None:
             task, self._writer = self._writer, None
             trio.lowlevel.reschedule(task)
+
+    def before_sending(self, queue: Callable[[], None]) -> None:
+        """Call this once when the writer is about to send, to queue output that was gathered until then."""
+        self._late[queue] = None
+        self.wake()
+
+    def _queue_late(self) -> None:
+        late, self._late = self._late, {}
+        for queue in late:
+            queue()
 
     @trio.lowlevel.enable_ki_protection
     async def move_bytes(self) -> None:
@@ -125,6 +136,7 @@ class Link(ABC, Generic[Core]):
         finally:
             self.reason = reason
             self.broken = reason is not _CLOSED_HERE
+            self._queue_late()
             unanswered = bool(self.core.streams)
             if not self.core.ended and self.says_goodbye:  # else its last output is queued
                 self.core.goodbye(*(Code.INTERNAL_ERROR, reason) if self._silent else ())
@@ -156,6 +168,8 @@ class Link(ABC, Generic[Core]):
         try:
             while True:
                 await trio.lowlevel.checkpoint_if_cancelled()  # what is queued then is sent by _close
+                if self._late:
+                    self._queue_late()
                 data = core.data_to_send(_WRITE_SIZE)
                 if core.events:
                     self._handle_all(core.take_events())
