@@ -103,6 +103,7 @@ class Replica:
             number = 0 if last is None else last.number + 1
         elif last is not None and number <= last.number:
             raise ValueError(f"epoch {number} cannot follow epoch {last.number}")
+        self.interrupt()
         length = self._store.length
         epoch = Epoch(number, self._make_id(), leader, self._store.end)
         previous = -1
