@@ -11,6 +11,7 @@ import ipaddress
 import os
 import socket
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import TypeAlias
 
 from trio_esdb._errors import InvalidArgumentError
@@ -91,6 +92,11 @@ def canonical(host: str) -> str:
     """A host in the form in which it is looked up."""
     if not isinstance(host, str) or not host.strip("."):
         raise InvalidArgumentError(f"a host is a name or an IP address, not {host!r}")
+    return _canonical(host)
+
+
+@lru_cache(maxsize=1024)  # it is asked for with each message between the nodes of a cluster
+def _canonical(host: str) -> str:
     try:
         return str(ipaddress.ip_address(host))
     except ValueError:
