@@ -31,7 +31,7 @@ async def append(cluster: EmbeddedCluster, stream: str = "s") -> None:
         await client.append_event(stream, StreamState.ANY, NewEvent(type="t", data=b"{}"))
 
 
-async def test_a_cluster_starts_with_one_leader_that_all_know(autojump_clock: object) -> None:
+async def test_a_cluster_starts_with_one_leader_that_all_know() -> None:
     async with EmbeddedCluster() as cluster:
         assert 4.2 < trio.current_time() < 9.6
         assert states(cluster) == ["Follower", "Follower", "Leader"]
@@ -44,13 +44,13 @@ async def test_a_cluster_starts_with_one_leader_that_all_know(autojump_clock: ob
         assert cluster.uri == "esdb://node1.example:2113,node2.example:2113,node3.example:2113?tls=false"
 
 
-async def test_a_cluster_of_one_node_leads_itself(autojump_clock: object) -> None:
+async def test_a_cluster_of_one_node_leads_itself() -> None:
     async with EmbeddedCluster(1) as cluster:
         assert states(cluster) == ["Leader"]
         await append(cluster)
 
 
-async def test_read_only_replicas_follow_and_are_numbered_last(autojump_clock: object) -> None:
+async def test_read_only_replicas_follow_and_are_numbered_last() -> None:
     async with EmbeddedCluster(read_only_replicas=1) as cluster:
         assert cluster.nodes[3].state == "ReadOnlyReplica"
         assert cluster.nodes[3].is_read_only_replica
@@ -59,7 +59,7 @@ async def test_read_only_replicas_follow_and_are_numbered_last(autojump_clock: o
         assert cluster.nodes[3].state == "ReadOnlyReplica"
 
 
-async def test_the_same_seed_makes_the_same_cluster(autojump_clock: object) -> None:
+async def test_the_same_seed_makes_the_same_cluster() -> None:
     async def life(seed: int) -> list[object]:
         began = trio.current_time()
         async with EmbeddedCluster(random=Random(seed)) as cluster:
@@ -72,7 +72,7 @@ async def test_the_same_seed_makes_the_same_cluster(autojump_clock: object) -> N
     assert await life(7) == await life(7) != await life(8)
 
 
-async def test_a_killed_leader_is_replaced_and_comes_back(autojump_clock: object) -> None:
+async def test_a_killed_leader_is_replaced_and_comes_back() -> None:
     async with EmbeddedCluster() as cluster:
         await append(cluster)
         old = leader_of(cluster)
@@ -89,7 +89,7 @@ async def test_a_killed_leader_is_replaced_and_comes_back(autojump_clock: object
         assert old.state == "Follower"
 
 
-async def test_a_wiped_node_gets_all_data_again(autojump_clock: object) -> None:
+async def test_a_wiped_node_gets_all_data_again() -> None:
     async with EmbeddedCluster() as cluster:
         await append(cluster)
         node = cluster.followers[0]
@@ -105,7 +105,7 @@ async def test_a_wiped_node_gets_all_data_again(autojump_clock: object) -> None:
             assert len(await client.get_stream_events("s")) == 1
 
 
-async def test_users_exist_in_the_whole_cluster(autojump_clock: object) -> None:
+async def test_users_exist_in_the_whole_cluster() -> None:
     async with EmbeddedCluster(tls=True, users={"admin": "se/cret"}) as cluster:
         assert "admin:se%2Fcret@" in cluster.uri
         assert cluster.uri.endswith("?tls=true")
@@ -115,7 +115,7 @@ async def test_users_exist_in_the_whole_cluster(autojump_clock: object) -> None:
         await append(cluster)
 
 
-async def test_a_partitioned_leader_gives_up_and_follows_the_new_one(autojump_clock: object) -> None:
+async def test_a_partitioned_leader_gives_up_and_follows_the_new_one() -> None:
     async with EmbeddedCluster() as cluster:
         old = leader_of(cluster)
         cluster.partition(old)
@@ -130,7 +130,7 @@ async def test_a_partitioned_leader_gives_up_and_follows_the_new_one(autojump_cl
         assert old.state == "Follower"
 
 
-async def test_one_way_partitions_part_as_well(autojump_clock: object) -> None:
+async def test_one_way_partitions_part_as_well() -> None:
     async with EmbeddedCluster() as cluster:
         old = leader_of(cluster)
         cluster.partition(old.number, one_way=True)
@@ -140,7 +140,7 @@ async def test_one_way_partitions_part_as_well(autojump_clock: object) -> None:
         await cluster.settled()
 
 
-async def test_a_cluster_without_quorum_does_not_settle(autojump_clock: object) -> None:
+async def test_a_cluster_without_quorum_does_not_settle() -> None:
     async with EmbeddedCluster() as cluster:
         for node in cluster.followers:
             node.kill()
@@ -148,7 +148,7 @@ async def test_a_cluster_without_quorum_does_not_settle(autojump_clock: object) 
             await cluster.settled(20)
 
 
-async def test_impossible_commands_say_what_is_wrong(autojump_clock: object) -> None:
+async def test_impossible_commands_say_what_is_wrong() -> None:
     async with EmbeddedCluster() as cluster:
         node = cluster.followers[0]
         with pytest.raises(RuntimeError, match=f"node {node.number} cannot resign, because it does not lead"):
@@ -208,7 +208,7 @@ def test_a_number_of_nodes_is_a_number() -> None:
         EmbeddedCluster("three")  # type: ignore[arg-type]
 
 
-async def test_nodes_of_another_cluster_are_refused(autojump_clock: object) -> None:
+async def test_nodes_of_another_cluster_are_refused() -> None:
     async with EmbeddedCluster() as cluster, EmbeddedCluster(started="begun") as other:
         with pytest.raises(InvalidArgumentError, match="a node of another cluster"):
             cluster.partition(other.nodes[0])

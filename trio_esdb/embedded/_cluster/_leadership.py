@@ -43,7 +43,7 @@ class Leadership:
     def subscribe(self, request: Subscribe) -> None:
         """A replica subscribes."""
         self._process.send(request.sender, self._leading.subscribe(request))
-        self._flush_soon()
+        self.flush_soon()
 
     def forget(self, replica: int) -> None:
         """A replica is gone."""
@@ -52,14 +52,14 @@ class Leadership:
     def acknowledged(self, message: Acknowledged) -> None:
         """A replica has more of the log."""
         if self._leading.acknowledged(message):
-            self._flush_soon()
+            self.flush_soon()
 
     def written(self) -> None:
         """The log has grown."""
         self._leading.written()
-        self._flush_soon()
+        self.flush_soon()
 
-    def _flush_soon(self) -> None:
+    def flush_soon(self) -> None:
         """Send what is new; all that is written in the same moment goes together."""
         if not self._flushing:
             self._flushing = True
@@ -73,7 +73,7 @@ class Leadership:
         for replica, message in messages:
             self._process.send(replica, message)
         if messages:
-            self._flush_soon()
+            self.flush_soon()
 
     # -- the quorum
 

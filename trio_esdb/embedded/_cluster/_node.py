@@ -68,6 +68,7 @@ class MemberNode(ListeningNode):
         self.calls_were_cut = False
         """Whether calls were open at the end of the grace period."""
         replica.go_on = self._go_on
+        self._tell_writers, replica.on_confirmed = replica.on_confirmed, self._confirmed
         peer.on_state = self._changed
         peer.on_deposed = self._writes.cancel_all
         peer.on_message = self._receive
@@ -115,6 +116,10 @@ class MemberNode(ListeningNode):
                 pass
         else:
             self._nursery.start_soon(in_turns, work)
+
+    def _confirmed(self) -> None:
+        self._tell_writers()
+        self._peer.confirmed()
 
     def _receive(self, message: object) -> None:
         if isinstance(message, Forwarded):

@@ -315,6 +315,11 @@ class Peer(Subscriber):
         if self._leadership is not None:
             self._leadership.written()
 
+    def confirmed(self) -> None:
+        """More of the log is confirmed, which may happen some time after a quorum has it."""
+        if self._leadership is not None:
+            self._leadership.flush_soon()
+
     # -- losing the leader
 
     def _was_refused(self, message: Refused) -> None:
