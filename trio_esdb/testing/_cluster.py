@@ -249,13 +249,14 @@ class EmbeddedCluster:
         machinery.begin()
         forget = self._network.on_change(machinery.mesh.changed)
         try:
-            async with trio.open_nursery() as machinery.nursery:
+            async with background_tasks() as machinery.nursery:
                 for node in self._nodes:
                     node._start(first=True)
                 machinery.nursery.start_soon(machinery.run)
                 if self._started == "settled":
                     await self.settled()
                 task_status.started(self)
+                await trio.sleep_forever()
         finally:
             machinery.nursery = None
             forget()

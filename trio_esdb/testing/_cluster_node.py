@@ -239,7 +239,9 @@ class ClusterNode:
         nursery.start_soon(self._run, process)
 
     async def _run(self, process: ClusterProcess) -> None:
-        await process.run()
-        if self._process is process:
-            self._process = None
-        self._machinery.moved()
+        try:
+            await process.run()
+        finally:
+            if self._process is process:
+                self._process = None
+            self._machinery.moved()

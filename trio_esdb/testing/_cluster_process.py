@@ -6,6 +6,7 @@ from random import Random
 
 import trio
 
+from trio_esdb._nursery import background_tasks
 from trio_esdb._transport._certificates import TLS
 from trio_esdb.embedded._cluster import _timings as timings
 from trio_esdb.embedded._cluster._node import GRACE, MemberNode
@@ -73,11 +74,10 @@ class ClusterProcess:
     async def run(self) -> None:
         """Run until the process is gone."""
         with self._scope:
-            async with trio.open_nursery() as nursery:
+            async with background_tasks() as nursery:
                 await nursery.start(self._node.run)
                 nursery.start_soon(self._serve)
                 await self._node.wait_stopped()
-                nursery.cancel_scope.cancel()
             self.is_ending = True
             self.peer.fall_silent()
             exit = timings.EXIT_AFTER_CALLS if self._node.calls_were_cut else timings.EXIT
@@ -86,7 +86,13 @@ class ClusterProcess:
 
     async def _serve(self) -> None:
         await self._opened.wait()
-        await self._host.serve(self._node, tls=self._tls)
+        try:
+            await self._host.serve(self._node, tls=self._tls)
+        except OSError as exc:
+            host, port = self._host.address
+            raise OSError(
+                exc.errno, f"node {self.peer.number} cannot listen on {host}:{port}: {exc.strerror}"
+            ) from None
 
     def kill(self) -> None:
         """Let it be gone now."""

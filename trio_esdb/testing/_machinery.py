@@ -9,6 +9,7 @@ from uuid import UUID
 
 import trio
 
+from trio_esdb._nursery import BackgroundTasks
 from trio_esdb.embedded._clock import FIRST_DAY, Ticks, clock_from, clock_is_mock, wall_clock
 from trio_esdb.embedded._cluster._mesh import Mesh
 from trio_esdb.embedded._cluster._mesh import Network as Paths
@@ -48,7 +49,7 @@ class Machinery:
         self.shape = Shape(tuple(voters), {}, names)
         self.schedule = Schedule(trio.current_time)
         self.mesh = Mesh(self.schedule, paths, Random(random.getrandbits(64)))
-        self.nursery: trio.Nursery | None = None
+        self.nursery: BackgroundTasks | None = None
         """Where the processes of the nodes run; None before and after the cluster runs."""
         self.ticks: Ticks = wall_clock
         self._ids = Random(random.getrandbits(64))

@@ -11,6 +11,8 @@ from collections.abc import Callable
 import pytest
 
 from tests.support.peers import Peers
+from trio_esdb.embedded._cluster._election import Elected
+from trio_esdb.embedded._cluster._presence import Gossip
 from trio_esdb.embedded._cluster._timings import EXIT_SEEN
 from trio_esdb.embedded._services._membership import State
 
@@ -301,6 +303,33 @@ def test_a_deposed_leader_that_was_parted_ends_itself_or_follows(seed: int) -> N
         peers.run(5)
     assert peers.running[leader].state is State.Follower
     assert [peers.ids(number) for number in (leader, one, other)] == [[kept]] * 3
+
+
+def test_a_node_that_has_promised_not_to_follow_the_leader_gets_a_new_election(seed: int) -> None:
+    """As one that was in a round of an election which had no result, because the network was parted meanwhile."""
+    peers, leader, one, other = settled(seed)
+    peers.part({one})
+    peers.run(20)
+    peers.disks[one].ballot.view = 50
+    peers.heal()
+    peers.run(20)
+    assert sorted(peers.states().values()) == ["Follower", "Follower", "Leader"]
+    assert peers.running[one].epoch > 50
+    written = peers.write(peers.leading[0])
+    peers.run(1)
+    assert [peers.ids(number) for number in (leader, one, other)] == [[written]] * 3
+
+
+def test_a_node_that_was_elected_and_could_not_know_does_not_lead(seed: int) -> None:
+    peers, leader, one, other = settled(seed)
+    for hears, tells in ((one, other), (other, one)):
+        instance = peers.running[tells].instance
+        peers.mesh.send(tells, hears, Gossip(tells, instance, State.Follower, Elected(9, one), False))
+    peers.run(0.01)
+    peers.kill(leader)
+    peers.run(10)
+    assert len(peers.leading) == 1
+    assert peers.running[peers.leading[0]].epoch > 9
 
 
 def test_a_record_under_way_survives_its_leader(seed: int) -> None:

@@ -166,6 +166,8 @@ class Peer(Subscriber):
             self._become(State.Unknown)
         self._round.cancel()
         self._round = self.later(timings.ELECTION_ROUND, self._ask)
+        if self._has_promised:  # in a round without a result; if the leader is alive, it must be elected anew
+            self.send(self._known.leader, Refused(self.number, self._known.view, self._election.promised))
         self._broadcast(self._election.ask(self._candidate()))
         self._learn_result()
 
