@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import logging
 import ssl
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from types import TracebackType
 from typing import Self
@@ -50,9 +50,6 @@ class Process:
     Args:
         context: The node's data and what its services share.
     """
-
-    stream_wrapper: Callable[[trio.abc.Stream], trio.abc.Stream] | None = None
-    """Is given the byte stream of each connection that is served, above TLS, and returns the one to use instead."""
 
     def __init__(self, context: NodeContext) -> None:
         self._context = context
@@ -187,8 +184,6 @@ class Process:
             from trio_esdb._transport._tls import TLSStream
 
             stream = secured = TLSStream(stream, context, server_side=True)  # shakes hands when it is first used
-        if self.stream_wrapper is not None:
-            stream = self.stream_wrapper(stream)
         link = ServerLink(
             stream,
             self._methods,

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 import pytest
 import trio
 import trio.testing
 
 from tests.support.peer import OPERATIONS, connected
-from tests.support.tls import HOST, roots, server_context
-from trio_esdb import ESDBClient
 from trio_esdb._transport._admission import Admission
 from trio_esdb._wire import Status
 from trio_esdb.embedded import EmbeddedNode
@@ -127,36 +123,6 @@ async def test_a_node_that_does_not_run_cannot_be_shut_down() -> None:
     async with node:
         pass
     await node.shut_down()
-
-
-async def test_each_stream_that_is_served_can_be_wrapped() -> None:
-    """Above TLS: what is seen there is HTTP/2."""
-    seen = []
-
-    class Watched(trio.abc.Stream):
-        def __init__(self, stream: trio.abc.Stream) -> None:
-            self._stream = stream
-
-        async def receive_some(self, max_bytes: int | None = None) -> bytes:
-            data = await self._stream.receive_some(max_bytes)
-            seen.append(data)
-            return data
-
-        async def send_all(self, data: bytes | bytearray | memoryview) -> None:
-            await self._stream.send_all(data)
-
-        async def wait_send_all_might_not_block(self) -> None:
-            await self._stream.wait_send_all_might_not_block()
-
-        async def aclose(self) -> None:
-            await self._stream.aclose()
-
-    node = EmbeddedNode()
-    node.stream_wrapper = Watched
-    connect = partial(node.connect, tls=server_context())
-    async with node, ESDBClient(f"esdb://{HOST}", roots(), connect=connect) as client:
-        await client.get_server_version()
-    assert b"".join(seen).startswith(b"PRI * HTTP/2.0")
 
 
 async def test_a_connection_that_begins_while_the_node_ends(nursery: trio.Nursery) -> None:
