@@ -15,7 +15,7 @@ from .._services._accounts import Account
 from .._services._membership import State
 from .._services._replicated_writes import ReplicatedWrites
 from .._services._turns import in_turns
-from .._services._writes import Refused
+from .._services._writes import Outcome, Refused
 from .._store import Turns, Written, WrongExpectation
 from .._store._replica import Replica
 from ._membership import ClusterMembership, Forward, Forwarded
@@ -125,12 +125,13 @@ class MemberNode(ListeningNode):
         if isinstance(message, Forwarded):
             self._membership.answered(message)
         elif isinstance(message, Forward) and self._nursery is not None and self._peer.is_leading:
-            self._nursery.start_soon(self._write_for, message)
+            # Begun here, so that the writes of a node are made in the order in which it forwards them.
+            self._nursery.start_soon(self._answer, message, self._writes.begin(message.write))
 
-    async def _write_for(self, message: Forward) -> None:
-        """Make a write that another node has forwarded."""
+    async def _answer(self, message: Forward, written: Outcome) -> None:
+        """Answer the node that has forwarded a write."""
         try:
-            outcome: Written | WrongExpectation | Exception = await self._writes.run(message.write)
+            outcome: Written | WrongExpectation | Exception = await written()
         except (Failure, *Refused) as exc:
             outcome = exc
         self._peer.send(message.sender, Forwarded(message.request, outcome))
