@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from itertools import count
+from random import Random
 
 import pytest
 import trio
@@ -105,3 +108,90 @@ async def test_a_subscription_stays_when_the_leader_resigns() -> None:
             _, outcome = await peer.with_headers(("requires-leader", "true")).subscribe("s").rest()
             assert told(outcome) == (cluster.leader.host, cluster.leader.port)
             subscription.cancel()
+
+
+class Batches:
+    """Writers that send batches to nodes at random, and what they were told."""
+
+    def __init__(self, cluster: EmbeddedCluster, random: Random) -> None:
+        self.told: Counter[str] = Counter()
+        self.acknowledged: set[int] = set()
+        self._cluster = cluster
+        self._random = random
+        self._ids = count(1)
+
+    async def write(self) -> None:
+        """Send batches over one connection after another, until cancelled."""
+        while True:
+            with suppress(OSError):
+                async with connection(self._cluster, self._random.choice(self._cluster.nodes)) as peer:
+                    await self._write_to(Peer(peer.link, (), self._ids))
+            await trio.sleep(1)
+
+    async def _write_to(self, peer: Peer) -> None:
+        if self._random.random() < 0.5:
+            peer = peer.with_headers(("requires-leader", "true"))
+        call = peer.call(STREAMS + "BatchAppend")
+        numbers = [next(self._ids) for _ in range(self._random.randrange(1, 40))]
+        for number in numbers:
+            call.send({**batch(peer, number), "proposed_messages": [peer.event(b"%d" % number)]})
+        left = set(numbers)
+        with trio.move_on_after(8), suppress(trio.EndOfChannel):
+            while left:
+                reply = await call.receive()
+                number = int(reply["correlation_id"]["string"][-12:])
+                left.remove(number)
+                if "success" in reply:
+                    self.acknowledged.add(number)
+                self.told[reply["error"]["message"] if "error" in reply else "success"] += 1
+        self.told["ended" if call.outcome else "silent"] += bool(left)
+        call.cancel()
+
+
+async def harm(cluster: EmbeddedCluster, random: Random) -> None:
+    """Do something to one node, and make it well again."""
+    node = random.choice(cluster.nodes)
+    match random.choice(("kill", "terminate", "freeze", "resign", "partition")):
+        case "partition":
+            cluster.partition(node)
+            await trio.sleep(random.uniform(0, 8))
+            cluster.heal()
+        case "freeze":
+            node.freeze()
+            await trio.sleep(random.uniform(0, 8))
+            node.wake()
+        case "resign":
+            if node is cluster.leader:
+                node.resign()
+        case ending:
+            node.kill() if ending == "kill" else node.terminate()
+            await node.stopped()
+            await trio.sleep(random.uniform(0, 5))
+            node.restart()
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_acknowledged_batches_are_there_whatever_happens_to_nodes(seed: int) -> None:
+    random = Random(seed)
+    async with EmbeddedCluster(random=Random(seed)) as cluster:
+        batches = Batches(cluster, random)
+        async with trio.open_nursery() as nursery:
+            for _ in range(3):
+                nursery.start_soon(batches.write)
+            for _ in range(5):
+                await trio.sleep(random.uniform(0, 4))
+                with suppress(RuntimeError):  # a woken leader may have ended by itself
+                    await harm(cluster, random)
+                for node in cluster.nodes:
+                    if not node.is_running:
+                        node.restart()
+            nursery.cancel_scope.cancel()
+        await cluster.settled(within=LONG)
+        assert cluster.leader is not None
+        async with connection(cluster, cluster.leader) as peer:
+            messages, outcome = await peer.read("s").rest()
+        assert outcome.ok
+        there = Counter(int(str(message["event"]["event"]["data"])) for message in messages)
+        assert batches.acknowledged <= there.keys()
+        assert set(there.values()) == {1}
+        assert batches.told["success"] > 100, batches.told
