@@ -60,6 +60,8 @@ class Round:
         self._line = deque((endpoint, _must_be_looked_up(endpoint, resolve)) for endpoint in [*first, *later])
         """Who is to be asked, and whether that is a name whose addresses are to be found before."""
         self._asked: set[Endpoint] = set()
+        self._open: dict[Endpoint, float] = {}
+        """Those who have not answered, and when they were asked."""
         self._running = 0
         self.over = False
         """Whether nobody is asked any more, and no answer counts."""
@@ -85,6 +87,9 @@ class Round:
                 if waiting.cancelled_caught and not self._line:
                     break
             self.over = True
+            for endpoint, began in self._open.items():
+                seconds = trio.current_time() - began
+                self._failed(endpoint, f"no answer after {seconds:.2g} seconds, when others had answered")
             nursery.cancel_scope.cancel()
 
     @property
@@ -116,8 +121,8 @@ class Round:
 
     async def _ask_one(self, endpoint: Endpoint) -> None:
         self._asked.add(endpoint)
-        self.failures[endpoint.described] = "it has not answered yet"
-        began = trio.current_time()
+        self.failures[endpoint.described] = ""  # in the order of the questions
+        began = self._open[endpoint] = trio.current_time()
         try:
             with trio.move_on_after(self._timeout):
                 try:
@@ -135,6 +140,7 @@ class Round:
                 return
             self._failed(endpoint, f"no answer within {self._timeout:g} seconds (gossipTimeout)")
         finally:
+            del self._open[endpoint]
             self._ended()
 
     def _failed(self, endpoint: Endpoint, reason: str, *, final: bool = False) -> None:
