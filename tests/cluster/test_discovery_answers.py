@@ -371,3 +371,16 @@ async def test_a_name_with_very_many_addresses(nursery: trio.Nursery) -> None:
     with pytest.raises(DiscoveryError):
         await cluster.find()
     assert len(cluster.asked) == 64
+
+
+async def test_several_names_with_many_addresses(nursery: trio.Nursery) -> None:
+    cluster = Cluster(nursery, A, B, resolves=True, max_discover_attempts=1)
+    cluster.names = {"a": [f"10.0.0.{number}" for number in range(60)], "b": ["10.0.1.1", "10.0.1.1"] * 30}
+    with pytest.raises(DiscoveryError):
+        await cluster.find()
+    assert len(cluster.asked) == 61, "an address that is told twice is asked once"
+    cluster.names["b"] = [f"10.0.1.{number}" for number in range(60)]
+    cluster.asked.clear()
+    with pytest.raises(DiscoveryError):
+        await cluster.find()
+    assert len(cluster.asked) == 64

@@ -133,6 +133,9 @@ def test_times(ticks: int, time: datetime) -> None:
 def test_fields_that_are_not_known_and_of_other_types_are_skipped() -> None:
     other = b"\x35\x00\x00\x00\x00" + field(0x3A, b"x") + field(0x12, b"x") + field(0x1A, b"x") + b"\x28\x01\x08\x01"
     assert one(other) == one()
+    id = field(0x0A, b"\x08\x01" + field(0x0A, b"\x18\x01" + field(0x0A, b"x")) + field(0x1A, b"x"))
+    end = field(0x2A, b"\x08\x01" + field(0x12, b"x") + b"\x18\x01")
+    assert one(id, end) == one()
     assert cluster_members(b"\x08\x01" + field(0x12, b"x")) == ()
 
 

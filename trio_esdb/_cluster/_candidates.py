@@ -59,7 +59,7 @@ class Round:
         self._take = take
         self._line = deque((endpoint, _must_be_looked_up(endpoint, resolve)) for endpoint in [*first, *later])
         """Who is to be asked, and whether that is a name whose addresses are to be found before."""
-        self._asked: set[Endpoint] = set()
+        self._asked = 0
         self._open: dict[Endpoint, float] = {}
         """Those who have not answered, and when they were asked."""
         self._running = 0
@@ -77,7 +77,7 @@ class Round:
             while not self.over and (self._line or self._running):
                 if self._line:
                     endpoint, look_up = self._line.popleft()
-                    if endpoint in self._asked or len(self._asked) >= _MOST:
+                    if self._asked >= _MOST:
                         continue
                     self._running += 1
                     nursery.start_soon(self._look_up if look_up else self._ask_one, endpoint)
@@ -104,7 +104,7 @@ class Round:
         try:
             with trio.move_on_after(self._timeout):
                 try:
-                    addresses = list(await self._resolve(endpoint.host))
+                    addresses = list(dict.fromkeys(await self._resolve(endpoint.host)))
                 except Exception as exc:  # noqa: BLE001 - a program may have given its own function
                     self._failed(endpoint, f"the name cannot be looked up: {_text(exc)}")
                     return
@@ -120,7 +120,7 @@ class Round:
             self._ended()
 
     async def _ask_one(self, endpoint: Endpoint) -> None:
-        self._asked.add(endpoint)
+        self._asked += 1
         self.failures[endpoint.described] = ""  # in the order of the questions
         began = self._open[endpoint] = trio.current_time()
         try:

@@ -25,7 +25,7 @@ GOSSIP = Operation(
 
 
 @trio.lowlevel.enable_ki_protection
-async def ask_members(link: NodeLink, authorization: Authorization | None = None) -> tuple[ClusterMember, ...]:
+async def ask_members(link: NodeLink, authorization: Authorization) -> tuple[ClusterMember, ...]:
     """Ask the node of a connection, which must have room for a call. The caller's scope is the limit.
 
     Nodes usually answer this to anybody. So the question is asked without credentials, since a node refuses those that
@@ -38,8 +38,6 @@ async def ask_members(link: NodeLink, authorization: Authorization | None = None
     try:
         return await _ask(link, None)
     except AccessDeniedError:
-        if authorization is None:
-            raise
         if authorization.provider is not None and link.credentials is None:
             await authorization.ask(link)
         credentials = authorization.of(link, GOSSIP)
