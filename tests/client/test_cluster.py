@@ -390,6 +390,37 @@ async def test_a_frozen_leader_and_writes(nodes: ScriptedNodes, nursery: trio.Nu
         assert nodes["c"].calls
 
 
+async def test_a_frozen_leader_and_scopes(nodes: ScriptedNodes) -> None:
+    """Who gives up by a cancel scope finds another leader the next time."""
+    async with client_of(nodes) as client:
+        nodes["a"].append = nodes["a"].gossip = silence
+        nodes["b"].gossip = nodes["c"].gossip = says(
+            cluster(("a", 2113, "Leader"), ("b", 2113, "Leader"), ("c", 2113, "Follower"), dead={"a"})
+        )
+        await trio.sleep(1)
+        for _ in range(2):
+            with trio.move_on_after(2):
+                if await client.append_event("s", ANY, EVENT) == 4:
+                    break
+        assert trio.current_time() == 3
+        assert addresses(client) == ["b:2113"]
+
+
+async def test_a_slow_leader_stays(nodes: ScriptedNodes) -> None:
+    """It answers the question for the members, so it is there."""
+    async with client_of(nodes) as client, client.subscribe_stream_events("s") as events:
+        nodes["a"].append = silence
+        with pytest.raises(DeadlineExceededError):
+            await client.append_event("s", ANY, EVENT, timeout=3)
+        await trio.testing.wait_all_tasks_blocked()
+        assert addresses(client) == ["a:2113"]
+        assert client.statistics().connections[0].open_calls == 1
+        assert events.resumptions == 0
+        nodes["a"].append = DONE
+        assert await client.append_event("s", ANY, EVENT) == 4
+        assert len([seen for seen in nodes["a"].calls if seen.method == "Read"]) == 1
+
+
 async def test_what_it_is_called(nodes: ScriptedNodes) -> None:
     client = client_of(nodes)
     assert repr(client) == "<trio_esdb.ESDBClient: a:2113, b:2113, c:2113, not open>"

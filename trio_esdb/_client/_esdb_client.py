@@ -11,7 +11,7 @@ from typing import Self
 
 import trio
 
-from trio_esdb._cluster import Nodes, Session
+from trio_esdb._cluster import Nodes, Session, open_first
 from trio_esdb._errors import ESDBError
 from trio_esdb._model import Credentials, CredentialsProvider, RetryPolicy, Timeouts
 from trio_esdb._nursery import BackgroundTasks, background_tasks
@@ -221,7 +221,7 @@ class ESDBClient(
                 self._nodes = nodes = Nodes(tasks, Dialer(connect, options.tls, options.timeouts), options)
                 try:
                     session = Session(nodes, options, tasks)
-                    await session.connect()
+                    await open_first(session)
                     self._check_not_closed()
                     self._open_session = session
                     yield

@@ -1,5 +1,6 @@
 """Which node to talk to, and the connections to it."""
 
+from ._connecting import open_first
 from ._endpoint import Endpoint, endpoint
 from ._gossip import GOSSIP
 from ._nodes import Nodes
@@ -17,5 +18,6 @@ __all__ = [
     "Sent",
     "Session",
     "endpoint",
+    "open_first",
     "server_version",
 ]

@@ -23,6 +23,7 @@ certificates, and with TLS if the connection string says so.
 
 from __future__ import annotations
 
+import contextlib
 import math
 from typing import TYPE_CHECKING
 
@@ -90,7 +91,6 @@ class Nodes:
         """The address of the last leader."""
         self._searching = 0
         """How many tasks wait for an answer of the discovery."""
-        self._checking = False
         self._discovery: Discovery | None = None
         self._home: Pool | None = None
         """The node that a client of one node was told."""
@@ -306,10 +306,19 @@ class Nodes:
         self._tasks.start_soon(self._watch, self._discovery)
 
     def suspect(self, link: NodeLink) -> None:
-        """A node has not answered a call in its time: the others may know whether it is there."""
-        if self._discovery is not None and link.owner in (self.leading, self.serving) and not self._checking:
-            self._checking = True
-            self._tasks.start_soon(self._check, self._discovery)
+        """A node has not answered a call in its time: find out whether it is there, and use another one if not."""
+        pool = link.owner
+        if self._discovery is not None and isinstance(pool, Pool) and not self.closed:
+            if pool is self.leading:
+                self._tasks.start_soon(self._find_again, True)
+            if pool is self.serving and not self._all_to_leader:
+                self._tasks.start_soon(self._find_again, False)
+            self._leave(pool)
+
+    @trio.lowlevel.enable_ki_protection
+    async def _find_again(self, leader: bool) -> None:
+        with contextlib.suppress(DiscoveryError, trio.ClosedResourceError):  # the next call searches again
+            await self._find(leader)
 
     @trio.lowlevel.enable_ki_protection
     async def _watch(self, discovery: Discovery) -> None:
@@ -332,7 +341,6 @@ class Nodes:
         except (DiscoveryError, trio.ClosedResourceError):
             pass  # calls and connections tell if something is wrong
         finally:
-            self._checking = False
             self._searching -= 1
             self._tidy()
 

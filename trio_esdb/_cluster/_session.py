@@ -20,7 +20,6 @@ from trio_esdb._observing import CallInfo
 from trio_esdb._rpc import (
     Attempts,
     CallKind,
-    Method,
     Operation,
     Reply,
     Trouble,
@@ -37,7 +36,8 @@ from ._nodes import Nodes
 from ._options import ClientOptions
 from ._versions import ask_version, check_version
 
-_CONNECTING = Operation(Method.READ, [], "connecting to the cluster", CallKind.READ)
+_LONG_SILENCE = 1.0
+"""Seconds. A node that has said nothing for so long when its call is cancelled may be frozen."""
 _LARGEST_REPLY = 64 * 1024
 """Bytes of a reply. Those of the calls that have one are far smaller, and are read in one go."""
 
@@ -168,30 +168,6 @@ class Session:
         if self.closed:
             raise trio.ClosedResourceError("the client was closed during the call")
 
-    # -- the first connection ----------------------------------------------------------------------------------------
-
-    @trio.lowlevel.enable_ki_protection
-    async def connect(self) -> None:
-        """Open the first connection: to the node that the client was told, or to one that is found in the cluster.
-
-        Raises:
-            DiscoveryError: No node of the cluster was found that does what is wanted.
-            UnavailableError: The node cannot be reached.
-            trio.ClosedResourceError: The client was closed.
-        """
-        if not self.options.cluster:
-            await self.nodes.open()
-            return
-        attempts = self.attempts(_CONNECTING)
-        while True:
-            try:
-                link = await self.nodes.link(False)
-            except UnavailableError as exc:
-                await attempts.again(exc, trouble_of(None, exc))
-            else:
-                link.on_room()
-                return
-
     # -- calls with one answer ---------------------------------------------------------------------------------------
 
     @trio.lowlevel.enable_ki_protection
@@ -274,6 +250,10 @@ class Session:
         except HeadersTooLarge as exc:
             link.on_room()
             raise operation.headers_refused(exc, link.address) from None
+        except trio.Cancelled:
+            if trio.current_time() - link.core.heard_at > _LONG_SILENCE:
+                self.nodes.suspect(link)
+            raise
 
     async def _repeat(self, attempts: Attempts, failure: tuple[Sent, Outcome] | UnavailableError | None) -> Reply:
         """Send a call until it succeeds or must not be sent again, beginning after a first attempt if that failed."""
