@@ -34,6 +34,7 @@ from trio_esdb import (
     LeaderChanged,
     NewEvent,
     NodeState,
+    PositionLostError,
     StreamState,
     UnavailableError,
 )
@@ -622,6 +623,63 @@ async def test_subscriptions_at_a_follower_stay_and_move_when_it_dies(nodes: Scr
             await trio.aclose_forcefully(stream)
         assert (await events.receive()).stream_position == 3
         assert events.resumptions == 1
+
+
+@pytest.mark.parametrize("kind", ["stream", "all"])
+async def test_a_node_that_is_behind(nodes: ScriptedNodes, kind: str) -> None:
+    """The leader knows that the position is there; the subscription goes on at the node, which will have it soon."""
+    behind = lambda seen: later(seen, 2)  # noqa: E731
+    for node in nodes.nodes.values():
+        node.read = more_events if kind == "stream" else all_events
+    async with client_of(nodes, "&nodePreference=follower") as client:
+        (serving,) = (each.address[0] for each in client.statistics().connections)
+        (other,) = {"b", "c"} - {serving}
+        subscription = client.subscribe_stream_events("s") if kind == "stream" else client.subscribe_all_events()
+        async with subscription as events:
+            for _ in range(4):
+                await events.receive()
+            nodes[other].read = behind if kind == "stream" else all_events_behind
+            nodes.down.add(serving)
+            for stream in nodes[serving].streams:
+                await trio.aclose_forcefully(stream)
+            with trio.move_on_after(1):
+                await events.receive()
+            assert events.resumptions == 1
+            assert f"{other}:2113" in addresses(client)
+
+
+async def test_a_position_that_the_leader_does_not_hold_either(nodes: ScriptedNodes) -> None:
+    for node in nodes.nodes.values():
+        node.read = more_events
+    async with (
+        client_of(nodes, "&nodePreference=follower") as client,
+        client.subscribe_stream_events("s") as events,
+    ):
+        for _ in range(4):
+            await events.receive()
+        (serving,) = (each.address[0] for each in client.statistics().connections)
+        for node in nodes.nodes.values():
+            node.read = lambda seen: later(seen, 2)
+        for stream in nodes[serving].streams:
+            await trio.aclose_forcefully(stream)
+        with pytest.raises(PositionLostError):
+            await events.receive()
+
+
+async def all_events(seen: Seen) -> None:
+    """The log has four events; a node that is behind has two of them."""
+    if seen.read.read_direction:
+        await seen.send(event(3))
+        return
+    assert seen.read.all is not None
+    first = 0 if seen.read.all.position is None else 4
+    await seen.give(confirmed(), *(event(number) for number in range(first, 4)))
+
+
+async def all_events_behind(seen: Seen) -> None:
+    if seen.read.read_direction:
+        await fails(Status.INVALID_ARGUMENT, "Unexpected ReadAllResult: InvalidPosition")(seen)
+    await seen.give(confirmed())
 
 
 async def test_the_cluster_is_asked_only_while_there_are_subscriptions(nodes: ScriptedNodes) -> None:

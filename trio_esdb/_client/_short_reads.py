@@ -8,6 +8,9 @@ log or the stream has grown past that place, and miss all events until then. Tha
 or restored from an older backup. Reading backwards from there tells: servers refuse positions beyond the end of the
 log, and positions where no record begins. The numbers of a stream are compared with that of its last event. A stream
 that was deleted has no events, but its numbers go on later, and its metadata says that it is deleted.
+
+A node of a cluster may be some moments behind another one. What it does not hold is asked for at the leader. If that
+holds it, the subscription goes on at the node: it gives what comes after that place, as soon as it has it.
 """
 
 from __future__ import annotations
@@ -92,6 +95,18 @@ async def check_position(
         ServerError: There was no connection.
         trio.ClosedResourceError: The client was closed.
     """
+    try:
+        await _check_position(session, operation, options, place, patience)
+    except CallFailed as failure:
+        if not isinstance(failure.error, PositionLostError) or not session.nodes.may_lag:
+            raise
+        await _check_position(session, operation._replace(leader=True), options, place, patience)
+
+
+async def _check_position(
+    session: Session, operation: Operation, options: ReadOptions, place: Place, patience: float
+) -> None:
+    """The same at one node."""
     if not options.stream_name:
         try:
             before = ReadOptions(position=place, backwards=True, limit=1)

@@ -122,6 +122,11 @@ class Nodes:
             return ""
         return f"; no node was found so far: {self._discovery.failure}"
 
+    @property
+    def may_lag(self) -> bool:
+        """Whether calls that do not need the leader may go to a node that does not have yet what others have."""
+        return self._discovery is not None and not self._all_to_leader
+
     # -- calls -------------------------------------------------------------------------------------------------------
 
     @trio.lowlevel.enable_ki_protection
