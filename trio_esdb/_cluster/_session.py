@@ -211,9 +211,12 @@ class Session:
         attempts = self.attempts(operation, deadline, call)
         with trio.CancelScope(deadline=deadline):
             return await self._repeat(attempts, failure)
+        sent: Sent | None = attempts.sent
+        if sent is None:
+            raise attempts.overdue(self.nodes.address, self.nodes.missing)
         if attempts.under_way:
-            self.nodes.suspect(attempts.sent.link)
-        raise attempts.overdue(self.nodes.address, self.nodes.missing)
+            self.nodes.suspect(sent.link)
+        raise attempts.overdue(sent.link.address, "" if attempts.under_way else self.nodes.missing)
 
     @trio.lowlevel.enable_ki_protection
     async def _link_before(self, deadline: float, leader: bool) -> tuple[NodeLink | None, UnavailableError | None]:
