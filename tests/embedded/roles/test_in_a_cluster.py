@@ -16,7 +16,7 @@ from trio_esdb._transport import ClientLink
 from trio_esdb.testing import ClusterNode, EmbeddedCluster
 
 from .test_batches import batch
-from .test_by_role import NOT_OFFERED, RECORDED, ROLES, compare
+from .test_by_role import NOT_OFFERED, RECORDED, ROLES, compare, has_group, opened
 from .test_states import told
 
 LONG = 100.0
@@ -61,6 +61,8 @@ async def test_each_operation_as_recorded(role: str) -> None:
                 peer = peer.user("admin")
             for stream in ("old", *(f"{operation} {header}" for operation, header in cells)):
                 await peer.append(stream, peer.event())
+                if has_group(role, stream.partition(" ")[0]):
+                    assert (await opened(peer, "ps-create", stream).end()).ok
         await cluster.settled()
         if role == "leaderless":
             for other in cluster.followers:
