@@ -23,8 +23,10 @@ from tests.support.scripted import (
     appended,
     confirmed,
     deleted,
+    delivered,
     event,
     fails,
+    joined,
     last_position,
     silence,
 )
@@ -43,6 +45,7 @@ from trio_esdb import (
     ServerError,
     StreamDeletedError,
     StreamState,
+    SubscriptionDroppedError,
     UnauthenticatedError,
     UnavailableError,
     UnimplementedError,
@@ -77,6 +80,8 @@ async def tells(seen: Seen) -> None:
 
 async def begins(seen: Seen) -> None:
     """Send what comes before the trouble: the first event, if it is a read or subscription of events."""
+    if seen.method == "Consume":
+        await seen.send(joined(), delivered(0))
     if seen.method == "Read" and not seen.read.read_direction:
         await seen.send(*([] if seen.read.subscription is None else [confirmed()]), event(0))
 
@@ -135,7 +140,10 @@ async def drains(seen: Seen) -> None:
     await trio.testing.wait_all_tasks_blocked()
     await seen.link._stream.send_all(http2.goaway(2**31 - 1))
     await trio.sleep(1)
-    if seen.method == "Read":
+    if seen.method == "Consume":
+        await trio.sleep(4)
+        await seen.link._stream.aclose()
+    elif seen.method == "Read":
         if seen.read.subscription is not None:
             await trio.sleep(4)
             await seen.link._stream.aclose()
@@ -156,6 +164,8 @@ ANSWERS = {"Append": appended(3, 99), "Delete": deleted(99), "Tombstone": delete
 
 async def does(seen: Seen) -> bytes | None:
     """What the server does with any call when all is well."""
+    if seen.method == "Consume":
+        await seen.give(joined(), *(delivered(number) for number in range(LAST + 1)))
     if seen.method != "Read":
         return ANSWERS[seen.method]
     await tells(seen)
@@ -176,6 +186,15 @@ async def subscribe(client: ESDBClient, **more: Any) -> list[int]:
         while len(found) <= LAST:
             found.append((await events.receive()).stream_position)
     return found
+
+
+async def consume(client: ESDBClient, **more: Any) -> list[int]:
+    """The events of a group. Those that come before the trouble are not acked, and come again."""
+    found: list[int] = []
+    async with client.read_stream_subscription("g", "s", grace=0, **more) as events:
+        while LAST not in found:
+            found.append((await events.receive()).stream_position)
+    return found[-LAST - 1 :]
 
 
 @dataclass(frozen=True)
@@ -205,8 +224,8 @@ CALLS = {
     "delete": Call(K.OTHER_WRITE, lambda client, **more: client.delete_stream("s", 2, **more), 99),
     "tombstone": Call(K.OTHER_WRITE, lambda client, **more: client.tombstone_stream("s", 2, **more), 99),
     "subscribe": Call(K.SUBSCRIPTION, subscribe, [0, 1, 2]),
+    "consume": Call(K.GROUP, consume, [0, 1, 2]),
 }
-"""There are no calls of groups yet."""
 WRITES = (K.EXACT_WRITE, K.OTHER_WRITE)
 
 
@@ -281,7 +300,11 @@ WAYS: dict[Trouble, dict[str, Way]] = {
     T.TOO_SLOW: {"aborted": Way(ends(Status.ABORTED, TOO_SLOW), ConsumerTooSlowError)},
     T.CLEAN_END: {"OK": Way(ends_well, UnavailableError)},
     T.UNAUTHENTICATED: {"refused": Way(fails(Status.UNAUTHENTICATED, "Unauthenticated"), UnauthenticatedError, False)},
-    T.DROPPED: {},  # only groups have this
+    T.DROPPED: {
+        "dropped": Way(
+            ends(Status.CANCELLED, "was dropped", exception="persistent-subscription-dropped"), SubscriptionDroppedError
+        )
+    },
     T.LEADER_MOVED: {},  # only a client that knows a cluster can find out
 }
 
@@ -293,7 +316,7 @@ ONE = "the first attempt succeeds"
 RAISED = "the error is raised"
 OVERDUE = "the time of the call passes"
 
-READS = {K.UNARY_READ: AGAIN, K.READ: AGAIN, K.SUBSCRIPTION: AGAIN}
+READS = {K.UNARY_READ: AGAIN, K.READ: AGAIN, K.SUBSCRIPTION: AGAIN, K.GROUP: AGAIN}
 EXPECTED: dict[Trouble, dict[CallKind, str]] = {
     T.NEVER_SENT: READS | {K.EXACT_WRITE: AGAIN, K.OTHER_WRITE: AGAIN},
     T.UNUSABLE: dict.fromkeys(set(K), RAISED),
@@ -302,13 +325,20 @@ EXPECTED: dict[Trouble, dict[CallKind, str]] = {
     T.LOST: READS | {K.EXACT_WRITE: AGAIN, K.OTHER_WRITE: RAISED},
     T.SERVER_TIMEOUT: READS | {K.EXACT_WRITE: AGAIN, K.OTHER_WRITE: RAISED},
     T.OWN_DEADLINE: dict.fromkeys(set(K), OVERDUE),
-    T.DRAINING: {K.UNARY_READ: ONE, K.READ: ONE, K.EXACT_WRITE: ONE, K.OTHER_WRITE: ONE, K.SUBSCRIPTION: AGAIN},
+    T.DRAINING: {
+        K.UNARY_READ: ONE,
+        K.READ: ONE,
+        K.EXACT_WRITE: ONE,
+        K.OTHER_WRITE: ONE,
+        K.SUBSCRIPTION: AGAIN,
+        K.GROUP: AGAIN,
+    },
     T.FINAL: dict.fromkeys(set(K), RAISED),
-    T.NO_FIRST_ANSWER: {K.READ: AGAIN, K.SUBSCRIPTION: AGAIN},
+    T.NO_FIRST_ANSWER: {K.READ: AGAIN, K.SUBSCRIPTION: AGAIN, K.GROUP: AGAIN},
     T.CALM: READS | {K.EXACT_WRITE: AGAIN, K.OTHER_WRITE: RAISED},
     T.TOO_SLOW: {K.SUBSCRIPTION: AGAIN},
-    T.DROPPED: {},
-    T.CLEAN_END: {K.SUBSCRIPTION: AGAIN},
+    T.DROPPED: {K.GROUP: AGAIN},
+    T.CLEAN_END: {K.SUBSCRIPTION: AGAIN, K.GROUP: AGAIN},
     T.LEADER_MOVED: {},
     T.UNAUTHENTICATED: dict.fromkeys(set(K), RAISED),
 }
@@ -333,7 +363,7 @@ class Scene:
         self._trouble = trouble
         self._way = way
         self._connects = 0
-        for method in ("Read", "Append", "Delete", "Tombstone"):
+        for method in ("Read", "Append", "Delete", "Tombstone", "Consume"):
             self.server.script[method] = self._answer
 
     async def connect(self, host: str, port: int) -> trio.abc.Stream:
@@ -388,8 +418,8 @@ CELLS = [
 def test_all_cells_have_an_expected_outcome() -> None:
     assert set(POLICY) == set(EXPECTED) == set(WAYS) == set(Trouble)
     for trouble, actions in POLICY.items():
-        assert {*EXPECTED[trouble], K.GROUP} == {*actions, K.GROUP} or not WAYS[trouble]
-    assert {call.kind for call in CALLS.values()} == set(CallKind) - {K.GROUP}
+        assert set(EXPECTED[trouble]) == set(actions) or not WAYS[trouble]
+    assert {call.kind for call in CALLS.values()} == set(CallKind)
 
 
 @pytest.mark.parametrize(("trouble", "way", "name"), CELLS)

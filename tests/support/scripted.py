@@ -21,6 +21,7 @@ from trio_esdb._transport._serving import ServerLink
 from trio_esdb._wire import Limits, Status, Stream
 from trio_esdb_proto.event_store.client import Empty, StreamIdentifier, Uuid, UuidStructured
 from trio_esdb_proto.event_store.client import gossip as gossip_pb
+from trio_esdb_proto.event_store.client import persistent_subscriptions as groups_pb
 from trio_esdb_proto.event_store.client import streams as pb
 from trio_esdb_proto.event_store.client.server_features import SupportedMethods
 
@@ -28,6 +29,7 @@ URI = "esdb://node-1:2113?Tls=false"
 FEATURES = "/event_store.client.server_features.ServerFeatures/GetSupportedMethods"
 GOSSIP = "/event_store.client.gossip.Gossip/Read"
 STREAMS = "/event_store.client.streams.Streams/"
+CONSUME = "/event_store.client.persistent_subscriptions.PersistentSubscriptions/Read"
 UNKNOWN = 2**64 - 1
 """The value that servers send for an unknown position."""
 
@@ -85,7 +87,9 @@ Script = Callable[[Seen], Awaitable[object]]
 
 
 class Scripted:
-    """A server: ``read``, ``append``, ``delete`` and ``tombstone`` are what it does with a call of that kind.
+    """A server: ``read``, ``append``, ``delete``, ``tombstone`` and ``consume`` are what it does with such a call.
+
+    ``consume`` is the call of a consumer of a group; its script runs after the first request.
 
     A script returns the response, or sends responses itself and returns nothing, or raises Failure.
     """
@@ -96,7 +100,7 @@ class Scripted:
         self.streams: list[trio.abc.Stream] = []
         """The server's ends of the connections."""
         self.script: dict[str, Script] = {}
-        self.methods = {"Read", "Append", "Delete", "Tombstone"}
+        self.methods = {"Read", "Append", "Delete", "Tombstone", "Consume"}
         """What new connections offer."""
         self.version = "24.10.4"
         """What it tells of itself; empty if it does not know how to."""
@@ -106,13 +110,13 @@ class Scripted:
         """How often it was asked for that."""
         self.gossip: Script | None = None
         """What it does when it is asked for the members of its cluster."""
-        self.early: set[str] = set()
+        self.early = {"Consume"}
         """Methods whose script runs after the first request, while others are still to come."""
         self._nursery = nursery
         self._limits = limits
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if name in ("read", "append", "delete", "tombstone"):
+        if name in ("read", "append", "delete", "tombstone", "consume"):
             self.script[name.capitalize()] = value
         else:
             object.__setattr__(self, name, value)
@@ -132,7 +136,8 @@ class Scripted:
         methods: dict[str, AsyncHandler] = {}
         link = ServerLink(server, methods, lambda path: Failure(Status.UNIMPLEMENTED, path), self._limits)
         for name in self.methods:
-            methods[STREAMS + name] = AsyncHandler(partial(self._run, link))
+            path = CONSUME if name == "Consume" else STREAMS + name
+            methods[path] = AsyncHandler(partial(self._run, link))
         if self.version:
             methods[FEATURES] = AsyncHandler(partial(self._tell_version, link))
         if self.gossip is not None:
@@ -163,7 +168,7 @@ class Scripted:
         return sum(len(link.core.streams) for link in self.links)
 
     async def _run(self, link: ServerLink, call: ServerCall) -> None:
-        name = "Gossip" if call.path == GOSSIP else call.path.removeprefix(STREAMS)
+        name = {GOSSIP: "Gossip", CONSUME: "Consume"}.get(call.path) or call.path.removeprefix(STREAMS)
         seen = Seen(name, link, call)
         self.seen.append(seen)
         try:
@@ -321,6 +326,19 @@ def event(number: int = 0, stream: str = "s", **more: Any) -> bytes:
     """A response that holds an event."""
     record = recorded(number, stream, **more)
     return bytes(pb.ReadResp(event=pb.ReadRespReadEvent(event=record, commit_position=record.commit_position)))
+
+
+def joined(subscription_id: str = "s::g") -> bytes:
+    """The confirmation of a consumer of a group."""
+    confirmation = groups_pb.ReadRespSubscriptionConfirmation(subscription_id=subscription_id)
+    return bytes(groups_pb.ReadResp(subscription_confirmation=confirmation))
+
+
+def delivered(number: int = 0, stream: str = "s", retries: int = 0, **more: Any) -> bytes:
+    """A response of a group that holds an event."""
+    record = groups_pb.ReadRespReadEventRecordedEvent.parse(bytes(recorded(number, stream, **more)))
+    found = groups_pb.ReadRespReadEvent(event=record, commit_position=record.commit_position, retry_count=retries)
+    return bytes(groups_pb.ReadResp(event=found))
 
 
 def linked(link: pb.ReadRespReadEventRecordedEvent, target: pb.ReadRespReadEventRecordedEvent | None) -> bytes:

@@ -100,8 +100,8 @@ class Delivering:
 
     def on_draining(self) -> None:
         """The node will soon end the call."""
-        self.draining = True
-        if self._consumer is not None:
+        if self._consumer is not None and self._consumer.moves:
+            self.draining = True
             self._consumer.call_somebody()
 
     def on_end(self, outcome: Outcome) -> None:
@@ -159,6 +159,8 @@ class Consumer:
         self._name = name
         self._calls = 0
         self._reconnect = reconnect
+        self.moves = reconnect and session.repeats(operation)
+        """Whether it leaves a node that shuts down before that has ended the call."""
         self._attempts: Attempts | None = None
         self._not_before = -math.inf
         self._cause: ServerError | None = None
