@@ -57,6 +57,15 @@ async def test_every_setting_arrives(node: ESDBClient) -> None:
         assert info.settings == SubscriptionSettings(**settings)
 
 
+async def test_the_smallest_checkpoint_is_no_larger_than_the_largest(node: ESDBClient) -> None:
+    await node.create_stream_subscription("g", "s", max_checkpoint_count=1)
+    await node.create_subscription("g", max_checkpoint_count=5)
+    found = [info.settings.min_checkpoint_count for info in await node.list_subscriptions()]
+    assert found == [5, 1]
+    with pytest.raises(InvalidArgumentError, match="5 is greater than 1"):
+        await node.update_subscription("g", max_checkpoint_count=1)
+
+
 async def test_where_a_group_begins(node: ESDBClient) -> None:
     events = await node.get_stream_events("s")
     await node.create_stream_subscription("number", "s", stream_position=1)
@@ -210,14 +219,17 @@ async def test_settings_with_which_a_group_would_not_work(
     node: ESDBClient, settings: dict[str, Any], text: str
 ) -> None:
     kind = InvalidTypeError if (settings, text) in WRONG_TYPES else InvalidArgumentError
+    await node.create_subscription("g")
+    await node.create_stream_subscription("g", "s")
     for call in (
-        node.create_subscription("g", **settings),
-        node.create_stream_subscription("g", "s", **settings),
+        node.create_subscription("new", **settings),
+        node.create_stream_subscription("new", "s", **settings),
         node.update_subscription("g", **settings),
         node.update_stream_subscription("g", "s", **settings),
     ):
         with pytest.raises(kind, match=text):
             await call
+    assert [info.settings for info in await node.list_subscriptions()] == [SubscriptionSettings()] * 2
 
 
 async def test_other_arguments(node: ESDBClient) -> None:

@@ -141,5 +141,5 @@ def watched(node: EmbeddedNode, monkeypatch: pytest.MonkeyPatch) -> Iterator[Wor
         served.append(link)
         return link
 
-    monkeypatch.setattr("trio_esdb.embedded._node.ServerLink", accepted)
+    monkeypatch.setattr("trio_esdb.embedded._process.ServerLink", accepted)
     yield World(node, served)

@@ -52,17 +52,8 @@ def check_source_name(stream_name: str, otherwise: str) -> str:
 
 
 def check_settings(settings: SubscriptionSettings) -> SubscriptionSettings:
-    """The settings of a group, which a server would take but could not work with."""
-    for name, least in _LEAST.items():
-        _check_count(name, getattr(settings, name), least)
-    _check_seconds("message_timeout", settings.message_timeout, 0.001)
-    _check_seconds("checkpoint_after", settings.checkpoint_after, 0)
-    for name in ("resolve_links", "extra_statistics"):
-        if not isinstance(getattr(settings, name), bool):
-            raise InvalidTypeError(f"{name} must be True or False, not {type(getattr(settings, name)).__name__}")
-    if settings.consumer_strategy not in CONSUMER_STRATEGIES:
-        allowed = ", ".join(CONSUMER_STRATEGIES)
-        raise InvalidArgumentError(f"consumer_strategy must be one of {allowed}, not {settings.consumer_strategy!r}")
+    """The settings of a group. A server would take many that it could not work with."""
+    check_each_setting(settings)
     if settings.read_batch_size >= settings.history_buffer_size:
         raise InvalidArgumentError(
             f"read_batch_size must be less than history_buffer_size, but {settings.read_batch_size} is not less than "
@@ -74,6 +65,28 @@ def check_settings(settings: SubscriptionSettings) -> SubscriptionSettings:
             f"{settings.min_checkpoint_count} is greater than {settings.max_checkpoint_count}"
         )
     return settings
+
+
+def check_each_setting(settings: SubscriptionSettings) -> None:
+    """Check the settings, each for itself."""
+    for name, least in _LEAST.items():
+        _check_count(name, getattr(settings, name), least)
+    _check_seconds("message_timeout", settings.message_timeout, 0.001)
+    _check_seconds("checkpoint_after", settings.checkpoint_after, 0)
+    for name in ("resolve_links", "extra_statistics"):
+        if not isinstance(getattr(settings, name), bool):
+            raise InvalidTypeError(f"{name} must be True or False, not {type(getattr(settings, name)).__name__}")
+    if settings.consumer_strategy not in CONSUMER_STRATEGIES:
+        allowed = ", ".join(CONSUMER_STRATEGIES)
+        raise InvalidArgumentError(f"consumer_strategy must be one of {allowed}, not {settings.consumer_strategy!r}")
+
+
+def least_checkpoint(least: int | None, most: int) -> int:
+    """The smallest checkpoint because of time, if it is not given: the usual one, or the largest if that is less."""
+    usual = SubscriptionSettings().min_checkpoint_count
+    if least is not None:
+        return least
+    return most if isinstance(most, int) and 0 < most < usual else usual
 
 
 def changed(settings: SubscriptionSettings, changes: dict[str, Any]) -> SubscriptionSettings:

@@ -35,11 +35,13 @@ from ._arguments import (
 )
 from ._group_arguments import (
     changed,
+    check_each_setting,
     check_group_filter,
     check_group_name,
     check_settings,
     check_source_name,
     check_stop_at,
+    least_checkpoint,
 )
 
 T = TypeVar("T")
@@ -63,7 +65,7 @@ class GroupsArea(Area):
         message_timeout: float = 30.0,
         max_retry_count: int = 10,
         checkpoint_after: float = 2.0,
-        min_checkpoint_count: int = 10,
+        min_checkpoint_count: int | None = None,
         max_checkpoint_count: int = 1000,
         max_subscriber_count: int = 0,
         live_buffer_size: int = 500,
@@ -91,7 +93,8 @@ class GroupsArea(Area):
                 look once a second.
             max_retry_count: How often an event is delivered again before it is parked.
             checkpoint_after: Seconds after which a checkpoint may be written; 0 is never because of time.
-            min_checkpoint_count: How many events must be done for a checkpoint that is written because of time.
+            min_checkpoint_count: How many events must be done for a checkpoint that is written because of time. None is
+                10, or ``max_checkpoint_count`` if that is less.
             max_checkpoint_count: How many events may be done before a checkpoint is written whatever the time. 1 writes
                 one for each event.
             max_subscriber_count: How many consumers may be connected; 0 is no limit.
@@ -127,7 +130,7 @@ class GroupsArea(Area):
                 message_timeout=message_timeout,
                 max_retry_count=max_retry_count,
                 checkpoint_after=checkpoint_after,
-                min_checkpoint_count=min_checkpoint_count,
+                min_checkpoint_count=least_checkpoint(min_checkpoint_count, max_checkpoint_count),
                 max_checkpoint_count=max_checkpoint_count,
                 max_subscriber_count=max_subscriber_count,
                 live_buffer_size=live_buffer_size,
@@ -156,7 +159,7 @@ class GroupsArea(Area):
         message_timeout: float = 30.0,
         max_retry_count: int = 10,
         checkpoint_after: float = 2.0,
-        min_checkpoint_count: int = 10,
+        min_checkpoint_count: int | None = None,
         max_checkpoint_count: int = 1000,
         max_subscriber_count: int = 0,
         live_buffer_size: int = 500,
@@ -180,7 +183,8 @@ class GroupsArea(Area):
                 look once a second.
             max_retry_count: How often an event is delivered again before it is parked.
             checkpoint_after: Seconds after which a checkpoint may be written; 0 is never because of time.
-            min_checkpoint_count: How many events must be done for a checkpoint that is written because of time.
+            min_checkpoint_count: How many events must be done for a checkpoint that is written because of time. None is
+                10, or ``max_checkpoint_count`` if that is less.
             max_checkpoint_count: How many events may be done before a checkpoint is written whatever the time. 1 writes
                 one for each event.
             max_subscriber_count: How many consumers may be connected; 0 is no limit.
@@ -208,7 +212,7 @@ class GroupsArea(Area):
                 message_timeout=message_timeout,
                 max_retry_count=max_retry_count,
                 checkpoint_after=checkpoint_after,
-                min_checkpoint_count=min_checkpoint_count,
+                min_checkpoint_count=least_checkpoint(min_checkpoint_count, max_checkpoint_count),
                 max_checkpoint_count=max_checkpoint_count,
                 max_subscriber_count=max_subscriber_count,
                 live_buffer_size=live_buffer_size,
@@ -601,7 +605,7 @@ class GroupsArea(Area):
         operation = self._about(
             Method.UPDATE_GROUP, "updating", group_name, stream_name, CallKind.OTHER_WRITE, timeout, retry, credentials
         )
-        check_settings(changed(SubscriptionSettings(), changes))
+        check_each_setting(changed(SubscriptionSettings(), changes))
         info = await self.get_subscription_info(group_name, stream_name, timeout, retry=retry, credentials=credentials)
         settings = changed(info.settings, changes)
         if settings.consumer_strategy == "PinnedByCorrelation":
