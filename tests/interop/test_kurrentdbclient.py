@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from kurrentdbclient import AsyncKurrentDBClient, KurrentDBClient, NewEvent, StreamState
 from kurrentdbclient.exceptions import (
+    AlreadyExistsError,
     FailedPreconditionError,
     InvalidCommitPositionError,
     NotFoundError,
@@ -309,3 +310,58 @@ def test_much_to_read(client: Any, stream: str) -> None:
     assert sum(len(event.data) for event in client.get_stream(stream)) == 6_000_000
     with client.subscribe_to_stream(stream) as subscription:
         assert numbers(islice(subscription, 600)) == list(range(600))
+
+
+def test_the_life_of_a_group(client: Any, stream: str) -> None:
+    client.append_to_stream(stream, events=events("A", "B", "C", "D"), current_version=StreamState.NO_STREAM)
+    client.create_subscription_to_stream("g", stream, max_retry_count=1, message_timeout=30)
+    with pytest.raises(AlreadyExistsError):
+        client.create_subscription_to_stream("g", stream)
+    consumer = client.read_subscription_to_stream("g", stream)
+    handled = []
+    for event in consumer:
+        handled.append((event.type, event.retry_count))
+        match event.type:
+            case "A":
+                consumer.ack(event)
+            case "B":
+                consumer.nack(event, "park")
+            case "C":
+                consumer.nack(event, "retry" if not event.retry_count else "skip")
+            case _:
+                consumer.ack(event)
+        if len(handled) == 5:
+            break
+    assert sorted(handled) == [("A", 0), ("B", 0), ("C", 0), ("C", 1), ("D", 0)]
+    consumer.stop()
+    info = client.get_subscription_info("g", stream)
+    assert (info.group_name, info.event_source, info.parked_message_count) == ("g", stream, 1)
+    assert [each.group_name for each in client.list_subscriptions_to_stream(stream)] == ["g"]
+
+    client.replay_parked_events("g", stream)
+    consumer = client.read_subscription_to_stream("g", stream)
+    for event in consumer:
+        consumer.ack(event)
+        if event.type == "B":
+            break
+    assert event.link is not None
+    consumer.stop()
+    client.update_subscription_to_stream("g", stream, max_retry_count=7)
+    assert client.get_subscription_info("g", stream).max_retry_count == 7
+    client.delete_subscription("g", stream)
+    with pytest.raises(NotFoundError):
+        client.read_subscription_to_stream("g", stream)
+
+
+def test_a_group_of_all_streams(client: Any, stream: str) -> None:
+    group = f"all-{stream}"
+    client.create_subscription_to_all(group, from_end=True, filter_include=[f"{stream}.*"], filter_by_stream_name=True)
+    client.append_to_stream(stream, events=events("A", "B"), current_version=StreamState.NO_STREAM)
+    consumer = client.read_subscription_to_all(group)
+    found = []
+    for event in islice(consumer, 2):
+        found.append(event.type)
+        consumer.ack(event)
+    assert found == ["A", "B"]
+    consumer.stop()
+    client.delete_subscription(group)
