@@ -89,6 +89,11 @@ def works() -> list[Work]:
         Work("tls-live", "catch-up subscription, live, over TLS", "subscribe", _TLS, 10_000, how="live", tls=True),
     ]
     found += [
+        Work("consume", "consume from a group and ack, packed", "consume", _THREE, 10_000, how="group", quick=True),
+        Work("consume-live", "the same, live", "consume", _THREE, 10_000, how="grouplive"),
+        Work("consume-10", "the same with 10 consumers, packed", "consume", _THREE, 10_000, how="group", parallel=10),
+    ]
+    found += [
         Work(f"read-{size}", f"read events of {size} bytes", "read", _THREE, count, how="packed", size=size)
         for size, count in ((0, 10_000), (4096, 6000), (LARGE, 40))
     ]

@@ -99,6 +99,25 @@ def subscribe(client: KurrentDBClient, job: Job, meter: Meter) -> None:
         _consume(events, job.count)
 
 
+def consume(client: KurrentDBClient, job: Job, meter: Meter) -> None:
+    """Consumers of a group, each in a thread, and each acks each event."""
+
+    def one(_: int) -> None:
+        found = 0
+        events = client.read_subscription_to_stream("g", job.stream, event_buffer_size=job.count)
+        for event in events:
+            _kept = event.id, event.type, event.data, event.metadata, event.commit_position, event.recorded_at
+            events.ack(event)
+            found += 1
+            if found == job.count:
+                break
+        events.stop()
+        expect(found, job.count)
+
+    with meter(job.count * job.parallel), ThreadPoolExecutor(job.parallel) as threads:
+        list(threads.map(one, range(job.parallel)))
+
+
 def keep(client: KurrentDBClient, job: Job, meter: Meter) -> None:
     """Memory of events that are kept."""
     kept: list[object] = []
@@ -157,7 +176,8 @@ def append(client: KurrentDBClient, job: Job, meter: Meter) -> None:
 
 
 KINDS: dict[str, Callable[[KurrentDBClient, Job, Meter], None]] = {
-    work.__name__: work for work in (read, get, read_many, links, read_all, subscribe, keep, slow, idle, append)
+    work.__name__: work
+    for work in (read, get, read_many, links, read_all, subscribe, consume, keep, slow, idle, append)
 }
 
 

@@ -65,6 +65,21 @@ const kinds = {
       await events.unsubscribe();
     }),
 
+  consume: (client, job, meter) =>
+    measured(meter, job.count * job.parallel, () =>
+      Promise.all(Array.from({ length: job.parallel }, async () => {
+        const options = { bufferSize: job.count };
+        const events = client.subscribeToPersistentSubscriptionToStream(job.stream, "g", options);
+        let found = 0;
+        for await (const { event } of events) {
+          kept = [event.id, event.type, event.data, event.metadata, event.position, event.created];
+          await events.ack({ event });
+          if (++found === job.count) break;
+        }
+        await events.unsubscribe();
+        expect(found, job.count);
+      }))),
+
   append: async (client, job, meter) => {
     const batches = Array.from({ length: job.parallel }, () =>
       Array.from({ length: job.count }, () => newEvents(job.per_call, job.size)));

@@ -84,6 +84,26 @@ async def subscribe(client: ESDBClient, job: Job, meter: Meter) -> None:
         await _consume(client.subscribe_stream_events(job.stream), job.count)
 
 
+async def consume(client: ESDBClient, job: Job, meter: Meter) -> None:
+    """Consumers of a group, each of which acks each event."""
+
+    async def one() -> None:
+        found = 0
+        async with client.read_stream_subscription("g", job.stream, buffer_size=job.count, grace=0) as events:
+            async for event in events:
+                _kept = event.id, event.type, event.data, event.metadata, event.commit_position, event.recorded_at
+                events.ack(event)
+                found += 1
+                if found == job.count:
+                    break
+        expect(found, job.count)
+
+    with meter(job.count * job.parallel):
+        async with trio.open_nursery() as nursery:
+            for _ in range(job.parallel):
+                nursery.start_soon(one)
+
+
 async def keep(client: ESDBClient, job: Job, meter: Meter) -> None:
     """Memory of events that are kept."""
     kept: list[object] = []
@@ -147,7 +167,8 @@ async def append(client: ESDBClient, job: Job, meter: Meter) -> None:
 
 
 KINDS: dict[str, Callable[[ESDBClient, Job, Meter], Awaitable[None]]] = {
-    work.__name__: work for work in (read, get, read_many, links, read_all, subscribe, keep, slow, idle, append)
+    work.__name__: work
+    for work in (read, get, read_many, links, read_all, subscribe, consume, keep, slow, idle, append)
 }
 
 

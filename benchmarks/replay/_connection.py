@@ -8,7 +8,7 @@ from collections import deque
 import hpack
 
 from ._events import FIRST_POSITION, append_success, batch_success
-from ._requests import read_request
+from ._requests import NO_LIMIT, consumed_stream, read_request
 from ._saying import Call, Saying
 from ._scripts import frame_head, script
 from ._wires import PlainWire, TLSWire
@@ -19,6 +19,7 @@ _STREAM_LIMIT = 100
 _WINDOW_SIZE = 786_432
 _CREDIT = 256 * 1024
 _REFUSED_STREAM = 7
+_CONSUME = "PersistentSubscriptions/Read"
 
 _GREETING = (
     frame_head(18, _SETTINGS, 0, 0)
@@ -154,12 +155,30 @@ class Connection:
             call.body += data[start:end]
         if flags & 1:
             self._on_half_close(stream_id, call)
+        elif call.path.endswith(_CONSUME):
+            if call.greeted:
+                call.body.clear()  # acks, of which a node says nothing
+            elif len(call.body) > 5:
+                self._deliver(stream_id, call)
+            if call.received >= _CREDIT:
+                self._give(stream_id, call.received)
+                call.received = 0
         else:
             if call.received >= _CREDIT:
                 self._give(stream_id, call.received)
                 call.received = 0
             if call.path.endswith("/BatchAppend"):
                 self._answer_batches(stream_id, call, last=False)
+
+    def _deliver(self, stream_id: int, call: Call) -> None:
+        """Give a consumer all events of its group at once, whatever it acks."""
+        found = script(consumed_stream(bytes(call.body[5:])), NO_LIMIT, True)
+        if found is None:
+            self._answer(stream_id, call, None)
+            return
+        call.greeted = True
+        self._saying.append(Saying(stream_id, call, found))
+        self._out.append(self._headers(stream_id))
 
     def _on_half_close(self, stream_id: int, call: Call) -> None:
         path = call.path

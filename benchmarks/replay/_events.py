@@ -14,6 +14,8 @@ FIRST_POSITION = 1 << 30
 ALL_STREAMS = 100
 """The streams that the events of a read of all streams come from, turn by turn."""
 
+GROUPS = ("group", "grouplive")
+"""Kinds of streams whose messages are those of a group: they tell how often an event was delivered before."""
 _FIRST_TICKS = 17_700_000_000_000_000
 _PREFIX_SIZE = 5
 
@@ -59,7 +61,7 @@ class Messages:
 
     def _message(self, number: int) -> bytes:
         position = FIRST_POSITION + number * 1000
-        tail = b"\x18" + varint(position)
+        tail = b"\x18" + varint(position) + (b"\x28\x00" if self._kind in GROUPS else b"")
         if self._kind == "all":
             name = f"{self._name}{number % ALL_STREAMS}"
             event = self._record(name, number // ALL_STREAMS, position, EVENT_TYPE, self._data, EVENT_METADATA)
@@ -92,9 +94,9 @@ class Messages:
         )
 
 
-def confirmation() -> bytes:
+def confirmation(subscription_id: str = "5d2f7d35-2f0f-4b8d-9e4a-3f3c3f1b8a11") -> bytes:
     """The first message of a subscription."""
-    return prefixed(field(0x12, field(0x0A, b"5d2f7d35-2f0f-4b8d-9e4a-3f3c3f1b8a11")))
+    return prefixed(field(0x12, field(0x0A, subscription_id.encode())))
 
 
 def caught_up() -> bytes:

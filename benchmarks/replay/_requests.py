@@ -63,3 +63,11 @@ def read_request(message: bytes) -> ReadRequest:
     assert isinstance(name, bytes)
     assert isinstance(limit, int)
     return ReadRequest(name.decode(), limit, 6 in options)
+
+
+@lru_cache(maxsize=256)
+def consumed_stream(message: bytes) -> str:
+    """The name of the stream in the first request of a consumer of a group."""
+    name = _inner(_fields(message), 1, 1).get(3, b"")
+    assert isinstance(name, bytes)
+    return name.decode()

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import islice
 
-from ._events import Messages, caught_up, confirmation
+from ._events import GROUPS, Messages, caught_up, confirmation
 
 FRAME_LIMIT = 16_384
 PACKED_SIZE = 4096
@@ -136,13 +136,15 @@ def script(stream: str, limit: int, subscription: bool) -> Script | None:
     name = Name.parse(stream)
     if name is None:
         return None
-    live = name.kind == "live"
+    live = name.kind in ("live", "grouplive")
     count = min(name.count, limit)
     pool = _different(name.size, name.kind, stream)
     rounds, rest = divmod(count, len(pool))
     once = tuple(_chunked(_gathered(pool, live))) if rounds else ()
     last = tuple(_chunked(_gathered(islice(pool, rest), live)))
     chunks = once * rounds + last
+    if name.kind in GROUPS:
+        return Script((Chunk([confirmation(f"{stream}::g")]), *chunks), ends=False)
     if subscription:
         chunks = (Chunk([confirmation()]), *chunks, Chunk([caught_up()]))
     return Script(chunks, ends=not subscription)
