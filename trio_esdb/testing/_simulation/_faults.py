@@ -16,7 +16,7 @@ from trio_esdb.testing._cable import Ending, Side
 from trio_esdb.testing._faults import ENDINGS, SIDES
 
 if TYPE_CHECKING:
-    from ._stage import Done, Stage
+    from ._stage import Stage
 
 
 @dataclass(frozen=True, repr=False)
@@ -48,12 +48,11 @@ class Fault(ABC):
         return 0.0
 
     @abstractmethod
-    def _begin(self, stage: Stage) -> Done:
+    def _begin(self, stage: Stage) -> None:
         """Let it happen."""
 
-    def _end(self, stage: Stage) -> Done:
-        """Undo it."""
-        return None
+    async def _end(self, stage: Stage) -> None:  # noqa: B027 - many have nothing to undo
+        """Undo it. Cancelled when everything is healed."""
 
     def _check(self, name: str, right: bool, wanted: str) -> None:
         if not right:
@@ -112,33 +111,33 @@ class _OfConnections(Fault):
 class Kill(_Lasting, _OfNode):
     """A node's process is killed. When the fault ends, it is started again on the same data."""
 
-    def _begin(self, stage: Stage) -> Done:
-        return stage.node(self.node).kill()
+    def _begin(self, stage: Stage) -> None:
+        stage.kill(self.node)
 
-    def _end(self, stage: Stage) -> Done:
-        return stage.start_again(self.node)
+    async def _end(self, stage: Stage) -> None:
+        await stage.start_again(self.node)
 
 
 @dataclass(frozen=True, repr=False)
 class Terminate(_Lasting, _OfNode):
     """A node is told to end, as by SIGTERM; it serves a few seconds more. It is started again when the fault ends."""
 
-    def _begin(self, stage: Stage) -> Done:
-        return stage.node(self.node).terminate()
+    def _begin(self, stage: Stage) -> None:
+        stage.terminate(self.node)
 
-    def _end(self, stage: Stage) -> Done:
-        return stage.start_again(self.node)
+    async def _end(self, stage: Stage) -> None:
+        await stage.start_again(self.node)
 
 
 @dataclass(frozen=True, repr=False)
 class Freeze(_Lasting, _OfNode):
     """A node's process stands still, as by SIGSTOP: its machine takes connections, and nothing is said."""
 
-    def _begin(self, stage: Stage) -> Done:
-        return stage.node(self.node).freeze()
+    def _begin(self, stage: Stage) -> None:
+        stage.freeze(self.node)
 
-    def _end(self, stage: Stage) -> Done:
-        return stage.node(self.node).wake()
+    async def _end(self, stage: Stage) -> None:
+        stage.wake(self.node)
 
 
 @dataclass(frozen=True, repr=False)
@@ -148,19 +147,19 @@ class Wipe(_Lasting, _OfNode):
     Drawn schedules do not have this fault: as in a real cluster, it can lose what was acknowledged.
     """
 
-    def _begin(self, stage: Stage) -> Done:
-        return stage.wipe(self.node)
+    def _begin(self, stage: Stage) -> None:
+        stage.wipe(self.node)
 
-    def _end(self, stage: Stage) -> Done:
-        return stage.start_again(self.node)
+    async def _end(self, stage: Stage) -> None:
+        await stage.start_again(self.node)
 
 
 @dataclass(frozen=True, repr=False)
 class Resign(_OfNode):
     """A node gives up leadership. Nothing happens if it does not lead."""
 
-    def _begin(self, stage: Stage) -> Done:
-        return stage.node(self.node).resign()
+    def _begin(self, stage: Stage) -> None:
+        stage.resign(self.node)
 
 
 @dataclass(frozen=True, repr=False)
@@ -175,8 +174,8 @@ class SetPriority(_OfNode):
         right = isinstance(self.priority, int) and not isinstance(self.priority, bool)
         self._check("priority", right, "a whole number")
 
-    def _begin(self, stage: Stage) -> Done:
-        return stage.node(self.node).set_priority(self.priority)
+    def _begin(self, stage: Stage) -> None:
+        stage.set_priority(self.node, self.priority)
 
 
 @dataclass(frozen=True, repr=False)
@@ -199,11 +198,11 @@ class Partition(_Lasting):
     def _nodes(self) -> tuple[int, ...]:
         return self.nodes
 
-    def _begin(self, stage: Stage) -> Done:
-        return stage.part(self.nodes, self.one_way)
+    def _begin(self, stage: Stage) -> None:
+        stage.part(self, self.nodes, one_way=self.one_way)
 
-    def _end(self, stage: Stage) -> Done:
-        return stage.join()
+    async def _end(self, stage: Stage) -> None:
+        stage.join(self)
 
 
 # -- connections between clients and nodes -----------------------------------------------------------------------------
@@ -265,7 +264,7 @@ class Refuse(_Lasting, _OfConnections):
     def _begin(self, stage: Stage) -> None:
         stage.route(self.node).refuse()
 
-    def _end(self, stage: Stage) -> None:
+    async def _end(self, stage: Stage) -> None:
         stage.route(self.node).accept()
 
 
@@ -283,7 +282,7 @@ class Hold(_Lasting, _OfConnections):
     def _begin(self, stage: Stage) -> None:
         stage.route(self.node).hold(to=self.to)
 
-    def _end(self, stage: Stage) -> None:
+    async def _end(self, stage: Stage) -> None:
         stage.route(self.node).release(to=self.to)
 
 
@@ -301,7 +300,7 @@ class Slow(_Lasting, _OfConnections):
     def _begin(self, stage: Stage) -> None:
         stage.route(self.node).slow(self.rate)
 
-    def _end(self, stage: Stage) -> None:
+    async def _end(self, stage: Stage) -> None:
         stage.route(self.node).slow(math.inf)
 
 
@@ -323,7 +322,7 @@ class Latency(_Lasting, _OfConnections):
     def _begin(self, stage: Stage) -> None:
         stage.route(self.node).latency(self.least, self.most)
 
-    def _end(self, stage: Stage) -> None:
+    async def _end(self, stage: Stage) -> None:
         stage.usual_latency(self.node)
 
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from random import Random
 from time import perf_counter
 
 import trio
 
 from trio_esdb._nursery import background_tasks
+from trio_esdb._transport._certificates import Certificates
 from trio_esdb.testing._network import MemoryNetwork
 
 from ._faults import Fault
@@ -29,9 +31,17 @@ class HangError(AssertionError):
 class Setting:
     """What all runs of a simulated test have in common."""
 
-    nodes: int
-    duration: float
-    settle: float
+    nodes: int = 3
+    read_only_replicas: int = 0
+    tls: bool = False
+    users: bool | Mapping[str, str] = False
+    duration: float = 30.0
+    settle: float = 30.0
+
+    @property
+    def all_nodes(self) -> int:
+        """How many nodes there are."""
+        return self.nodes + self.read_only_replicas
 
 
 @dataclass(frozen=True)
@@ -53,9 +63,11 @@ def run_once(test: Callable[[World], Awaitable[object]], seed: int, schedule: Se
     """Run a test once. What it raises is in the result; what is no failure, such as Ctrl-C, is raised."""
     from trio.testing import MockClock  # takes long to load
 
-    from ._one_node import one_node  # loads the embedded node
+    from trio_esdb.testing._cluster import EmbeddedCluster  # loads the embedded node
 
     begin = perf_counter()
+    # Made before anything is seeded: making them takes chance, and only the first run makes some.
+    certificates = _certificates(setting.all_nodes) if setting.tls else False
     worlds: list[World] = []
     simulated = 0.0
 
@@ -63,7 +75,14 @@ def run_once(test: Callable[[World], Awaitable[object]], seed: int, schedule: Se
         nonlocal simulated
         network = MemoryNetwork(random=Random(f"{seed}/network"))
         try:
-            async with one_node(network) as cluster:
+            async with EmbeddedCluster(
+                setting.nodes,
+                network=network,
+                tls=certificates,
+                users=setting.users,
+                read_only_replicas=setting.read_only_replicas,
+                random=Random(f"{seed}/cluster"),
+            ) as cluster:
                 stage = Stage(cluster, network, latency(seed))
                 world = World(seed, stage, schedule, setting.duration, setting.settle)
                 worlds.append(world)
@@ -81,6 +100,11 @@ def run_once(test: Callable[[World], Awaitable[object]], seed: int, schedule: Se
             failure = exc
     trace, begun = (worlds[0].trace, worlds[0]._begun) if worlds else (Trace(), 0)
     return Run(tuple(schedule), trace, failure, begun, simulated, perf_counter() - begin)
+
+
+@cache
+def _certificates(nodes: int) -> Certificates:
+    return Certificates.self_made(*(f"node{number}.example" for number in range(1, nodes + 1)))
 
 
 async def _phases(test: Callable[[World], Awaitable[object]], world: World) -> None:

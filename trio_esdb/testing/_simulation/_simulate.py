@@ -6,7 +6,7 @@ import functools
 import inspect
 import math
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -61,7 +61,10 @@ class Figures:
 def simulate(
     seeds: int = 100,
     *,
-    nodes: int = 1,
+    nodes: int = 3,
+    read_only_replicas: int = 0,
+    tls: bool = False,
+    users: bool | Mapping[str, str] = False,
     settle: float = 30.0,
     duration: float = 30.0,
     schedule: Iterable[Fault] | None = None,
@@ -89,7 +92,10 @@ def simulate(
 
     Args:
         seeds: How many seeds are run: those from 0 on.
-        nodes: How many nodes there are.
+        nodes: How many nodes vote in the cluster; 1 is a single node.
+        read_only_replicas: How many more nodes there are that replicate and never vote. They are numbered last.
+        tls: Whether the nodes speak TLS, with certificates that are made.
+        users: Whether the cluster has users, as for ``EmbeddedCluster``.
         settle: Simulated seconds that the function may take after everything is healed.
         duration: Simulated seconds in which faults come.
         schedule: The faults, instead of drawn ones.
@@ -107,10 +113,13 @@ def simulate(
     _whole("nodes", nodes, 1)
     if seed is not None:
         _whole("seed", seed, 0)
+    _whole("read_only_replicas", read_only_replicas, 0)
     _seconds("settle", settle)
     _seconds("duration", duration)
-    faults = None if schedule is None else _checked(schedule, nodes)
-    setting = Setting(nodes, duration, settle)
+    if not isinstance(tls, bool):
+        raise InvalidArgumentError(f"tls= of simulate must be True or False, not {tls!r}")
+    setting = Setting(nodes, read_only_replicas, tls, users, duration, settle)
+    faults = None if schedule is None else _checked(schedule, setting.all_nodes)
     if seed is None and faults is not None:
         seed = 0
 
@@ -192,7 +201,7 @@ class Simulation:
         setting = self._setting
         schedule = self._schedule
         if schedule is None:
-            schedule = draw(seed, setting.nodes, setting.duration, exact_sizes=True)
+            schedule = draw(seed, setting.all_nodes, setting.duration, exact_sizes=not setting.tls)
 
         def once(faults: Iterable[Fault]) -> Run:
             return self.figures._count(run_once(test, seed, tuple(faults), setting))
@@ -252,9 +261,9 @@ class Simulation:
         )
 
     def _options(self) -> dict[str, Any]:
-        usual = inspect.signature(simulate).parameters
-        have = {"nodes": self._setting.nodes, "settle": self._setting.settle, "duration": self._setting.duration}
-        return {name: value for name, value in have.items() if value != usual[name].default}
+        """The arguments of ``simulate`` that were given, besides the seed and the schedule."""
+        have = vars(self._setting)
+        return {name: value for name, value in have.items() if value != getattr(Setting, name)}
 
 
 def _whole(name: str, value: object, least: int) -> None:

@@ -13,6 +13,8 @@ from typing import Any, NamedTuple
 import trio
 
 from trio_esdb._wire import _frames as frames
+from trio_esdb.testing._network import MemoryNetwork
+from trio_esdb.testing._stream import MemoryStream
 
 _KINDS = (
     "DATA",
@@ -60,6 +62,7 @@ class Trace:
     def __init__(self) -> None:
         self._entries: list[TraceEntry] = []
         self._begin = 0.0
+        self._connections = 0
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -91,6 +94,38 @@ def first_difference(one: Trace, other: Trace) -> str | None:
     longer, shorter = (one, other) if len(one) > len(other) else (other, one)
     entry = longer[len(shorter)]
     return f"first difference at t={entry.time:.6f}:\n    {entry}\n    (nothing)"
+
+
+class TracedHost:
+    """The host of a client, which writes its connections into a trace.
+
+    Args:
+        name: The name of the host.
+        network: The network that it is on.
+        trace: The trace.
+    """
+
+    def __init__(self, name: str, network: MemoryNetwork, trace: Trace) -> None:
+        self._name = name
+        self._connect = network.connect_from(name)
+        self._trace = trace
+        self.resolve = network.resolve
+        """Looks a name up; a client takes it from the owner of its ``connect``."""
+
+    async def connect(self, host: str, port: int) -> trio.abc.Stream:
+        """Connect to an address: the ``connect=`` of a client."""
+        trace = self._trace
+        trace._connections += 1
+        name = f"{self._name}#{trace._connections} {host}:{port}"
+        try:
+            stream = await self._connect(host, port)
+        except OSError as exc:
+            trace._add(name, "-", type(exc).__name__)
+            raise
+        trace._add(name, "-", "CONNECTED")
+        assert isinstance(stream, MemoryStream)
+        stream.on_top = lambda top: TracedStream(top, trace, name)
+        return stream
 
 
 class TracedStream(trio.abc.Stream):

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import count
 from random import Random
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import trio
@@ -16,9 +16,12 @@ from trio_esdb._errors import InvalidArgumentError
 from trio_esdb.testing._network import MemoryNetwork
 
 from ._faults import Fault
-from ._stage import Stage, finish
-from ._trace import Trace, TracedStream
+from ._stage import Stage
+from ._trace import Trace, TracedHost
 from ._tree import task_tree
+
+if TYPE_CHECKING:
+    from trio_esdb.testing._cluster import EmbeddedCluster
 
 
 class World:
@@ -47,7 +50,6 @@ class World:
         self._duration = duration
         self._settle = settle
         self._clients = count(1)
-        self._connections = count(1)
         self._begun = 0
         self._phase = trio.CancelScope(deadline=trio.current_time() + duration)
         self._faults: trio.Nursery | None = None
@@ -64,7 +66,7 @@ class World:
         return trio.current_time() - self._begin
 
     @property
-    def cluster(self) -> Any:
+    def cluster(self) -> EmbeddedCluster:
         """The cluster: its ``nodes``, its ``leader``, its ``uri``."""
         return self._stage.cluster
 
@@ -82,7 +84,7 @@ class World:
 
         Args:
             options: Arguments of ``ESDBClient``, besides ``connect`` and ``random``. ``uri`` is by default that of the
-                cluster.
+                cluster, ``root_certificates`` those of its TLS.
 
         Raises:
             InvalidArgumentError: An argument cannot be used.
@@ -92,8 +94,12 @@ class World:
                 raise InvalidArgumentError(f"{name}= of a client of a simulation is the simulation's to choose")
         number = next(self._clients)
         uri = options.pop("uri", self.cluster.uri)
+        if self.cluster.root_certificates:
+            options.setdefault("root_certificates", self.cluster.root_certificates)
+        options.setdefault("plain_text_credentials", "@" in uri and "tls=false" in uri)
+        host = TracedHost(f"client-{number}", self.network, self.trace)
         random = Random(f"{self.seed}/client/{number}")
-        return ESDBClient(uri, connect=self._connect_from(f"client-{number}"), random=random, **options)
+        return ESDBClient(uri, connect=host.connect, random=random, **options)
 
     def at(self, time: float, fault: Fault) -> None:
         """Let a fault happen that is not of the schedule.
@@ -153,30 +159,11 @@ class World:
         await trio.sleep_until(self._begin + time)
         self._begun += 1
         self.trace._add("", "-", repr(fault))
-        with trio.CancelScope(shield=True):
-            await finish(fault._begin(self._stage))
+        fault._begin(self._stage)
         if 0 < fault._duration < math.inf:
             await trio.sleep_until(self._begin + time + fault._duration)
             self.trace._add("", "-", f"end of {fault!r}")
-            with trio.CancelScope(shield=True):
-                await finish(fault._end(self._stage))
-
-    def _connect_from(self, host: str) -> Callable[[str, int], Any]:
-        connect_from = getattr(self.network, "connect_from", None)
-        connect = self.network.connect if connect_from is None else connect_from(host)
-
-        async def traced(to: str, port: int) -> trio.abc.Stream:
-            name = f"{host}#{next(self._connections)} {to}:{port}"
-            try:
-                stream: Any = await connect(to, port)
-            except OSError as exc:
-                self.trace._add(name, "-", type(exc).__name__)
-                raise
-            self.trace._add(name, "-", "CONNECTED")
-            stream.on_top = lambda top: TracedStream(top, self.trace, name)
-            return stream  # type: ignore[no-any-return]
-
-        return traced
+            await fault._end(self._stage)
 
 
 def check_nodes(fault: Fault, nodes: int) -> None:
