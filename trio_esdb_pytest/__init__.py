@@ -27,10 +27,10 @@ import pytest
 if TYPE_CHECKING:
     from trio_esdb import ESDBClient
     from trio_esdb.embedded import EmbeddedNode
-    from trio_esdb.testing import Figures, MemoryNetwork
+    from trio_esdb.testing import EmbeddedCluster, Figures, MemoryNetwork
 
     NodeMaker = Callable[..., AbstractAsyncContextManager[EmbeddedNode]]
-    ClusterMaker = Callable[..., AbstractAsyncContextManager[Any]]
+    ClusterMaker = Callable[..., AbstractAsyncContextManager[EmbeddedCluster]]
     ClientMaker = Callable[..., AbstractAsyncContextManager[ESDBClient]]
 
 _SEED = "TRIO_ESDB_SEED"
@@ -76,13 +76,12 @@ class Makers:
                 yield node
 
     @asynccontextmanager
-    async def cluster(self, nodes: int = 3, **options: Any) -> AsyncIterator[Any]:
+    async def cluster(self, nodes: int = 3, **options: Any) -> AsyncIterator[EmbeddedCluster]:
         """Make a cluster."""
         _check_trio("esdb_cluster")
-        from trio_esdb import testing
+        from trio_esdb.testing import EmbeddedCluster
 
-        make_cluster: Any = vars(testing)["EmbeddedCluster"]
-        async with make_cluster(nodes, **{"network": self._network, **options}) as cluster:
+        async with EmbeddedCluster(nodes, **{"network": self._network, **options}) as cluster:
             arguments: dict[str, Any] = {"uri": cluster.uri, "plain_text_credentials": "tls=false" in cluster.uri}
             if cluster.root_certificates:
                 arguments["root_certificates"] = cluster.root_certificates

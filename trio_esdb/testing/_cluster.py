@@ -52,6 +52,8 @@ class EmbeddedCluster:
         read_only_replicas: How many more nodes there are that replicate and never vote. They are numbered last.
         random: The source of all chance in the cluster. Without it a ``random.Random(0)``.
         started: When the cluster counts as started: once it is ``"settled"``, or once its processes have ``"begun"``.
+        restarts: Whether a process that ends by itself is started again, as by a supervisor. That of a deposed leader
+            does so, if it has events that the new one has not. A process that is killed or terminated stays away.
 
     Raises:
         InvalidArgumentError: A number makes no sense, or there are too few or too many hosts or certificates.
@@ -72,6 +74,7 @@ class EmbeddedCluster:
         read_only_replicas: int = 0,
         random: Random | None = None,
         started: Literal["settled", "begun"] = "settled",
+        restarts: bool = False,
     ) -> None:
         _check_count("nodes", nodes, 1)
         _check_count("read_only_replicas", read_only_replicas, 0)
@@ -94,6 +97,7 @@ class EmbeddedCluster:
         self._lifetime: AbstractAsyncContextManager[None] | None = None
         names = {number: host.name for number, host in zip(numbers, hosts, strict=True)}
         self._machinery = Machinery(numbers[:nodes], names, self._network, random, users)
+        self._machinery.restarts = restarts
         self._root_certificates = b""
         certificates = self._certificates(tls)
         self._uses_tls = certificates[0] is not None

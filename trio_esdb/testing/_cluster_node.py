@@ -245,3 +245,5 @@ class ClusterNode:
             if self._process is process:
                 self._process = None
             self._machinery.moved()
+        if self._process is None and process.ended_by_itself and self._machinery.restarts:
+            self._start(first=False)

@@ -37,6 +37,7 @@ class ClusterProcess:
         self.is_frozen = False
         self.is_ending = False
         """Whether it was told to end, or ends by itself."""
+        self.ended_by_itself = False
         disk.replica = disk.replica.reopened(machinery.new_id)
         self.peer = Peer(
             number,
@@ -121,5 +122,6 @@ class ClusterProcess:
 
     def _shut_down(self) -> None:
         """The process ends by itself."""
+        self.ended_by_itself = True
         self.terminate()
         self.peer.end(timings.SHUT_DOWN_SEEN)

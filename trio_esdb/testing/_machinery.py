@@ -51,6 +51,8 @@ class Machinery:
         self.mesh = Mesh(self.schedule, paths, Random(random.getrandbits(64)))
         self.nursery: BackgroundTasks | None = None
         """Where the processes of the nodes run; None before and after the cluster runs."""
+        self.restarts = False
+        """Whether a node whose process ends by itself is started again."""
         self.ticks: Ticks = wall_clock
         self._ids = Random(random.getrandbits(64))
         self._earlier = trio.Event()

@@ -61,7 +61,7 @@ async def a_secure_cluster(esdb_cluster, esdb_client):
     async with esdb_cluster(nodes=1, users=True), esdb_client() as client:
         await client.append_event("s", StreamState.ANY, NewEvent("T", b""))
 """
-NAMES = re.findall(r"async def (\w+)\((.*)\):", USES)[:4]
+NAMES = re.findall(r"async def (\w+)\((.*)\):", USES)
 
 
 def run_pytest(folder: Path, text: str, *options: str, **environment: str) -> tuple[int, str]:
@@ -208,13 +208,11 @@ async def test_simulated(world, place, number):
 
 
 def test_simulated_tests_take_fixtures_and_parameters(tmp_path: Path) -> None:
-    for options in ([], ["-p", "no:trio_esdb"], ["-o", "trio_mode=true"], ["--numprocesses=2"]):
+    for options in (["-o", "trio_mode=true"], ["-p", "no:trio_esdb"], ["--numprocesses=2"]):
         code, out = run_pytest(tmp_path, SIMULATED, *options)
         assert code == 0, out
         assert sorted(re.findall("<here (.*)>", out)) == ["1 0", "1 1", "1 2", "2 0", "2 1", "2 2"]
-        figures = re.search(
-            "trio_esdb: 2 simulated, schedules: 6, faults: 0, simulated hours: 0.00, real seconds: ", out
-        )
+        figures = re.search(r"trio_esdb: 2 simulated, schedules: 6, faults: \d+, simulated hours: 0", out)
         assert bool(figures) == ("no:trio_esdb" not in options)
 
 

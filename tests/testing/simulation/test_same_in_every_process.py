@@ -27,9 +27,9 @@ random.Random(sys.argv[1]).shuffle(memory)
 while len(memory) > 1000:
     memory.pop()
 WORLDS = {
-    "node": {"seeds": 4, "nodes": 1},
-    "cluster": {"seeds": 4, "read_only_replicas": 1},
-    "secure": {"seeds": 2, "tls": True, "users": True},
+    "node": {"seeds": 2, "nodes": 1},
+    "cluster": {"seeds": 2, "read_only_replicas": 1},
+    "secure": {"seeds": 1, "tls": True, "users": True},
 }
 
 
@@ -128,5 +128,5 @@ def printed(world: str, hash_seed: str) -> str:
 @pytest.mark.parametrize("world", ["node", "cluster", "secure"])
 def test_processes_with_other_hashes_do_the_same(world: str) -> None:
     first = printed(world, "0")
-    assert first.count("RST_STREAM") > 50
+    assert first.count("RST_STREAM") > 20
     assert printed(world, "4242") == first

@@ -33,7 +33,7 @@ def seeds_run(decorate: Callable[[Callable[..., Awaitable[object]]], Callable[..
 
 
 def test_it_makes_a_plain_function_with_the_other_parameters() -> None:
-    @simulate(seeds=1)
+    @simulate(seeds=1, nodes=1)
     async def test_something(first: int, world: World, *, last: str = "z") -> None:
         """What it is about."""
 
@@ -46,7 +46,7 @@ def test_arguments_reach_the_test_by_name_and_by_place() -> None:
     seen: list[object] = []
 
     class Tests:
-        @simulate(seeds=1)
+        @simulate(seeds=1, nodes=1)
         async def test(self, first: int, world: World, *, second: str) -> None:
             seen.append((type(self), first, type(world), second))
 
@@ -81,7 +81,10 @@ def test_what_cannot_be_decorated() -> None:
         ({"duration": float("inf")}, "duration= of simulate must be seconds above 0, not inf"),
         ({"schedule": [3]}, r"schedule= of simulate takes faults such as Kill\(at=1.5, node=1\), not 3"),
         ({"schedule": Kill()}, r"schedule= of simulate takes a list of faults, not Kill\(at=0.0, node=1\)"),
-        ({"schedule": [Kill(node=2)]}, r"Kill\(at=0.0, node=2\) names node 2, and there is 1"),
+        ({"schedule": [Kill(node=2)], "nodes": 1}, r"Kill\(at=0.0, node=2\) names node 2, and there is 1"),
+        ({"schedule": [Kill(node=4)]}, r"Kill\(at=0.0, node=4\) names node 4, and there are 3"),
+        ({"read_only_replicas": -1}, "read_only_replicas= of simulate must be a whole number from 0 on, not -1"),
+        ({"tls": None}, "tls= of simulate must be True or False, not None"),
     ],
 )
 def test_bad_arguments(arguments: dict[str, Any], text: str) -> None:
@@ -93,16 +96,16 @@ def test_bad_arguments(arguments: dict[str, Any], text: str) -> None:
 
 
 def test_which_seeds_are_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert seeds_run(simulate(seeds=3)) == [0, 1, 2]
-    assert seeds_run(simulate(seed=7)) == [7]
-    assert seeds_run(simulate(schedule=[])) == [0]
-    assert seeds_run(simulate(schedule=[], seed=9)) == [9]
+    assert seeds_run(simulate(seeds=3, nodes=1)) == [0, 1, 2]
+    assert seeds_run(simulate(seed=7, nodes=1)) == [7]
+    assert seeds_run(simulate(schedule=[], nodes=1)) == [0]
+    assert seeds_run(simulate(schedule=[], seed=9, nodes=1)) == [9]
     monkeypatch.setenv("TRIO_ESDB_SEEDS", "2")
-    assert seeds_run(simulate(seeds=3)) == [0, 1]
-    assert seeds_run(simulate(seed=7)) == [7]
+    assert seeds_run(simulate(seeds=3, nodes=1)) == [0, 1]
+    assert seeds_run(simulate(seed=7, nodes=1)) == [7]
     monkeypatch.setenv("TRIO_ESDB_SEED", "5")
-    assert seeds_run(simulate(seeds=3)) == [5]
-    assert seeds_run(simulate(schedule=[])) == [5]
+    assert seeds_run(simulate(seeds=3, nodes=1)) == [5]
+    assert seeds_run(simulate(schedule=[], nodes=1)) == [5]
 
 
 @pytest.mark.parametrize("name", ["TRIO_ESDB_SEED", "TRIO_ESDB_SEEDS"])
@@ -117,7 +120,7 @@ def test_a_seed_that_failed_is_the_first_the_next_time(fresh_folder: Path) -> No
     seen: list[int] = []
     broken = True
 
-    @simulate(seeds=5)
+    @simulate(seeds=5, nodes=1)
     async def test(world: World) -> None:
         seen.append(world.seed)
         assert world.seed < 3 or not broken
@@ -140,7 +143,7 @@ def test_a_seed_that_failed_is_the_first_the_next_time(fresh_folder: Path) -> No
 def test_where_nothing_can_be_kept_nothing_is(fresh_folder: Path) -> None:
     (fresh_folder / ".trio_esdb").write_text("a file where the folder would be")
 
-    @simulate(seeds=5)
+    @simulate(seeds=5, nodes=1)
     async def test(world: World) -> None:
         raise ValueError("no")
 
@@ -149,7 +152,7 @@ def test_where_nothing_can_be_kept_nothing_is(fresh_folder: Path) -> None:
 
 
 def test_what_is_kept_may_be_anything(fresh_folder: Path) -> None:
-    @simulate(seeds=2)
+    @simulate(seeds=2, nodes=1)
     async def test(world: World) -> None:
         seen.append(world.seed)
         assert world.seed
@@ -178,7 +181,7 @@ def test_everything_is_restored() -> None:
             os.urandom,
         )
 
-    @simulate(seeds=2)
+    @simulate(seeds=2, nodes=1)
     async def test(world: World) -> None:
         assert trio_run._ALLOW_DETERMINISTIC_SCHEDULING
         random.random()
@@ -191,7 +194,7 @@ def test_everything_is_restored() -> None:
 
 
 def test_it_cannot_run_inside_of_trio() -> None:
-    @simulate(seeds=2)
+    @simulate(seeds=2, nodes=1)
     async def test(world: World) -> None: ...
 
     async def main() -> None:
@@ -202,10 +205,10 @@ def test_it_cannot_run_inside_of_trio() -> None:
 
 
 def test_it_cannot_run_in_two_threads_at_once() -> None:
-    @simulate(seeds=1)
+    @simulate(seeds=1, nodes=1)
     async def inner(world: World) -> None: ...
 
-    @simulate(seeds=1)
+    @simulate(seeds=1, nodes=1)
     async def outer(world: World) -> None:
         with pytest.raises(RuntimeError, match="one thread at a time"):
             await trio.to_thread.run_sync(inner)
@@ -216,7 +219,7 @@ def test_it_cannot_run_in_two_threads_at_once() -> None:
 def test_other_threads_have_real_chance() -> None:
     found: list[tuple[uuid.UUID, uuid.UUID]] = []
 
-    @simulate(seeds=1)
+    @simulate(seeds=1, nodes=1)
     async def test(world: World) -> None:
         found.append((uuid.uuid4(), await trio.to_thread.run_sync(uuid.uuid4)))
 
@@ -235,7 +238,7 @@ def test_a_trio_that_cannot_be_seeded(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_chance_and_ids_are_those_of_the_seed() -> None:
     seen: dict[int, list[object]] = {}
 
-    @simulate(seeds=2)
+    @simulate(seeds=2, nodes=1)
     async def test(world: World) -> None:
         now = [world.random.random(), world.new_id(), next(world.ids), uuid.uuid4(), NewEvent("T", b"").id]
         now += [random.random(), world.schedule]
@@ -247,12 +250,12 @@ def test_chance_and_ids_are_those_of_the_seed() -> None:
 
 
 def test_faults_come_until_the_test_says_that_it_needs_no_more() -> None:
-    @simulate(schedule=[Kill(at=1, lasts=2), Kill(at=5)], settle=3)
+    @simulate(schedule=[Kill(at=1, lasts=2), Kill(at=5)], nodes=1, settle=3)
     async def test(world: World) -> None:
         (node,) = world.cluster.nodes
         seen = []
         for time in (0.5, 1.5, 2.5, 3.5, 5.5):
-            await trio.sleep_until(time)
+            await trio.sleep(time - world.now)
             seen.append(node.is_running)
         assert seen == [True, False, False, True, False]
         await world.healed()
@@ -266,7 +269,7 @@ def test_faults_come_until_the_test_says_that_it_needs_no_more() -> None:
 
 
 def test_faults_end_by_themselves_after_the_duration() -> None:
-    @simulate(schedule=[Refuse(at=1), Kill(at=100)], duration=10)
+    @simulate(schedule=[Refuse(at=1), Kill(at=100)], nodes=1, duration=10)
     async def test(world: World) -> None:
         await trio.sleep(2)
         with pytest.raises(ESDBError, match="refused"):
@@ -283,7 +286,7 @@ def test_what_has_not_ended_after_healing_is_a_failure() -> None:
     async def forever(event: trio.Event) -> None:
         await event.wait()
 
-    @simulate(schedule=[Reset(at=1)], settle=20, duration=5)
+    @simulate(schedule=[Reset(at=1)], nodes=1, settle=20, duration=5)
     async def test(world: World) -> None:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(forever, trio.Event(), name="the one who waits")
@@ -294,11 +297,11 @@ def test_what_has_not_ended_after_healing_is_a_failure() -> None:
     text = str(caught.value)
     assert text.startswith("hangs after healing: 20 seconds later the test has not ended; the tasks are\n")
     assert "the one who waits, in test_what_has_not_ended_after_healing_is_a_failure.<locals>.forever (" in text
-    assert "@simulate(schedule=[], seed=0, settle=20, duration=5)" in caught.value.__notes__[0]
+    assert "@simulate(schedule=[], seed=0, nodes=1, duration=5, settle=20)" in caught.value.__notes__[0]
 
 
 def test_a_test_that_raises_when_it_is_ended_hangs_all_the_same() -> None:
-    @simulate(schedule=[], settle=20, duration=5)
+    @simulate(schedule=[], nodes=1, settle=20, duration=5)
     async def test(world: World) -> None:
         try:
             await trio.sleep(1000)
@@ -311,7 +314,7 @@ def test_a_test_that_raises_when_it_is_ended_hangs_all_the_same() -> None:
 
 
 def test_faults_of_the_test_itself() -> None:
-    @simulate(schedule=[])
+    @simulate(schedule=[], nodes=1)
     async def test(world: World) -> None:
         world.at(1, Close())
         async with world.client() as client:
@@ -334,7 +337,7 @@ def test_faults_of_the_test_itself() -> None:
 
 
 def test_a_client_is_on_the_network_of_its_world() -> None:
-    @simulate(schedule=[])
+    @simulate(schedule=[], nodes=1)
     async def test(world: World) -> None:
         for name in ("connect", "random"):
             with pytest.raises(InvalidArgumentError, match=f"{name}= of a client of a simulation"):
@@ -349,14 +352,14 @@ def test_a_client_is_on_the_network_of_its_world() -> None:
 def test_skipping_and_interrupts_are_no_failures() -> None:
     runs = 0
 
-    @simulate(seeds=3)
+    @simulate(seeds=3, nodes=1)
     async def skips(world: World) -> None:
         nonlocal runs
         runs += 1
         async with world.client():
             pytest.skip("not here")
 
-    @simulate(seeds=3)
+    @simulate(seeds=3, nodes=1)
     async def is_interrupted(world: World) -> None:
         nonlocal runs
         runs += 1
@@ -373,7 +376,7 @@ def test_skipping_and_interrupts_are_no_failures() -> None:
 
 
 def test_a_failure_is_cut_down_and_told_as_code() -> None:
-    @simulate(schedule=[Reset(at=number / 4) for number in range(20)] + [Hold(at=2.2, lasts=0.7)], seed=9)
+    @simulate(schedule=[Reset(at=number / 4) for number in range(20)] + [Hold(at=2.2, lasts=0.7)], nodes=1, seed=9)
     async def test(world: World) -> None:
         await trio.sleep(3)
         kinds = [entry.kind for entry in world.trace]
@@ -385,24 +388,24 @@ def test_a_failure_is_cut_down_and_told_as_code() -> None:
     assert note.startswith("simulate: seed 9 failed, twice in the same way; its 21 faults were cut down to 2 in ")
     assert "python 3." in note
     assert "trio_esdb" in note
-    code = "    @simulate(schedule=[Reset(at=1.25, node=None), Reset(at=2.0, node=None)], seed=9)\n"
+    code = "    @simulate(schedule=[Reset(at=1.25, node=None), Reset(at=2.0, node=None)], seed=9, nodes=1)\n"
     assert f"    from trio_esdb.testing import Reset, simulate\n\n{code}" in note
     assert "Hold" not in str(caught.value)  # what is raised is what the smallest schedule raised
 
 
 def test_pytests_own_failures_are_failures() -> None:
-    @simulate(seeds=3)
+    @simulate(seeds=3, nodes=1)
     async def test(world: World) -> None:
         async with world.client():
             pytest.fail("so it is")
 
     with pytest.raises(pytest.fail.Exception, match="so it is") as caught:
         test()
-    assert "@simulate(schedule=[], seed=0)" in caught.value.__notes__[0]
+    assert "@simulate(schedule=[], seed=0, nodes=1)" in caught.value.__notes__[0]
 
 
 def test_a_failure_of_another_kind_is_not_the_same() -> None:
-    @simulate(schedule=[Reset(at=1), Reset(at=2)])
+    @simulate(schedule=[Reset(at=1), Reset(at=2)], nodes=1)
     async def test(world: World) -> None:
         await trio.sleep(3)
         count = sum(entry.kind.startswith("Reset") for entry in world.trace)
@@ -418,7 +421,7 @@ def test_a_failure_of_another_kind_is_not_the_same() -> None:
 def test_a_program_that_is_not_deterministic() -> None:
     runs = 0
 
-    @simulate(schedule=[])
+    @simulate(schedule=[], nodes=1)
     async def test(world: World) -> None:
         nonlocal runs
         runs += 1
@@ -438,7 +441,7 @@ def test_a_program_that_is_not_deterministic() -> None:
 def test_a_program_that_ends_differently_with_the_same_trace() -> None:
     runs = 0
 
-    @simulate(schedule=[])
+    @simulate(schedule=[], nodes=1)
     async def test(world: World) -> None:
         nonlocal runs
         runs += 1

@@ -82,6 +82,7 @@ def run_once(test: Callable[[World], Awaitable[object]], seed: int, schedule: Se
                 users=setting.users,
                 read_only_replicas=setting.read_only_replicas,
                 random=Random(f"{seed}/cluster"),
+                restarts=True,
             ) as cluster:
                 stage = Stage(cluster, network, latency(seed))
                 world = World(seed, stage, schedule, setting.duration, setting.settle)

@@ -96,7 +96,7 @@ def simulate(
         read_only_replicas: How many more nodes there are that replicate and never vote. They are numbered last.
         tls: Whether the nodes speak TLS, with certificates that are made.
         users: Whether the cluster has users, as for ``EmbeddedCluster``.
-        settle: Simulated seconds that the function may take after everything is healed.
+        settle: Simulated seconds that the function may take once everything is healed and the cluster is whole.
         duration: Simulated seconds in which faults come.
         schedule: The faults, instead of drawn ones.
         seed: The only seed to run. With a ``schedule``, it is 0 by default.

@@ -23,6 +23,9 @@ from ._tree import task_tree
 if TYPE_CHECKING:
     from trio_esdb.testing._cluster import EmbeddedCluster
 
+_HEALING = 120.0
+"""Seconds in which a cluster must be whole when all faults have ended; it takes some ten."""
+
 
 class World:
     """A simulated cluster, its network, and what else a program's test needs to be the same in each run.
@@ -140,18 +143,20 @@ class World:
                     self._faults.start_soon(self._carry_out, fault, fault.at)
                 task_status.started()
                 await trio.sleep_forever()
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._watch)
-            self.trace._add("", "-", "healing")
+        self.trace._add("", "-", "healing")
+        with trio.move_on_after(_HEALING) as healing:
             await self._stage.heal()
-            self.trace._add("", "-", "healed")
-            self._whole.set()
-
-    async def _watch(self) -> None:
-        """End the test when its time to settle is over."""
+        if healing.cancelled_caught:
+            self._give_up(f"{_HEALING:g} seconds later the cluster has not become whole")
+            return
+        self.trace._add("", "-", "healed")
+        self._whole.set()
         await trio.sleep(self._settle)
-        what = "the test has not ended" if self._whole.is_set() else "the cluster has not become whole"
-        self._hangs = f"hangs after healing: {self._settle:g} seconds later {what}; the tasks are\n{task_tree()}"
+        self._give_up(f"{self._settle:g} seconds later the test has not ended")
+
+    def _give_up(self, reason: str) -> None:
+        """End the test, which has not ended in its time."""
+        self._hangs = f"hangs after healing: {reason}; the tasks are\n{task_tree()}"
         self._bound.cancel()
 
     @trio.lowlevel.enable_ki_protection
