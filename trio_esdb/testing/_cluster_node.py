@@ -242,8 +242,9 @@ class ClusterNode:
         try:
             await process.run()
         finally:
-            if self._process is process:
+            was_killed = self._process is not process
+            if not was_killed:
                 self._process = None
             self._machinery.moved()
-        if self._process is None and process.ended_by_itself and self._machinery.restarts:
+        if process.ended_by_itself and not was_killed and self._machinery.restarts:
             self._start(first=False)
