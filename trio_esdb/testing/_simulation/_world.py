@@ -6,22 +6,20 @@ import math
 from collections.abc import Iterator, Sequence
 from itertools import count
 from random import Random
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import UUID
 
 import trio
 
 from trio_esdb import ESDBClient
 from trio_esdb._errors import InvalidArgumentError
+from trio_esdb.testing._cluster import EmbeddedCluster
 from trio_esdb.testing._network import MemoryNetwork
 
 from ._faults import Fault
 from ._stage import Stage
 from ._trace import Trace, TracedHost
 from ._tree import task_tree
-
-if TYPE_CHECKING:
-    from trio_esdb.testing._cluster import EmbeddedCluster
 
 _HEALING = 120.0
 """Seconds in which a cluster must be whole when all faults have ended; it takes some ten."""
