@@ -79,8 +79,8 @@ def handlers(context):
     found["/event_store.client.gossip.Gossip/Read"] = _unary.answered_by(stuck)
     return found
 usual, _node.methods_of = _node.methods_of, handlers
-from trio_esdb._cli import _serve
-_serve._MARGIN = 0.3
+from trio_esdb._cli import _signals
+_signals._MARGIN = 0.3
 from trio_esdb.__main__ import main
 sys.exit(main(["serve", "--port", "0"]))
 """

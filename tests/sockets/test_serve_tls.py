@@ -22,7 +22,7 @@ import trustme
 from tests.support.processes import Program, loopbacks, serving
 from trio_esdb import ESDBError
 from trio_esdb._cli._folder import certificates_in, objection
-from trio_esdb._cli._serve import _uri
+from trio_esdb._cli._where import uri_of
 
 GOSSIP = "/event_store.client.gossip.Gossip/Read"
 
@@ -70,7 +70,7 @@ async def test_names_of_the_node_are_in_its_certificate(tmp_path: Path, host: st
         program.send(signal.SIGTERM)
         status, _, complaint = await program.ended()
     assert (status, complaint) == (0, "")
-    certificates = certificates_in(tmp_path, ())
+    (certificates,) = certificates_in(tmp_path, ())
     for name in ("localhost", "127.0.0.1", "::1", "db.example"):
         assert objection(certificates, name) is None
     assert "it is for" in (objection(certificates, "other.example") or "")
@@ -191,6 +191,45 @@ def test_the_key_of_the_authority_is_not_needed(tmp_path: Path) -> None:
     assert "ca/ca.key" not in modes(tmp_path)
 
 
+def test_each_node_of_a_cluster_has_a_certificate(tmp_path: Path) -> None:
+    made = certificates_in(tmp_path, ("localhost",), 3)
+    assert sorted(modes(tmp_path)) == [
+        "ca/ca.crt",
+        "ca/ca.key",
+        *(f"node{number}/node.{ending}" for number in (1, 2, 3) for ending in ("crt", "key")),
+    ]
+    assert len({(tmp_path / f"node{number}/node.crt").read_bytes() for number in (1, 2, 3)}) == 3
+    assert all(objection(each, "localhost") is None for each in made)
+    before = modes(tmp_path)
+    assert len(certificates_in(tmp_path, ("localhost",), 2)) == 2
+    with pytest.raises(ESDBError, match=r"but not node4/node\.crt, node4/node\.key: add that"):
+        certificates_in(tmp_path, ("localhost",), 4)
+    with pytest.raises(ESDBError, match=r"but not node\.crt, node\.key: add that"):
+        certificates_in(tmp_path, ("localhost",))
+    assert modes(tmp_path) == before
+
+
+def test_the_certificate_of_a_single_node_serves_a_cluster(tmp_path: Path) -> None:
+    certificates_in(tmp_path, ("localhost",))
+    shared = certificates_in(tmp_path, ("localhost",), 3)
+    assert len(shared) == 3
+    assert all(objection(each, "localhost") is None for each in shared)
+    assert "node.crt" in modes(tmp_path)
+    assert "node1/node.crt" not in modes(tmp_path)
+
+
+def test_the_certificate_of_one_node_of_a_cluster_cannot_be_used(tmp_path: Path) -> None:
+    certificates_in(tmp_path, ("localhost",), 3)
+    (tmp_path / "node2/node.key").write_bytes((tmp_path / "node1/node.key").read_bytes())
+    with pytest.raises(ESDBError, match=r"private_key is node2/node\.key"):
+        certificates_in(tmp_path, ("localhost",), 3)
+    another = trustme.CA().issue_cert("localhost")
+    (tmp_path / "node2/node.key").write_bytes(another.private_key_pem.bytes())
+    (tmp_path / "node2/node.crt").write_bytes(another.cert_chain_pems[0].bytes())
+    with pytest.raises(ESDBError, match=r"the certificate in .*node2/node\.crt: "):
+        certificates_in(tmp_path, ("localhost",), 3)
+
+
 def test_a_folder_of_something_else(tmp_path: Path) -> None:
     (tmp_path / ".gitkeep").touch()
     certificates_in(tmp_path / "hidden files do not count", ("localhost",))
@@ -243,6 +282,7 @@ async def test_making_certificates_needs_trustme_and_using_them_does_not(tmp_pat
 )
 def test_the_address_that_is_printed_can_be_used(host: str, shown: str) -> None:
     options = argparse.Namespace(host=host, tls=None)
-    assert _uri(options, 99) == f"esdb://{shown}:99?Tls=false"
+    assert uri_of(options, [99]) == f"esdb://{shown}:99?Tls=false"
     options = argparse.Namespace(host=host, tls=Path("/a%b"))
-    assert _uri(options, 99) == f"esdb://{shown}:99?tls=true&tlsCaFile=/a%25b/ca/ca.crt"
+    assert uri_of(options, [99]) == f"esdb://{shown}:99?tls=true&tlsCaFile=/a%25b/ca/ca.crt"
+    assert uri_of(options, [99, 100]) == f"esdb://{shown}:99,{shown}:100?tls=true&tlsCaFile=/a%25b/ca/ca.crt"

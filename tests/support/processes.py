@@ -47,6 +47,12 @@ class Program:
         assert line.startswith(_LISTENING), (line, self.errors)
         return line.removeprefix(_LISTENING)
 
+    async def command(self, line: str) -> str:
+        """Give it a line on its standard input, which must be a pipe; the next line that it prints."""
+        assert self._process.stdin is not None
+        await self._process.stdin.send_all(f"{line}\n".encode())
+        return await self.line()
+
     def send(self, sign: signal.Signals) -> None:
         self._process.send_signal(sign)
 
@@ -70,12 +76,12 @@ class Program:
 
     @classmethod
     @asynccontextmanager
-    async def running(cls, command: Sequence[str]) -> AsyncIterator[Program]:
+    async def running(cls, command: Sequence[str], stdin: int = subprocess.DEVNULL) -> AsyncIterator[Program]:
         """A program; it is killed where it still runs at the end of the block."""
         with trio.fail_after(PATIENCE):
             async with trio.open_nursery() as nursery:
                 process: trio.Process = await trio.lowlevel.open_process(
-                    command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+                    command, stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE
                 )
                 program = cls(process)
                 nursery.start_soon(program._read_errors)
@@ -85,6 +91,8 @@ class Program:
                     if process.poll() is None:
                         process.kill()
                     with trio.CancelScope(shield=True):
+                        if process.stdin is not None:
+                            await process.stdin.aclose()
                         await process.wait()
                     nursery.cancel_scope.cancel()
 

@@ -15,15 +15,24 @@ from trio_esdb._errors import ESDBError
 
 __all__ = ["main"]
 
+_LAST_PORT = 65_535
+_MOST_NODES = 9
 _SIGPIPE_STATUS = 141
 """What a shell reports of a program whose output nobody reads any more."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; the process's exit status."""
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if options.command == "serve":
+        _check_ports(parser, options)
     try:
-        if options.command == "serve":
+        if options.command == "serve" and options.nodes > 1:
+            from ._serve_cluster import serve_cluster
+
+            trio.run(serve_cluster, options)
+        elif options.command == "serve":
             from ._serve import serve
 
             trio.run(serve, options)
@@ -66,25 +75,39 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True)
     serve = commands.add_parser(
         "serve",
-        help="run an embedded node on a TCP port",
-        description="Run an embedded node: in memory, for development and tests. It is not a database. It prints its "
-        "address, which is a connection string for clients.",
+        help="run an embedded node on a TCP port, or a cluster of nodes",
+        description="Run an embedded node, or a cluster of nodes: in memory, for development and tests. It is not a "
+        "database. It prints its address, which is a connection string for clients.",
+        epilog="A cluster takes commands on standard input, a line each, and answers each by a line: nodes (number, "
+        "address and state of each), kill N, terminate N, restart N, freeze N, wake N, resign (the leader), "
+        "partition N (from the other nodes; clients still reach it), heal.",
+    )
+    serve.add_argument(
+        "--nodes",
+        type=_nodes,
+        default=1,
+        metavar="N",
+        help="a cluster of so many nodes, on consecutive ports; it has a leader while more than half of them can reach "
+        "each other (default: a single node)",
     )
     serve.add_argument("--host", default="127.0.0.1", help="the address to listen on (default: %(default)s)")
-    serve.add_argument("--port", type=_port, default=2113, help="the port, 0 for a free one (default: %(default)s)")
+    serve.add_argument(
+        "--port", type=_port, default=2113, help="the port, of the first node; 0 for free ones (default: %(default)s)"
+    )
     serve.add_argument(
         "--advertise",
         type=_endpoint,
         default=(None, None),
         metavar="HOST[:PORT]",
-        help="what clients are told by gossip (default: where the node listens, 127.0.0.1 for all addresses)",
+        help="what clients are told by gossip; the port is that of the first node (default: where the node listens, "
+        "127.0.0.1 for all addresses)",
     )
     serve.add_argument(
         "--tls",
         type=Path,
         metavar="DIR",
-        help="use TLS, with the certificates in this folder (ca/ca.crt, node.crt, node.key), which are made if it is "
-        "empty; making them needs trio-esdb[tls-server]",
+        help="use TLS, with the certificates in this folder (ca/ca.crt, node.crt, node.key; of a cluster "
+        "node1/node.crt and so on), which are made if it is empty; making them needs trio-esdb[tls-server]",
     )
     serve.add_argument(
         "--users",
@@ -103,7 +126,7 @@ def _parser() -> argparse.ArgumentParser:
         "--max-connections",
         type=_connections,
         metavar="N",
-        help="connections kept at once (default: 1000, or what the limit of open files admits)",
+        help="connections that a node keeps at once (default: 1000, or what the limit of open files admits)",
     )
     serve.add_argument(
         "--preface-timeout",
@@ -134,8 +157,22 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _check_ports(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
+    """End the program where the ports of the further nodes would be none."""
+    for option, first in (("--port", options.port), ("--advertise", options.advertise[1])):
+        if first and first + options.nodes - 1 > _LAST_PORT:
+            parser.error(
+                f"argument {option}: {options.nodes} nodes need the ports {first} to {first + options.nodes - 1}, and "
+                f"the last one is {_LAST_PORT}"
+            )
+
+
+def _nodes(text: str) -> int:
+    return _number(text, 1, _MOST_NODES)
+
+
 def _port(text: str) -> int:
-    return _number(text, 0, 65535)
+    return _number(text, 0, _LAST_PORT)
 
 
 def _count(text: str) -> int:
@@ -164,7 +201,7 @@ def _endpoint(text: str) -> tuple[str, int | None]:
     match = re.fullmatch(r"(\[[0-9A-Fa-f:.]+\]|[^\s:/\[\]]+)(?::([0-9]+))?", text)
     if match is None:
         raise argparse.ArgumentTypeError(f"{text!r} is not HOST or HOST:PORT; an IPv6 address stands in brackets")
-    return match[1].strip("[]"), None if match[2] is None else _number(match[2], 1, 65535)
+    return match[1].strip("[]"), None if match[2] is None else _number(match[2], 1, _LAST_PORT)
 
 
 def _number(text: str, least: int, most: int) -> int:

@@ -142,3 +142,26 @@ def test_one_go_does_not_last_for_ever() -> None:
     three.schedule.run_due()
     assert 1 < count < 100
     assert three.schedule.is_due
+
+
+def test_messages_keep_their_order_while_time_goes_on() -> None:
+    """A real clock shows another time each time when it is looked at."""
+    random = Random(1)
+    time = 0.0
+
+    def now() -> float:
+        nonlocal time
+        time += random.uniform(0, 0.000_1)
+        return time
+
+    schedule = Schedule(now)
+    mesh = Mesh(schedule, Cut(), random)
+    receiver = Notes()
+    mesh.join(1, "a", Notes())
+    mesh.join(2, "b", receiver)
+    for message in range(300):
+        mesh.send(1, 2, message)
+        schedule.run_due()
+    while len(receiver.messages) < 300:
+        schedule.run_due()
+    assert receiver.messages == list(range(300))

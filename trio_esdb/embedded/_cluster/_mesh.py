@@ -123,7 +123,7 @@ class Mesh:
         due = max(self._schedule.now() + delay, self._last_due.get((source, target), 0.0))
         self._last_due[source, target] = due
         deliver = partial(self._deliver, source, target, receiver, message)
-        self._schedule.after(due - self._schedule.now(), deliver)
+        self._schedule.at(due, deliver)  # not after a while, as real time goes on meanwhile
 
     def _deliver(self, source: int, target: int, receiver: _Place, message: object) -> None:
         if self._places.get(target) is not receiver or receiver.stands_still:

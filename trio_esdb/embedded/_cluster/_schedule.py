@@ -45,7 +45,11 @@ class Schedule:
 
     def after(self, delay: float, callback: Callable[[], None]) -> Timer:
         """Call something after this many seconds."""
-        timer = Timer(self._now() + delay, callback)
+        return self.at(self._now() + delay, callback)
+
+    def at(self, due: float, callback: Callable[[], None]) -> Timer:
+        """Call something at this time, in seconds."""
+        timer = Timer(due, callback)
         is_first = timer.due < self.next_due
         heappush(self._heap, (timer.due, next(self._count), timer))
         if is_first:
