@@ -98,3 +98,42 @@ async def test_a_position_that_no_node_holds_is_lost_after_all() -> None:
             await trio.sleep(40)
             assert isinstance(following.failure, PositionLostError)
             nursery.cancel_scope.cancel()
+
+
+async def test_the_only_replica_lags_for_long() -> None:
+    """It is preferred, and parted from the leader for a minute; the leader knows that nothing is lost."""
+    async with EmbeddedCluster(read_only_replicas=1) as cluster:
+        network = cluster.network
+        uri = f"{cluster.uri}&nodePreference=readOnlyReplica"
+        async with (
+            ESDBClient(cluster.uri, connect=network.connect) as writer,
+            ESDBClient(uri, connect=network.connect) as client,
+            trio.open_nursery() as nursery,
+        ):
+            following = Following()
+            nursery.start_soon(following.run, client.subscribe_all_events())
+            await append(writer, 0, 1)
+            await trio.sleep(1)
+            replica = cluster.nodes[3]
+            network.to(replica.host).reset()
+            network.to(replica.host).refuse()
+            await append(writer, 2, 3)
+            await trio.sleep(5)
+            assert following.numbers == [0, 1, 2, 3]
+            cluster.partition(replica)
+            await append(writer, 4)
+            await trio.sleep(5)
+            network.to(replica.host).accept()
+            for node in cluster.nodes[:3]:
+                network.to(node.host).refuse()
+                network.to(node.host).reset()
+            await trio.sleep(30)
+            for node in cluster.nodes[:3]:
+                network.to(node.host).accept()
+            await trio.sleep(30)
+            cluster.heal()
+            await append(writer, 5)
+            await trio.sleep(10)
+            assert following.failure is None
+            assert following.numbers == [0, 1, 2, 3, 4, 5]
+            nursery.cancel_scope.cancel()
