@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from trio_esdb.embedded._groups import Candidate, Consumer, Group, GroupSettings, Item, Place, Skipped
+from trio_esdb.embedded._groups._buckets import bucket_of
 from trio_esdb.embedded._store import Record
 
 SETTINGS = GroupSettings(
@@ -36,6 +37,8 @@ class Outside:
         self.events = [candidate(number) for number in range(events)]
         self.wanted: list[tuple[Place, int]] = []
         self.parked: list[tuple[int, str]] = []
+        self.parks_later = False
+        self.parking: list[Item] = []
         self.checkpoints: list[Place] = []
         self.now = 0.0
         values = {name: getattr(SETTINGS, name) for name in SETTINGS.__slots__} | settings
@@ -45,8 +48,11 @@ class Outside:
     def want_page(self, after: Place, size: int) -> None:
         self.wanted.append((after, size))
 
-    def park(self, item: Item, reason: str) -> None:
+    def park(self, item: Item, reason: str) -> bool:
         self.parked.append((item.candidate.place, reason))
+        if self.parks_later:
+            self.parking.append(item)
+        return not self.parks_later
 
     def write_checkpoint(self, place: Place) -> None:
         self.checkpoints.append(place)
@@ -397,3 +403,42 @@ def test_pinned_to_nobody() -> None:
     assert outside.group.buffered == 1
     consumer = outside.connect()
     assert consumer.take() == first([0])
+
+
+# -- the checkpoint is never beyond what is not done -----------------------------------------------------------------
+
+
+def test_no_checkpoint_is_beyond_an_event_that_is_not_yet_in_the_parked_stream() -> None:
+    outside = Outside(10, max_checkpoint_count=1)
+    outside.parks_later = True
+    outside.read()
+    taking = outside.connect()
+    outside.group.nack([100], "park", "", outside.now)
+    outside.group.ack([101, 102], outside.now)
+    assert outside.checkpoints == []
+    outside.group.parked(outside.parking[0], outside.now)
+    assert outside.checkpoints == [2]
+    assert [number for number, _ in taking.got][:3] == [0, 1, 2]
+
+
+def test_no_checkpoint_is_beyond_an_event_that_others_have_passed() -> None:
+    outside = Outside(after=None, strategy="Pinned", max_checkpoint_count=1)
+    outside.connect(1)
+    outside.connect(1)
+    first, second, third = (
+        candidate(0, stream="a"),
+        candidate(1, stream="a"),
+        next(each for number in range(100) if _other_owner(each := candidate(2, stream=f"b{number}"))),
+    )
+    outside.group.written([first, second, third], outside.now)
+    assert set(outside.group.outstanding) == {100, 102}
+    outside.group.ack([102], outside.now)
+    assert outside.checkpoints == []
+    outside.group.ack([100], outside.now)
+    assert outside.checkpoints == [0]
+    outside.group.ack([101], outside.now)
+    assert outside.checkpoints == [0, 2]
+
+
+def _other_owner(other: Candidate) -> bool:
+    return bucket_of(other.record.stream) != bucket_of("a")

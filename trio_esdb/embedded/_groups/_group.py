@@ -11,8 +11,9 @@ The way of an event:
    the *ring*, so that a group that reads up to them is live without a gap.
 2. It is pushed to a consumer that has room, and is *in flight* until it is acked, refused or timed out, or until its
    consumer leaves. Events that are to be *retried* are pushed before those of the buffer, in their order.
-3. The *checkpoint* is the place before the first event that is in flight or to be retried. It is written by the rules
-   of `_checkpoint`, and a group that is made anew begins after it.
+3. The *checkpoint* is the place before the first event that is not done: that is in flight, to be retried, passed by
+   others because its consumer has no room, or not yet written to the parked stream. It is written by the rules of
+   `_checkpoint`, and a group that is made anew begins after it.
 
 Replayed events come from the parked stream. They are retried after all others, and checkpoints do not know them.
 """
@@ -22,6 +23,7 @@ from __future__ import annotations
 from bisect import insort
 from collections import deque
 from collections.abc import Iterable, Sequence
+from itertools import takewhile
 from typing import Protocol
 
 from ._consumers import Consumer, consumers_for
@@ -38,8 +40,8 @@ class Outlet(Protocol):
     def want_page(self, after: Place, size: int) -> None:
         """Read so many events of the source after this place; ``page_read`` takes them."""
 
-    def park(self, item: Item, reason: str) -> None:
-        """Write this event to the parked stream."""
+    def park(self, item: Item, reason: str) -> bool:
+        """Write this event to the parked stream. Whether that is done; if not, ``parked`` is called later."""
 
     def write_checkpoint(self, place: Place) -> None:
         """Remember that all events up to this place are done."""
@@ -66,8 +68,11 @@ class Group:
         self.checkpoint: Place | None = None
         """The place of the checkpoint written last."""
         self.consumers = consumers_for(settings.strategy)
-        self.buffer: deque[Candidate | Skipped] = deque()
-        """Events to be pushed for the first time, and how many the filter left out between them."""
+        self.buffer: deque[Candidate | Item | Skipped] = deque()
+        """Events to be pushed for the first time, and how many the filter left out between them.
+
+        Items were passed by others, and are first.
+        """
         self.buffered = 0
         """How many events are in the buffer."""
         self.ring: deque[Candidate] = deque(maxlen=max(settings.live_buffer_size, 1))
@@ -76,6 +81,8 @@ class Group:
         """What is in flight by its id, and when it was pushed, in milliseconds."""
         self.delivered = 0
         """How many events were pushed, each time counted."""
+        self.parking: list[Item] = []
+        """What is being written to the parked stream."""
         self._outlet = outlet
         self._read_to: Place = -1 if after is None else after
         self._pushed_to: Place | None = None
@@ -183,7 +190,7 @@ class Group:
             if settlement == "retry":
                 self._retry_or_park(item)
             elif settlement == "park":
-                self._outlet.park(item, f"Client explicitly NAK'ed message.\n{reason}")
+                self._park(item, f"Client explicitly NAK'ed message.\n{reason}")
         self._checkpoint(now)
         self._advance(now)
 
@@ -196,6 +203,11 @@ class Group:
             self._retry_or_park(item)
         self._checkpoint(now, ticking=True)
         self._advance(now)
+
+    def parked(self, item: Item, now: float) -> None:
+        """An event is in the parked stream, or cannot be written to it."""
+        self.parking.remove(item)
+        self._checkpoint(now)
 
     def replay(self, candidates: Iterable[Candidate], now: float) -> None:
         """Events of the parked stream, to be delivered again."""
@@ -240,26 +252,28 @@ class Group:
             if not self._push_one(item, now):
                 kept.append(item)
         self.retries = kept
-        passed: list[Candidate | Skipped] = []
+        passed: list[Item] = []
         while self.buffer:
             first = self.buffer[0]
             if isinstance(first, Skipped):
-                if passed:
-                    break
                 self._sequence += first.number
                 self._pushed_to = first.place
             elif self.consumers.full:
                 break
             else:
-                item = Item(first, self._sequence + 1, self._pushed_to)
+                item = first if isinstance(first, Item) else self._next(first)
                 if self._push_one(item, now):
-                    self._sequence += 1
-                    self._pushed_to = first.place
                     self.buffered -= 1
                 else:
-                    passed.append(first)  # its consumer has no room; events for others may pass it
+                    passed.append(item)  # its consumer has no room; events for others may pass it
             self.buffer.popleft()
         self.buffer.extendleft(reversed(passed))
+
+    def _next(self, candidate: Candidate) -> Item:
+        self._sequence += 1
+        item = Item(candidate, self._sequence, self._pushed_to)
+        self._pushed_to = candidate.place
+        return item
 
     def _push_one(self, item: Item, now: float) -> bool:
         consumer = self.consumers.choose(item.candidate)
@@ -283,7 +297,11 @@ class Group:
         if item.retries < self.settings.max_retry_count:
             self._retry(item)
         else:
-            self._outlet.park(item, f"Reached retry count of {self.settings.max_retry_count}")
+            self._park(item, f"Reached retry count of {self.settings.max_retry_count}")
+
+    def _park(self, item: Item, reason: str) -> None:
+        if not self._outlet.park(item, reason):
+            self.parking.append(item)
 
     def _retry(self, item: Item) -> None:
         item.retries += 1
@@ -301,7 +319,8 @@ class Group:
         since the last one; or at a tick, if `checkpoint_after` has passed and at least `min_checkpoint_count` were.
         """
         settings = self.settings
-        waiting = [item for item, _ in self.outstanding.values()] + self.retries
+        waiting = [item for item, _ in self.outstanding.values()] + self.retries + self.parking
+        waiting += takewhile(lambda each: isinstance(each, Item), self.buffer)  # type: ignore[arg-type]
         first = min((item for item in waiting if item.sequence is not None), key=_sequence_of, default=None)
         if first is None:
             place, sequence = self._pushed_to, self._sequence

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
@@ -15,6 +16,7 @@ from trio_esdb._transport._handlers import Failure
 from .._groups import Candidate, Consumer, Group, Item, Place, Settlement
 from .._store import (
     ANY,
+    LAST_NUMBER,
     LINK_TYPE,
     METADATA_TYPE,
     Append,
@@ -36,6 +38,8 @@ from ._writes import Refused
 Spawn = Callable[..., object]
 _CHECKPOINT_TYPE = "$SubscriptionCheckpoint"
 _PAGE = 100
+_PARKING_ATTEMPTS = 5
+"""How often an event is written to the parked stream, as a node of a cluster may fail to."""
 _ADMINS_ONLY = dict.fromkeys(("$r", "$w", "$d", "$mr", "$mw"), "$admins")
 
 
@@ -72,6 +76,9 @@ class RunningGroup:
         self._calls: dict[Consumer, ConsumerCall] = {}
         self._faulted = False
         self._running = True
+        self._unwritten: Place | None = None
+        """The checkpoint to be written next."""
+        self._writes_checkpoint = False
         saved = self._saved_checkpoint()
         after = self._source.after(request.start) if saved is None else saved
         self.group = Group(request.settings, after, self)
@@ -152,12 +159,29 @@ class RunningGroup:
 
     def write_checkpoint(self, place: Place) -> None:
         """Write the checkpoint, a text in JSON."""
+        if self._writes_checkpoint or not self._write_now(self._checkpoint_write(place)):
+            self._unwritten = place
+            if not self._writes_checkpoint:
+                self._writes_checkpoint = True
+                self._spawn(self._write_checkpoints)
+
+    async def _write_checkpoints(self) -> None:
+        """Write one checkpoint after the other, so that none goes back behind the one before."""
+        while (place := self._unwritten) is not None:
+            self._unwritten = None
+            await self._write_later(self._checkpoint_write(place))
+        self._writes_checkpoint = False
+
+    def _checkpoint_write(self, place: Place) -> Append:
         text = json.dumps(self._source.text(place)).encode()
-        self._write(self._checkpoint_stream, _CHECKPOINT_TYPE, text, is_json=True)
+        return self._append(self._checkpoint_stream, _CHECKPOINT_TYPE, text, is_json=True)
 
     def _saved_checkpoint(self) -> Place | None:
-        record = self._context.store.read_event(self._checkpoint_stream, -1, self._context.now())
-        return None if record is None else self._source.place(json.loads(record.data))
+        try:
+            record = self._context.store.read_event(self._checkpoint_stream, -1, self._context.now())
+            return None if record is None else self._source.place(json.loads(record.data))
+        except (StreamDeleted, ValueError, AttributeError, TypeError):
+            return None  # somebody else has deleted the stream, or written to it
 
     @property
     def _checkpoint_stream(self) -> str:
@@ -177,10 +201,11 @@ class RunningGroup:
     def parked_count(self) -> int:
         """How many events are parked."""
         store = self._context.store
+        last = store.last_number(self._parked_stream)
         first = store.metadata(self._parked_stream).truncate_before or 0
-        return max(store.last_number(self._parked_stream) + 1 - first, 0)
+        return 0 if last == LAST_NUMBER else max(last + 1 - first, 0)
 
-    def park(self, item: Item, reason: str) -> None:
+    def park(self, item: Item, reason: str) -> bool:
         """Write a link to the event to the parked stream. What is parked is the event, and not a link to it."""
         record, target = item.candidate.record, item.candidate.target
         data = record.data if target is None else f"{target.number}@{target.stream}".encode()
@@ -189,7 +214,17 @@ class RunningGroup:
         if record.number:
             entry["subscriptionEventNumber"] = record.number
         metadata = json.dumps(entry, indent=2).encode()
-        self._write(self._parked_stream, LINK_TYPE, data, metadata)
+        write = self._append(self._parked_stream, LINK_TYPE, data, metadata)
+        if self._write_now(write):
+            return True
+        self._spawn(self._park_later, write, item)
+        return False
+
+    async def _park_later(self, write: Append, item: Item) -> None:
+        for _ in range(_PARKING_ATTEMPTS):
+            if not self._running or await self._write_later(write):
+                break
+        self._do(lambda group, now: group.parked(item, now))
 
     def replay(self, stop_at: int | None) -> None:
         """Deliver the parked events again, up to this number of the parked stream, which is left out."""
@@ -206,7 +241,10 @@ class RunningGroup:
             return  # a node's flag that it replays stays set
         found: list[Candidate] = []
         while start < stop:
-            page = store.read_stream(self._parked_stream, start, min(_PAGE, stop - start), now)
+            try:
+                page = store.read_stream(self._parked_stream, start, min(_PAGE, stop - start), now)
+            except StreamDeleted:
+                break  # somebody has deleted it for ever
             found += [candidate for record in page.records if (candidate := self._unparked(record)) is not None]
             if page.is_end or page.outcome == "no_stream":
                 break
@@ -214,7 +252,9 @@ class RunningGroup:
             await trio.lowlevel.checkpoint()
         self._do(lambda group, at: group.replay(found, at))
         kept = json.dumps({"$tb": stop, "$acl": _ADMINS_ONLY}, separators=(",", ":")).encode()
-        self._write(metastream_of(self._parked_stream), METADATA_TYPE, kept, is_json=True)
+        write = self._append(metastream_of(self._parked_stream), METADATA_TYPE, kept, is_json=True)
+        if not self._write_now(write):
+            await self._write_later(write)
         self.group.replaying = False
 
     def _unparked(self, link: Record) -> Candidate | None:
@@ -226,17 +266,28 @@ class RunningGroup:
 
     # -- writing -----------------------------------------------------------------------------------------------------
 
-    def _write(self, stream: str, type: str, data: bytes, metadata: bytes = b"", *, is_json: bool = False) -> None:
-        context = self._context
-        write = Append(stream, ANY, [Proposal(context.new_id(), type, data, metadata, is_json)])
-        if context.writes.must_wait():
-            self._spawn(self._write_later, write)
-        else:
-            context.store.run(write, context.now())
+    def _append(self, stream: str, type: str, data: bytes, metadata: bytes = b"", *, is_json: bool = False) -> Append:
+        return Append(stream, ANY, [Proposal(self._context.new_id(), type, data, metadata, is_json)])
 
-    async def _write_later(self, write: Append) -> None:
-        with contextlib.suppress(*Refused, Failure):  # a real node tries some times, and then logs that it gave up
-            await self._context.writes.run(write)
+    def _write_now(self, write: Append) -> bool:
+        """Make this write unless it must wait. Whether nothing is left to be done."""
+        context = self._context
+        if context.writes.must_wait():
+            return False
+        with contextlib.suppress(*Refused):
+            context.store.run(write, context.now())
+        return True
+
+    async def _write_later(self, write: Append) -> bool:
+        """Make this write when it is its turn. Whether there is an answer for good."""
+        try:
+            # The list of events is emptied by a write, which may have to be repeated.
+            await self._context.writes.run(replace(write, events=list(write.events)))
+        except Failure:
+            return False
+        except Refused:
+            pass  # somebody has deleted the stream for ever
+        return True
 
 
 def _now() -> float:
