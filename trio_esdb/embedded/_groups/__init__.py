@@ -2,6 +2,7 @@
 
 from ._consumers import Consumer
 from ._group import Group, Outlet
+from ._statistics import observed
 from ._values import DISPATCH_TO_SINGLE, STRATEGIES, Candidate, GroupSettings, Item, Place, Settlement, Skipped
 
 __all__ = [
@@ -16,4 +17,5 @@ __all__ = [
     "Place",
     "Settlement",
     "Skipped",
+    "observed",
 ]

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from .._store import LINK_TYPE, MalformedLink, parse_link
 from ._buckets import BUCKETS, bucket_of
+from ._statistics import Deliveries
 from ._values import PINNED, PINNED_BY_CORRELATION, ROUND_ROBIN, Candidate, Item
 
 Deliver = Callable[[Item], None]
@@ -29,18 +30,20 @@ class Consumer:
         self.user = user
         self.deliver = deliver
         self.in_flight: dict[int, Item] = {}
-        self.delivered = 0
-        """How many events were sent to it, each time counted."""
+        self.deliveries = Deliveries(0.0)
+        """The events that were sent to it, each time counted."""
+        self.times: deque[float] | None = None
+        """The milliseconds until each of the latest events was acked, if that is measured."""
 
     @property
     def free(self) -> int:
         """How many more events it takes now."""
         return self.size - len(self.in_flight)
 
-    def push(self, item: Item) -> None:
+    def push(self, item: Item, now: float) -> None:
         """Send it an event."""
         self.in_flight[item.id] = item
-        self.delivered += 1
+        self.deliveries.add(now)
         self.deliver(item)
 
 

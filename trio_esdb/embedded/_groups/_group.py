@@ -27,6 +27,7 @@ from itertools import takewhile
 from typing import Protocol
 
 from ._consumers import Consumer, consumers_for
+from ._statistics import OBSERVED, Deliveries
 from ._values import Candidate, GroupSettings, Item, Place, Settlement, Skipped
 
 _LARGEST_PAGE = 100
@@ -79,8 +80,8 @@ class Group:
         self.retries: list[Item] = []
         self.outstanding: dict[int, tuple[Item, float]] = {}
         """What is in flight by its id, and when it was pushed, in milliseconds."""
-        self.delivered = 0
-        """How many events were pushed, each time counted."""
+        self.deliveries = Deliveries(0.0)
+        """The events that were pushed, each time counted."""
         self.parking: list[Item] = []
         """What is being written to the parked stream."""
         self._outlet = outlet
@@ -95,6 +96,7 @@ class Group:
 
     def begin(self, now: float) -> None:
         """The group is ready: read the first page, unless it wants new events only."""
+        self.deliveries = Deliveries(now)
         self._advance(now)
 
     def written(self, candidates: Iterable[Candidate | Skipped], now: float) -> None:
@@ -163,6 +165,9 @@ class Group:
     def connect(self, consumer: Consumer, now: float) -> None:
         """A consumer has come."""
         self.consumers.add(consumer)
+        consumer.deliveries = Deliveries(now)
+        if self.settings.extra_statistics:
+            consumer.times = deque(maxlen=OBSERVED)
         self._advance(now)
 
     def disconnect(self, consumer: Consumer, now: float) -> None:
@@ -177,7 +182,7 @@ class Group:
     def ack(self, ids: Iterable[int], now: float) -> None:
         """A consumer has handled these events; any consumer may say so, and unknown ids are ignored."""
         for id in ids:
-            self._take(id)
+            self._take(id, now)
         self._checkpoint(now)
         self._advance(now)
 
@@ -280,17 +285,18 @@ class Group:
         if consumer is None:
             return False
         self.outstanding.setdefault(item.id, (item, now))  # of two events with one id, the first one counts
-        self.delivered += 1
-        consumer.push(item)
+        self.deliveries.add(now)
+        consumer.push(item, now)
         return True
 
-    def _take(self, id: int) -> Item | None:
-        """An event that is not in flight any more; None if it was not."""
+    def _take(self, id: int, acked: float | None = None) -> Item | None:
+        """An event that is not in flight any more, and when it was acked; None if it was not."""
         found = self.outstanding.pop(id, None)
         if found is None:
             return None
         for consumer in self.consumers.connected:
-            consumer.in_flight.pop(id, None)
+            if consumer.in_flight.pop(id, None) is not None and consumer.times is not None and acked is not None:
+                consumer.times.append(acked - found[1])
         return found[0]
 
     def _retry_or_park(self, item: Item) -> None:

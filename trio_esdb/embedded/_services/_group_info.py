@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import trio
+
 from trio_esdb_proto.event_store.client.persistent_subscriptions import (
     SubscriptionInfo,
     SubscriptionInfoConnectionInfo,
+    SubscriptionInfoMeasurement,
 )
 
-from .._groups import Consumer
+from .._groups import Consumer, observed
 from .._store import ALL_STREAMS
 from ._running_group import RunningGroup
 
@@ -16,18 +19,21 @@ _NEVER = 2**31 - 1
 
 
 def info_of(running: RunningGroup) -> SubscriptionInfo:
-    """The state of a group."""
+    """The state of a group. That it is told begins a new measurement."""
+    now = trio.current_time() * 1000
     request, group = running.request, running.group
     settings = request.settings
     consumers = group.consumers.connected
     commit, prepare = request.start
+    count, average = group.deliveries.read(now)
     return SubscriptionInfo(
         event_source=request.stream,
         group_name=request.group,
         status=group.status,
-        connections=[_connection(consumer) for consumer in consumers],
-        total_items=group.delivered,
-        count_since_last_measurement=0,
+        connections=[_connection(consumer, now) for consumer in consumers],
+        average_per_second=average,
+        total_items=group.deliveries.total,
+        count_since_last_measurement=count,
         last_checkpointed_event_position=running.text_of(group.checkpoint),
         last_known_event_position=running.text_of(group.known),
         resolve_link_tos=settings.resolve_links,
@@ -52,10 +58,16 @@ def info_of(running: RunningGroup) -> SubscriptionInfo:
     )
 
 
-def _connection(consumer: Consumer) -> SubscriptionInfoConnectionInfo:
+def _connection(consumer: Consumer, now: float) -> SubscriptionInfoConnectionInfo:
+    count, average = consumer.deliveries.read(now)
     return SubscriptionInfoConnectionInfo(
         username=consumer.user,
-        total_items=consumer.delivered,
+        average_items_per_second=average,
+        total_items=consumer.deliveries.total,
+        count_since_last_measurement=count,
+        observed_measurements=[
+            SubscriptionInfoMeasurement(key=name, value=value) for name, value in observed(consumer.times or ())
+        ],
         available_slots=consumer.free,
         in_flight_messages=len(consumer.in_flight),
         connection_name=consumer.name,
