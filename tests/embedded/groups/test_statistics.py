@@ -87,7 +87,7 @@ async def test_a_client_is_told_the_statistics(autojump_clock: trio.testing.Mock
             info = await client.get_subscription_info("g", "s")
             (consumer,) = info.consumers
             assert (info.count_since_last_measurement, info.average_per_second) == (5, 10)
-            assert (consumer.count_since_last_measurement, consumer.average_per_second) == (5, 10)
+            assert (consumer.count_since_last_measurement, consumer.average_items_per_second) == (5, 10)
             assert consumer.measurements == {}
             events.ack(got)
             await events.flush()
