@@ -358,7 +358,7 @@ def test_the_error_says_what_is_wrong() -> None:
 
 
 def table_sizes(decoder: ReadDecoder) -> list[int]:
-    return [len(table) for table in (decoder._lengths, decoder._names, decoder._types, decoder._content_types)]
+    return [len(table) for table in (decoder.lengths, decoder._names, decoder._types, decoder._content_types)]
 
 
 def test_what_is_remembered_has_limits() -> None:

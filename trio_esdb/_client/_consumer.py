@@ -234,6 +234,19 @@ class Consumer:
             self._acks.append(id)
         self._gathered()
 
+    def ack_one(self, event: GroupEvent) -> None:
+        """The same for one event: this is done for each, so it is as short as it can be."""
+        id, call = event._ack_id, event._call
+        if id is None or self.over or call.owner is not self:
+            self._check((event,))
+            raise AssertionError("an event that can be acked was not acked")  # pragma: no cover
+        settle(event, None)
+        call.settled += 1
+        acks = self._acks
+        acks.append(id)
+        if not self._told or len(acks) >= _MOST_GATHERED:
+            self._gathered()
+
     def nack(self, events: Sequence[GroupEvent], action: NackAction, reason: str) -> None:
         """See ``GroupChannel.nack``."""
         self._check(events)

@@ -141,7 +141,10 @@ class GroupChannel(trio.abc.ReceiveChannel[GroupEvent]):
             trio.ClosedResourceError: The consumer has left.
             ServerError: The consumer was disconnected, and does not connect again.
         """
-        self._consumer.ack(_events(events))
+        if type(events) is GroupEvent:
+            self._consumer.ack_one(events)
+        else:
+            self._consumer.ack(_events(events))
 
     def nack(self, events: GroupEvent | Iterable[GroupEvent], action: NackAction = "retry", reason: str = "") -> None:
         """Refuse events. This never waits.

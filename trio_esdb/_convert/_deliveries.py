@@ -15,7 +15,7 @@ from trio_esdb._model._events import GroupEventDraft
 from trio_esdb._protobuf import field, read_varint, varint
 
 from ._answers import Confirmation
-from ._read import ReadDecoder, Unusual
+from ._read import LENGTHS_SIZE, ReadDecoder, Unusual
 
 MOST_IDS = 500
 """Ids in a message. A server takes 4 MiB, which are 100 000 ids; smaller messages hold up nothing."""
@@ -67,22 +67,25 @@ def read_deliveries(
         ProtocolError in its place.
     """
     found: list[GroupEvent | Confirmation | ProtocolError | None] = []
-    put = found.append
+    put, known, record = found.append, decoder.lengths.get, decoder.record
     for raw in messages:
         try:
-            at, stop, end = decoder.lengths(raw)
+            at, stop, end = known(raw[:LENGTHS_SIZE]) or decoder.new_lengths(raw)
             if end != len(raw):
                 raise Unusual
             event = GroupEventDraft()
-            position = decoder.record(event, raw, at, stop)
+            position = record(event, raw, at, stop)
             event._ack_id = raw[at + 4 : at + 40]
             event._call = call
             rest = stop + 1 + len(position)
             if raw[stop] != 0x18 or not position or raw[stop + 1 : rest] != position or raw[rest] != 0x28:
                 rest = _link_and_position(decoder, event, raw, stop)
-            event.retry_count, at = read_varint(raw, rest + 1, end)
-            if at != end:
-                raise Unusual
+            count = raw[rest + 1]
+            if count > 127 or rest + 2 != end:
+                count, at = read_varint(raw, rest + 1, end)
+                if at != end:
+                    raise Unusual
+            event.retry_count = count
             event.__class__ = GroupEvent
             put(event)  # type: ignore[arg-type]  # mypy does not see the change of class
             continue

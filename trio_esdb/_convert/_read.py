@@ -38,7 +38,7 @@ _TYPE_AND_CREATED_SIZE = 2 + _CREATED_SIZE
 _TICKS_SIZE = 17
 _LEAST_TICKS = 10**16
 """Smaller values are not 17 plain digits; int() also takes signs, blanks and leading zeros."""
-_LENGTHS_SIZE = 8
+LENGTHS_SIZE = 8
 """The tags and lengths in front of a record of up to 2 MiB fit into so many bytes."""
 _MOST_METADATA = 16
 """The hot path reads at most so many entries of the metadata map; servers write three."""
@@ -59,10 +59,10 @@ class ReadDecoder:
     long as the connection to a server, and should not be shared beyond it: it keeps names of streams and types.
     """
 
-    __slots__ = ("_content_types", "_lengths", "_names", "_types", "_upper")
+    __slots__ = ("_content_types", "_names", "_types", "_upper", "lengths")
 
     def __init__(self) -> None:
-        self._lengths: dict[bytes, tuple[int, int, int]] = {}
+        self.lengths: dict[bytes, tuple[int, int, int]] = {}
         self._names: dict[bytes, str] = {}
         self._types: dict[bytes, str] = {}
         self._content_types: dict[bytes, str] = {}
@@ -81,10 +81,10 @@ class ReadDecoder:
             place: whatever comes after it would follow a gap.
         """
         found: list[ReadResponse | ProtocolError] = []
-        put, known, record = found.append, self._lengths.get, self._record
+        put, known, record = found.append, self.lengths.get, self.record
         for raw in messages:
             try:
-                at, stop, end = known(raw[:_LENGTHS_SIZE]) or self._new_lengths(raw)
+                at, stop, end = known(raw[:LENGTHS_SIZE]) or self.new_lengths(raw)
                 if end != len(raw):
                     raise Unusual
                 event = EventDraft()
@@ -103,8 +103,8 @@ class ReadDecoder:
                 break
         return found
 
-    def _record(self, event: EventDraft, raw: bytes, at: int, stop: int) -> bytes:
-        """Fill an event from ``raw[at:stop]``. Returns its encoded position, empty if it has none."""
+    def record(self, event: EventDraft, raw: bytes, at: int, stop: int) -> bytes:
+        """Fill an event from ``raw[at:stop]``. Returns its encoded position, empty if it has none. Raises Unusual."""
         # id=1: a UUID as text
         begin = at + 4
         if raw[at:begin] != _ID:
@@ -217,7 +217,7 @@ class ReadDecoder:
         if raw[at] == 0x12:
             at, stop = _delimited(raw, at + 1)
             link = EventDraft()
-            position = self._record(link, raw, at, stop)
+            position = self.record(link, raw, at, stop)
             link.__class__ = RecordedEvent
             event.link = link  # type: ignore[assignment]
             at = stop
@@ -231,26 +231,18 @@ class ReadDecoder:
 
     # -- for messages that hold records besides other things ---------------------------------------------------------
 
-    def lengths(self, raw: bytes) -> tuple[int, int, int]:
-        """Where the first record of a message begins and ends, and where the message does. Raises Unusual."""
-        return self._lengths.get(raw[:_LENGTHS_SIZE]) or self._new_lengths(raw)
-
-    def record(self, event: EventDraft, raw: bytes, at: int, stop: int) -> bytes:
-        """Fill an event from a record. Returns its encoded position, empty if it has none. Raises Unusual."""
-        return self._record(event, raw, at, stop)
-
     def link(self, raw: bytes, at: int) -> tuple[RecordedEvent, int, bytes]:
         """The link whose field is here, where it ends, and its id as text. Raises Unusual."""
         at, stop = _delimited(raw, at + 1)
         link = EventDraft()
-        self._record(link, raw, at, stop)
+        self.record(link, raw, at, stop)
         link.__class__ = RecordedEvent
         return link, stop, raw[at + 4 : at + 40]  # type: ignore[return-value]
 
     # -- what is not in the tables yet ------------------------------------------------------------------------------
 
-    def _new_lengths(self, raw: bytes) -> tuple[int, int, int]:
-        """Where the record of a message begins and ends, and where the message does."""
+    def new_lengths(self, raw: bytes) -> tuple[int, int, int]:
+        """Where the record of a message begins and ends, and where the message does. Raises Unusual."""
         if raw[0] != 0x0A:
             raise Unusual
         at, end = _delimited(raw, 1)
@@ -258,8 +250,8 @@ class ReadDecoder:
             raise Unusual
         at, stop = _delimited(raw, at + 1)
         found = at, stop, end
-        if at <= _LENGTHS_SIZE:
-            _remember(self._lengths, raw[:_LENGTHS_SIZE], found)
+        if at <= LENGTHS_SIZE:
+            _remember(self.lengths, raw[:LENGTHS_SIZE], found)
         return found
 
     def _new_name(self, raw: bytes, at: int) -> tuple[str, int]:
