@@ -69,16 +69,16 @@ async def test_where_a_server_says_it_is(host: str) -> None:
 STUCK = """\
 import signal, sys, time
 signal.signal(signal.SIGINT, signal.default_int_handler)
-from trio_esdb.embedded import _node
+from trio_esdb.embedded import _process
 from trio_esdb.embedded._services import _unary
 def stuck(_request, _caller):
     while True:
         time.sleep(0.01)
-def handlers(context):
-    found = usual(context)
+def handlers(*of):
+    found = usual(*of)
     found["/event_store.client.gossip.Gossip/Read"] = _unary.answered_by(stuck)
     return found
-usual, _node.methods_of = _node.methods_of, handlers
+usual, _process.methods_of = _process.methods_of, handlers
 from trio_esdb._cli import _signals
 _signals._MARGIN = 0.3
 from trio_esdb.__main__ import main
