@@ -47,7 +47,7 @@ napoleon_use_rtype = False
 napoleon_use_ivar = True
 
 # A type variable has no page, and neither has the protocol that an EmbeddedNode fulfils for a network.
-nitpick_ignore_regex = [("py:.*", r"trio_esdb\..*\.T"), ("py:class", r"trio_esdb\.testing\._network\.Node")]
+nitpick_ignore_regex = [("py:.*", r"trio_esdb\..*\.T"), ("py:class", r"trio_esdb\.testing\._serving\.Node")]
 
 # The inventories are short lists in the repository, of the names that our docstrings refer to.
 intersphinx_mapping = {

@@ -58,8 +58,8 @@ class ClusterMember(NamedTuple):
         port (int): The port that clients are to use; 0 if the node told none.
         state (NodeState): What the node does. A dead node keeps the state that was last seen.
         is_alive (bool): Whether the node could be reached when it was last asked.
-        instance_id (UUID): The id of the node's process. It is new after each start, and zero if it is not known.
-        time_stamp (datetime): When this was last known to be so, in UTC.
+        instance_id (uuid.UUID): The id of the node's process. It is new after each start, and zero if it is not known.
+        time_stamp (datetime.datetime): When this was last known to be so, in UTC.
     """
 
     address: str

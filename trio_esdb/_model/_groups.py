@@ -36,7 +36,7 @@ class SubscriptionSettings:
         live_buffer_size (int): How many of the newest events the server keeps at hand.
         history_buffer_size (int): How many events the server keeps ready for consumers.
         read_batch_size (int): How many events the server reads at once; less than ``history_buffer_size``.
-        consumer_strategy (ConsumerStrategy): How events are shared among consumers.
+        consumer_strategy (str): How events are shared among consumers.
         extra_statistics (bool): Whether the server measures how long consumers take.
     """
 
