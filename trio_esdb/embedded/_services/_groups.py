@@ -46,6 +46,8 @@ class Groups:
         self._running: dict[str, RunningGroup] = {}
         self._streams: dict[str, int] = {}
         """How many groups each stream has that ever had one."""
+        self._texts: dict[str, str] = {}
+        """What is saved of each group, so that a change of one among many does not encode all others again."""
         self._loaded = False
         self._ticking = False
         self.spawn: Spawn | None = None
@@ -127,6 +129,7 @@ class Groups:
     def _start(self, request: GroupRequest) -> None:
         if request.key not in self._running:
             self._streams[request.stream] = self._streams.get(request.stream, 0) + 1
+        self._texts.pop(request.key, None)
         self._running[request.key] = RunningGroup(self._context, request, self._start_task, self._want_ticks)
 
     def _start_task(self, *args: object) -> None:
@@ -162,8 +165,13 @@ class Groups:
     # -- what is saved -----------------------------------------------------------------------------------------------
 
     def _save(self) -> Steps[None]:
-        entries = [_entry(running.request) for running in self._running.values()]
-        data = json.dumps({"version": "2", "entries": entries}).encode()
+        texts = self._texts
+        for key in texts.keys() - self._running.keys():
+            del texts[key]
+        for key, running in self._running.items():
+            if key not in texts:
+                texts[key] = json.dumps(_entry(running.request), separators=(",", ":"))
+        data = f'{{"version":"2","entries":[{",".join(texts[key] for key in self._running)}]}}'.encode()
         context = self._context
         for stream, type, content in (
             (metastream_of(_CONFIG_STREAM), METADATA_TYPE, _CONFIG_METADATA),
