@@ -1,7 +1,8 @@
 """The groups of a node, by the streams that they read.
 
-What groups there are is written to a stream of the store after each change, so that another process on the same store
-has them too. They run on the node that leads, and only there.
+Each change of a group is written to a stream of the store, so that another process on the same store has the groups
+too. A real node writes all groups anew after each change, and drops what it had written before; this store drops
+nothing. Groups run on the node that leads, and only there.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from dataclasses import asdict
 import trio
 
 from .._groups import GroupSettings
-from .._store import ALL_STREAMS, ANY, METADATA_TYPE, Append, Delete, Proposal, StreamDeleted, metastream_of
+from .._store import ALL_STREAMS, ANY, Append, Delete, Proposal, StreamDeleted
 from ._context import NodeContext
 from ._failures import group_exists, group_failed, group_missing
 from ._group_requests import FilterText, GroupRequest, strategy_exists
@@ -21,7 +22,8 @@ from ._writes import Steps
 
 _CONFIG_STREAM = "$persistentSubscriptionConfig"
 _CONFIG_TYPE = "$PersistentConfig"
-_CONFIG_METADATA = b'{"$maxCount":2}'
+_DELETED = "deleted"
+_PAGE = 1000
 _TICK = 1.0
 """Seconds from one tick of the groups to the next."""
 _BATCH_TOO_LARGE = (
@@ -46,8 +48,6 @@ class Groups:
         self._running: dict[str, RunningGroup] = {}
         self._streams: dict[str, int] = {}
         """How many groups each stream has that ever had one."""
-        self._texts: dict[str, str] = {}
-        """What is saved of each group, so that a change of one among many does not encode all others again."""
         self._loaded = False
         self._ticking = False
         self.spawn: Spawn | None = None
@@ -62,7 +62,7 @@ class Groups:
             raise group_exists(request.stream, request.group)
         self._check_batch(request)
         self._start(request)
-        yield from self._save()
+        yield from self._save(_entry(request))
 
     def update(self, request: GroupRequest) -> Steps[None]:
         """Replace the settings of a group, and drop its consumers. Raises Failure."""
@@ -70,8 +70,9 @@ class Groups:
         self._check(request)
         self._check_batch(request)
         before.drop()
-        self._start(request._replace(filter=before.request.filter))
-        yield from self._save()
+        changed = request._replace(filter=before.request.filter)
+        self._start(changed)
+        yield from self._save(_entry(changed))
 
     def delete(self, stream: str, group: str) -> Steps[None]:
         """Delete a group, with its checkpoint and its parked events. Raises Failure."""
@@ -84,7 +85,7 @@ class Groups:
             name = f"$persistentsubscription-{running.request.key}-{suffix}"
             if store.last_number(name) >= 0:
                 yield Delete(name, ANY)
-        yield from self._save()
+        yield from self._save({_DELETED: running.request.key})
 
     def get(self, stream: str, group: str) -> RunningGroup:
         """A group. Raises Failure if there is none."""
@@ -129,7 +130,6 @@ class Groups:
     def _start(self, request: GroupRequest) -> None:
         if request.key not in self._running:
             self._streams[request.stream] = self._streams.get(request.stream, 0) + 1
-        self._texts.pop(request.key, None)
         self._running[request.key] = RunningGroup(self._context, request, self._start_task, self._want_ticks)
 
     def _start_task(self, *args: object) -> None:
@@ -164,28 +164,28 @@ class Groups:
 
     # -- what is saved -----------------------------------------------------------------------------------------------
 
-    def _save(self) -> Steps[None]:
-        texts = self._texts
-        for key in texts.keys() - self._running.keys():
-            del texts[key]
-        for key, running in self._running.items():
-            if key not in texts:
-                texts[key] = json.dumps(_entry(running.request), separators=(",", ":"))
-        data = f'{{"version":"2","entries":[{",".join(texts[key] for key in self._running)}]}}'.encode()
-        context = self._context
-        for stream, type, content in (
-            (metastream_of(_CONFIG_STREAM), METADATA_TYPE, _CONFIG_METADATA),
-            (_CONFIG_STREAM, _CONFIG_TYPE, data),
-        ):
-            if stream == _CONFIG_STREAM or context.store.last_number(stream) < 0:
-                yield Append(stream, ANY, [Proposal(context.new_id(), type, content, b"", True)])
+    def _save(self, change: dict[str, object]) -> Steps[None]:
+        data = json.dumps(change, separators=(",", ":")).encode()
+        yield Append(_CONFIG_STREAM, ANY, [Proposal(self._context.new_id(), _CONFIG_TYPE, data, b"", True)])
 
     def _saved(self) -> list[GroupRequest]:
-        try:
-            record = self._context.store.read_event(_CONFIG_STREAM, -1, self._context.now())
-        except StreamDeleted:
-            return []
-        return [] if record is None else [_request(entry) for entry in json.loads(record.data)["entries"]]
+        """The groups that there are after all changes, in the order in which they were made."""
+        found: dict[str, GroupRequest] = {}
+        start, is_end = 0, False
+        while not is_end:
+            try:
+                page = self._context.store.read_stream(_CONFIG_STREAM, start, _PAGE, self._context.now())
+            except StreamDeleted:
+                return []
+            for record in page.records:
+                change = json.loads(record.data)
+                if _DELETED in change:
+                    found.pop(change[_DELETED], None)
+                else:
+                    request = _request(change)
+                    found[request.key] = request
+            start, is_end = page.next_number, page.is_end or page.outcome == "no_stream"
+        return list(found.values())
 
 
 def _entry(request: GroupRequest) -> dict[str, object]:
