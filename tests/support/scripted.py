@@ -29,7 +29,9 @@ URI = "esdb://node-1:2113?Tls=false"
 FEATURES = "/event_store.client.server_features.ServerFeatures/GetSupportedMethods"
 GOSSIP = "/event_store.client.gossip.Gossip/Read"
 STREAMS = "/event_store.client.streams.Streams/"
-CONSUME = "/event_store.client.persistent_subscriptions.PersistentSubscriptions/Read"
+_GROUPS = "/event_store.client.persistent_subscriptions.PersistentSubscriptions/"
+PATHS = {"Gossip": GOSSIP, "Consume": _GROUPS + "Read", "Info": _GROUPS + "GetInfo"}
+"""The paths of scripts whose names are not those of methods of the Streams service."""
 UNKNOWN = 2**64 - 1
 """The value that servers send for an unknown position."""
 
@@ -87,9 +89,10 @@ Script = Callable[[Seen], Awaitable[object]]
 
 
 class Scripted:
-    """A server: ``read``, ``append``, ``delete``, ``tombstone`` and ``consume`` are what it does with such a call.
+    """A server: ``read``, ``append``, ``delete``, ``tombstone``, ``consume`` and ``info`` are what it does with a call.
 
-    ``consume`` is the call of a consumer of a group; its script runs after the first request.
+    ``consume`` is the call of a consumer of a group, whose script runs after the first request; ``info`` is the
+    question for the state of a group.
 
     A script returns the response, or sends responses itself and returns nothing, or raises Failure.
     """
@@ -100,7 +103,7 @@ class Scripted:
         self.streams: list[trio.abc.Stream] = []
         """The server's ends of the connections."""
         self.script: dict[str, Script] = {}
-        self.methods = {"Read", "Append", "Delete", "Tombstone", "Consume"}
+        self.methods = {"Read", "Append", "Delete", "Tombstone", "Consume", "Info"}
         """What new connections offer."""
         self.version = "24.10.4"
         """What it tells of itself; empty if it does not know how to."""
@@ -116,7 +119,7 @@ class Scripted:
         self._limits = limits
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if name in ("read", "append", "delete", "tombstone", "consume"):
+        if name in ("read", "append", "delete", "tombstone", "consume", "info"):
             self.script[name.capitalize()] = value
         else:
             object.__setattr__(self, name, value)
@@ -136,8 +139,7 @@ class Scripted:
         methods: dict[str, AsyncHandler] = {}
         link = ServerLink(server, methods, lambda path: Failure(Status.UNIMPLEMENTED, path), self._limits)
         for name in self.methods:
-            path = CONSUME if name == "Consume" else STREAMS + name
-            methods[path] = AsyncHandler(partial(self._run, link))
+            methods[PATHS.get(name, STREAMS + name)] = AsyncHandler(partial(self._run, link))
         if self.version:
             methods[FEATURES] = AsyncHandler(partial(self._tell_version, link))
         if self.gossip is not None:
@@ -168,7 +170,7 @@ class Scripted:
         return sum(len(link.core.streams) for link in self.links)
 
     async def _run(self, link: ServerLink, call: ServerCall) -> None:
-        name = {GOSSIP: "Gossip", CONSUME: "Consume"}.get(call.path) or call.path.removeprefix(STREAMS)
+        name = next((name for name, path in PATHS.items() if path == call.path), call.path.removeprefix(STREAMS))
         seen = Seen(name, link, call)
         self.seen.append(seen)
         try:
@@ -332,6 +334,15 @@ def joined(subscription_id: str = "s::g") -> bytes:
     """The confirmation of a consumer of a group."""
     confirmation = groups_pb.ReadRespSubscriptionConfirmation(subscription_id=subscription_id)
     return bytes(groups_pb.ReadResp(subscription_confirmation=confirmation))
+
+
+def known(name: str, settled: int, in_flight: int = 0) -> bytes:
+    """What a server tells of a group: one consumer of this name, and how many of its events are settled."""
+    consumer = groups_pb.SubscriptionInfoConnectionInfo(
+        connection_name=name, total_items=settled + in_flight, in_flight_messages=in_flight
+    )
+    info = groups_pb.SubscriptionInfo(event_source="s", group_name="g", status="Live", connections=[consumer])
+    return bytes(groups_pb.GetInfoResp(subscription_info=info))
 
 
 def delivered(number: int = 0, stream: str = "s", retries: int = 0, **more: Any) -> bytes:

@@ -95,7 +95,7 @@ class Delivering:
             text = "another node leads now"
             operation = self.owner.operation
             self.failure = operation.error(UnavailableError, text, call_address(self), status="UNAVAILABLE")
-            self.trouble = Trouble.LEADER_MOVED
+            self.trouble = Trouble.DROPPED
             self.owner.call_somebody()
 
     def on_draining(self) -> None:
@@ -318,12 +318,11 @@ class Consumer:
             if self._proof_denied:
                 await self._session.wait(self.grace)
                 call.proved = target
-                return
-            if await self._ask(call) >= target:
+            elif await self._ask(call) >= target:
                 call.proved = target
-                return
-            await self._session.wait(pause)
-            pause = min(2 * pause, _LONGEST_PAUSE)
+            elif not self._proof_denied:
+                await self._session.wait(pause)
+                pause = min(2 * pause, _LONGEST_PAUSE)
 
     async def _ask(self, call: Delivering) -> int:
         """How many events of this call the server counts as settled."""
