@@ -125,12 +125,10 @@ def replay_request(group_name: str, stream_name: str | None, stop_at: int | None
     return bytes(messages.ReplayParkedReq(options=options))
 
 
-def list_request(stream_name: str | None, *, all_streams: bool = False) -> bytes:
-    """Encode the question for groups: all of them, those of a stream, or those of all streams."""
+def list_request(stream_name: str | None) -> bytes:
+    """Encode the question for groups: all of them, or those of a stream. Servers take ``$all`` for the name of one."""
     options = messages.ListReqOptions()
-    if all_streams:
-        options.list_for_stream = messages.ListReqStreamOption(all=Empty())
-    elif stream_name is not None:
+    if stream_name is not None:
         options.list_for_stream = messages.ListReqStreamOption(stream=_identifier(stream_name))
     else:
         options.list_all_subscriptions = Empty()
