@@ -222,3 +222,12 @@ async def test_dropped_without_reconnecting_ends_all_who_wait(client: ESDBClient
 
         for _ in range(3):
             nursery.start_soon(wait)
+
+
+async def test_an_event_that_cannot_be_decoded_is_found_without_waiting(client: ESDBClient, server: Scripted) -> None:
+    server.consume = goes_on(joined(), b"\xff")
+    async with client.read_stream_subscription("g", "s") as events:
+        await trio.testing.wait_all_tasks_blocked()
+        for _ in range(2):
+            with pytest.raises((ProtocolError, trio.ClosedResourceError)):
+                events.receive_nowait()

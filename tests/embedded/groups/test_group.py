@@ -9,6 +9,7 @@ import pytest
 
 from trio_esdb.embedded._groups import Candidate, Consumer, Group, GroupSettings, Item, Place, Skipped
 from trio_esdb.embedded._groups._buckets import bucket_of
+from trio_esdb.embedded._groups._consumers import correlation_of, stream_of
 from trio_esdb.embedded._store import Record
 
 SETTINGS = GroupSettings(
@@ -442,3 +443,18 @@ def test_no_checkpoint_is_beyond_an_event_that_others_have_passed() -> None:
 
 def _other_owner(other: Candidate) -> bool:
     return bucket_of(other.record.stream) != bucket_of("a")
+
+
+@pytest.mark.parametrize(
+    ("data", "stream"), [(b"7@orders-1", "orders-1"), (b"nonsense", "links"), (b"7@", "links")], ids=range(3)
+)
+def test_a_link_that_is_not_resolved_has_the_stream_that_it_names(data: bytes, stream: str) -> None:
+    link = Record("links", 0, 0, 1, "$>", data, b"", False, 0)
+    assert stream_of(Candidate(0, link, link)) == stream
+    assert stream_of(Candidate(0, link, None, linked=True)) == stream
+
+
+@pytest.mark.parametrize("metadata", [b"", b"[]", b"{", b'{"$correlationId": 7}', b'{"other": "x"}'], ids=range(5))
+def test_without_a_correlation_id_the_stream_counts(metadata: bytes) -> None:
+    assert correlation_of(candidate(0, metadata=metadata)) == "s"
+    assert correlation_of(candidate(0, metadata=b'{"$correlationId": "x"}')) == "x"
