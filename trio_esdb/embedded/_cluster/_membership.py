@@ -54,11 +54,6 @@ class ClusterMembership(Membership):
         self._answers: dict[int, trio.Event | Forwarded] = {}
 
     @property
-    def is_read_only_replica(self) -> bool:
-        """See ``Membership``."""
-        return self._peer.is_read_only
-
-    @property
     def leader(self) -> tuple[str, int] | None:
         """See ``Membership``."""
         leader = self._peer.leader

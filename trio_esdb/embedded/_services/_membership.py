@@ -45,11 +45,6 @@ class Membership:
         self.now = now
 
     @property
-    def is_read_only_replica(self) -> bool:
-        """Whether this node takes no writes of clients, and never leads."""
-        return False
-
-    @property
     def leader(self) -> tuple[str, int] | None:
         """The host and port by which clients reach the leader that this node knows; it may have been deposed."""
         return self.address
