@@ -127,25 +127,34 @@ class Writers:
             await self._pause(random)
 
     async def metadata(self, stream: str) -> None:
-        """Sets the metadata of a stream, version by version."""
+        """Sets the metadata of a stream, version by version.
+
+        Each call writes an event with an id of its own, so a call finds what one before it has written, and is refused.
+        It is refused before that is confirmed, when readers do not see it yet and it can still be cut off.
+        """
         random = self._random(stream)
         version = None
         for number in range(self._count // 3):
             maybe = False
+            following = 0 if version is None else version + 1
             while True:
                 metadata = {"number": number}
                 try:
                     result = await self._client.set_stream_metadata(stream, metadata, version)
-                    version = result.stream_position
+                    assert result.stream_position == following
                     break
                 except TEMPORARY as error:
                     maybe = maybe or error.applied is None
-                    await trio.sleep(0.1)
-                except ExpectedPositionError:
+                except ExpectedPositionError as error:
                     assert maybe, "nobody else writes it"
-                    found, version = await self._metadata(stream)
-                    assert found == metadata
-                    break
+                    actual = error.actual
+                    found, stored = await self._metadata(stream)
+                    assert actual == following
+                    if stored == following:
+                        assert found == metadata
+                        break
+                await trio.sleep(0.1)
+            version = following
             found, stored = await self._metadata(stream)
             assert (found, stored) == ({"number": number}, version)
             await self._pause(random)

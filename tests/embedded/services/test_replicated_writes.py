@@ -85,6 +85,45 @@ async def test_a_refused_write_does_not_wait(node: Node) -> None:
     assert node.outcomes == [WrongExpectation(0, 1)]
 
 
+@pytest.mark.parametrize("name", ["s", "$$s"])
+async def test_a_repeat_waits_for_the_first_write_and_another_one_is_refused_at_once(
+    node: Node, nursery: trio.Nursery, name: str
+) -> None:
+    """Even while readers do not see the event that the refusal counts."""
+    for _ in range(2):
+        nursery.start_soon(node.run, Append(name, NO_STREAM, events(0)))
+    await trio.testing.wait_all_tasks_blocked()
+    await node.run(Append(name, NO_STREAM, events(1)))
+    assert node.outcomes == [WrongExpectation(NO_STREAM, 0)]
+    assert visible(node.replica.confirmed, name) == []
+    node.replica.confirm(node.replica.end)
+    await trio.testing.wait_all_tasks_blocked()
+    assert visible(node.replica.confirmed, name) == [0]
+    first, repeat = node.outcomes[1:]
+    assert isinstance(first, Written)
+    assert first == repeat
+
+
+@pytest.mark.parametrize("name", ["s", "$$s"])
+async def test_a_write_that_was_refused_is_accepted_when_the_one_before_it_is_cut_off(
+    node: Node, nursery: trio.Nursery, name: str
+) -> None:
+    start = node.replica.end
+    nursery.start_soon(node.run, Append(name, NO_STREAM, events(0)))
+    await trio.testing.wait_all_tasks_blocked()
+    await node.run(Append(name, NO_STREAM, events(1)))
+    assert node.outcomes == [WrongExpectation(NO_STREAM, 0)]
+    node.writes.cancel_all()
+    node.replica.cut(start)
+    nursery.start_soon(node.run, Append(name, NO_STREAM, events(1)))
+    await trio.testing.wait_all_tasks_blocked()
+    node.replica.confirm(node.replica.end)
+    await trio.testing.wait_all_tasks_blocked()
+    assert [outcome.number for outcome in node.outcomes if isinstance(outcome, Written)] == [0]
+    (record,) = node.replica.confirmed.read_stream(name, 0, 10, NOW).records
+    assert record.id == events(1)[0].id
+
+
 async def test_a_write_that_is_not_confirmed_times_out_and_stays(
     node: Node, autojump_clock: trio.testing.MockClock
 ) -> None:
