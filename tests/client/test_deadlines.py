@@ -15,6 +15,7 @@ import trio.testing
 from tests.support.leaks import assert_nothing_is_left
 from tests.support.scripted import (
     URI,
+    Door,
     Scripted,
     Seen,
     appended,
@@ -117,6 +118,32 @@ async def test_calls_that_are_due_one_after_another(silent: Scripted, nursery: t
         assert [stream for stream, _ in ended] == [f"s{number}" for number in range(5)]
         assert [at for _, at in ended] == pytest.approx([4, 5, 6, 7, 8])
         await assert_nothing_is_left(client, silent.links)
+
+
+async def test_calls_that_have_waited_for_a_connection(silent: Scripted) -> None:
+    """They are sent all at once, in any order: each has its own deadline all the same, and the server is told none."""
+    ended: dict[str, float] = {}
+    door = Door(silent, 0, 6)
+    async with ESDBClient(URI, connect=door.connect, default_deadline=8) as client:
+        await trio.aclose_forcefully(silent.streams[0])
+        await trio.testing.wait_all_tasks_blocked()
+
+        async def append(stream: str) -> None:
+            with pytest.raises(DeadlineExceededError, match=stream) as caught:
+                await client.append_event(stream, StreamState.ANY, EVENT)
+            assert caught.value.applied is None
+            ended[stream] = trio.current_time() - began
+
+        began = trio.current_time()
+        async with trio.open_nursery() as tasks:
+            for number in range(6):
+                tasks.start_soon(append, f"s{number}")
+                await trio.sleep(1)
+        assert len(silent.seen) == 6
+        assert all(seen.call.deadline == math.inf for seen in silent.seen)
+        assert list(ended) == [f"s{number}" for number in range(6)]
+        assert list(ended.values()) == pytest.approx([8, 9, 10, 11, 12, 13])
+        await assert_nothing_is_left(client, silent.links[1:])
 
 
 async def test_a_client_without_a_default_deadline(silent: Scripted, nursery: trio.Nursery) -> None:

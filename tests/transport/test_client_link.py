@@ -11,7 +11,7 @@ from trio.testing import lockstep_stream_pair, memory_stream_pair, wait_all_task
 
 from tests.support import http2
 from tests.support.links import Call, Consumer, Hand, client_by_hand
-from trio_esdb._transport import ClientLink, unary_call
+from trio_esdb._transport import OVERDUE, ClientLink, OverdueCalls, unary_call
 from trio_esdb._transport._calls import UnaryCall
 from trio_esdb._wire import Code, HeadersTooLarge, Limits, Outcome, Status
 
@@ -84,6 +84,29 @@ async def test_a_large_response_opens_the_window(nursery: trio.Nursery) -> None:
         hand.put(hand.headers(1, http2.OK, end=True))
         await hand.heard()
         assert results == [(b"x" * 50_000, OK)]
+
+
+async def test_a_unary_call_that_is_due_sooner_than_one_before_it(nursery: trio.Nursery) -> None:
+    overdue = OverdueCalls(nursery.start_soon)
+    ended: list[tuple[float, Outcome, float]] = []
+    began = trio.current_time()
+
+    async def call(due: float) -> None:
+        _, outcome = await unary_call(link, http2.REQUEST, [b"a"], overdue=overdue, due=began + due)
+        ended.append((due, outcome, trio.current_time() - began))
+
+    async with client_by_hand() as (link, hand):
+        for due in (3, 1, 4, 2, 0, 5):
+            nursery.start_soon(call, due)
+            await wait_all_tasks_blocked()
+        hand.answer(11, b"reply")  # to the last one
+        await hand.heard()
+        await trio.sleep(10)
+        assert [each[:2] for each in ended] == [(0, OVERDUE), (5, OK), *((due, OVERDUE) for due in (1, 2, 3, 4))]
+        assert [at for _, _, at in ended] == pytest.approx([0, 0, 1, 2, 3, 4], abs=0.1)
+        resets = [frame for frame in await hand.heard() if frame.kind == http2.RST_STREAM]
+        assert [frame.number for frame in resets] == [Code.CANCEL] * 4, "and one before"
+        assert not overdue.calls
 
 
 async def test_a_cancelled_unary_call_is_reset_at_once_and_the_connection_goes_on(nursery: trio.Nursery) -> None:

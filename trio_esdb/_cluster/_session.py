@@ -2,7 +2,7 @@
 
 Most calls succeed, so they are made in the cheapest way first. ``run`` sends a call at once if a connection has room,
 and one task for all calls keeps the default deadline. Only a call that fails or has a timeout of its own is run within
-a cancel scope, by ``_repeat``.
+a cancel scope, by ``_repeat``; and the wait for an answer, if the call was sent later than one that began after it.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ import trio
 from trio_esdb._wire import PREFIX_SIZE, Outcome, Status, Stream
 
 from ._client_link import ClientLink, Headers
-from ._overdue import OverdueCalls
+from ._overdue import OVERDUE, OverdueCalls
 
 _MESSAGES_PER_TURN = 10_000
 """Request messages that are framed in one go; other tasks have their turn before the next ones."""
@@ -112,7 +112,13 @@ class UnaryCall:
             self._waiter = trio.lowlevel.current_task()
             if overdue is None:
                 await trio.lowlevel.wait_task_rescheduled(self._abort)
+            elif due < overdue.latest:  # it began before one that was sent sooner
+                with trio.CancelScope(deadline=due):
+                    await trio.lowlevel.wait_task_rescheduled(self._abort)
+                if self.outcome is None:
+                    self.outcome = OVERDUE
             else:
+                overdue.latest = due
                 overdue.calls[self] = due
                 if not overdue.watching:
                     overdue.watch()

@@ -4,10 +4,14 @@ It is the default deadline of unary calls, or the time for the first answer to a
 would cost several per cent of an append or of a small read. But calls that have the same time are due in the order in
 which they began, so one task can sleep until the first of them is due. It wakes up once in the time of a call, and not
 at all while there are no calls.
+
+A call can be sent later than one that began after it: it has waited for a connection, or its requests took some turns.
+Behind the other one it would be given up too late. So it does not come here, but is within a scope.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
@@ -38,6 +42,8 @@ class OverdueCalls:
         self.calls: dict[Due, float] = {}
         """The calls, with their deadlines in seconds of trio's clock, in this order. They come and go by themselves,
         because a function call more would be felt."""
+        self.latest = -math.inf
+        """The last deadline of all calls that came. A call that is due sooner must not come."""
         self.watching = False
         """Whether somebody looks at the calls; if not, a call that comes must call ``watch``."""
         self._task: trio.lowlevel.Task | None = None
