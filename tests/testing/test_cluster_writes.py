@@ -7,6 +7,7 @@ from random import Random
 
 import pytest
 import trio
+import trio.testing
 
 from tests.support import http2
 from tests.support.links import headers
@@ -155,6 +156,34 @@ async def test_writes_of_a_deposed_leader_are_cancelled_and_cut_off() -> None:
         old.restart()
         await cluster.settled()
         assert [ids(node) for node in cluster.nodes] == [[2]] * 3
+
+
+async def test_a_process_has_stopped_although_the_next_one_is_started_at_once() -> None:
+    async with EmbeddedCluster(restarts=True) as cluster:
+        old = leader_of(cluster)
+        async with trio.open_nursery() as nursery:
+            cluster.partition(old)
+            nursery.start_soon(failure_of, lambda: append(old, 1))
+            await trio.sleep(8)
+            cluster.heal()
+        while not old.is_ending:
+            await trio.sleep(0.01)
+        with trio.fail_after(5):
+            await old.stopped()
+        assert (old.state, old.is_ending) == ("Initializing", False)
+        await cluster.settled()
+
+
+async def test_a_process_that_was_killed_has_stopped_although_another_one_runs() -> None:
+    async with EmbeddedCluster() as cluster, trio.open_nursery() as nursery:
+        node = leader_of(cluster)
+        nursery.start_soon(node.stopped)
+        await trio.testing.wait_all_tasks_blocked()
+        node.kill()
+        node.restart()
+        with trio.fail_after(1):
+            await trio.testing.wait_all_tasks_blocked()
+            assert not nursery.child_tasks
 
 
 async def test_forwarding_to_a_leader_that_is_gone_times_out() -> None:

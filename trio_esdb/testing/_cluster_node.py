@@ -106,9 +106,10 @@ class ClusterNode:
         )
 
     async def stopped(self) -> None:
-        """Wait until no process runs."""
+        """Wait until the process that runs now is gone. In a cluster that ``restarts`` them the next one may run."""
+        process = self._process
         await trio.lowlevel.checkpoint()
-        while self._process is not None:
+        while process is not None and self._process is process:
             await self._machinery.wait_moved()
 
     # -- commands
