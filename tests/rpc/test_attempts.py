@@ -252,6 +252,10 @@ async def test_switched_off(autojump_clock: trio.testing.MockClock) -> None:
         (StreamDeletedError("gone", applied=False), None),  # perhaps after the first attempt had written
         (AbortedError("who knows"), None),
         (ExpectedPositionError("elsewhere", stream_name="s", expected=3, actual=5), False),
+        (ExpectedPositionError("begun", stream_name="s", expected=None, actual=0), False),
+        # perhaps a leader that was frozen, with fewer events than the one that took the first attempt
+        (ExpectedPositionError("behind", stream_name="s", expected=3, actual=2), None),
+        (ExpectedPositionError("empty", stream_name="s", expected=3, actual=None), None),
     ],
 )
 async def test_applied_speaks_of_all_attempts(

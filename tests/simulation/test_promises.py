@@ -62,6 +62,7 @@ async def test_subscribers_get_each_event_once(world: World) -> None:
                 writing.start_soon(write)
             await trio.sleep(FAULTS)
             await world.healed()
+            writers.healed = True
         truth = await everything(client)
         ledger.check(truth)
         for _, subscriber in subscribers:
@@ -93,6 +94,7 @@ async def test_nothing_that_was_acknowledged_is_lost(world: World) -> None:
                 writing.start_soon(write)
             await trio.sleep(FAULTS)
             await world.healed()
+            writers.healed = True
         nursery.cancel_scope.cancel()
         assert readers.reads
         ledger.check(await everything(client), removed=writers.removed)
@@ -112,6 +114,7 @@ async def test_the_same_with_tls_and_users(world: World) -> None:
             writing.start_soon(writers.any, "any")
             await trio.sleep(FAULTS)
             await world.healed()
+            writers.healed = True
         truth = await everything(client)
         ledger.check(truth)
         await subscriber.until_complete(truth, CAUGHT_UP)

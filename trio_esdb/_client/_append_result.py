@@ -5,7 +5,7 @@ from __future__ import annotations
 from trio_esdb._convert import ANY, EXISTS, WrongRevision, append_response
 from trio_esdb._errors import ExpectedPositionError
 from trio_esdb._model import AppendResult
-from trio_esdb._rpc import CallKind, Operation, Reply
+from trio_esdb._rpc import CallKind, Operation, Reply, settles
 
 
 def append_kind(expected: int) -> CallKind:
@@ -29,7 +29,7 @@ def append_result(operation: Operation, reply: Reply, nothing: str, actual: str)
     result = operation.understood(append_response, reply)
     if isinstance(result, WrongRevision):
         found = nothing if result.actual is None else actual.format(result.actual)
-        raise operation.error(
+        error = operation.error(
             ExpectedPositionError,
             operation.unexpected(found),
             reply.address,
@@ -38,4 +38,7 @@ def append_result(operation: Operation, reply: Reply, nothing: str, actual: str)
             expected=operation.expected,
             actual=result.actual,
         )
+        if reply.unsure and not settles(error):
+            error.applied = None
+        raise error
     return result

@@ -277,7 +277,7 @@ class Session:
             message, outcome = await self._send(operation, *sent)
             attempts.under_way = False
             if outcome.ok:
-                return Reply(message, sent.link.address)
+                return Reply(message, sent.link.address, attempts.unsure)
             failure = sent, outcome
 
     async def _after(self, attempts: Attempts, sent: Sent, outcome: Outcome) -> None:

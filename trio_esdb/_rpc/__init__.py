@@ -1,6 +1,6 @@
 """Typed calls: what a call is, its headers, and the errors that its failures become."""
 
-from ._attempts import Attempts
+from ._attempts import Attempts, settles
 from ._deadlines import ended_at, wait_for_own_deadline
 from ._error_table import error_from
 from ._headers import RequestHeaders
@@ -22,6 +22,7 @@ __all__ = [
     "Trouble",
     "ended_at",
     "error_from",
+    "settles",
     "trouble_of",
     "wait_for_own_deadline",
 ]

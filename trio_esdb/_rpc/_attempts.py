@@ -89,6 +89,8 @@ class Attempts:
         """Where and for whom the last attempt was sent, for ``renew`` and ``learn``; None if it was not sent."""
         self.under_way = False
         """Whether an attempt of a write is under way: it may be applied."""
+        self.unsure = False
+        """Whether an attempt of a write that has failed may have been done."""
         self._policy = policy
         self._enabled = enabled
         self._patience = patience if deadline == math.inf else math.inf
@@ -97,7 +99,6 @@ class Attempts:
         self._renew = renew
         self._learn = learn
         self._report = report
-        self._unknown = False
         self._renewed = False
         self._repeats = 0
         self._hops = 0
@@ -190,9 +191,9 @@ class Attempts:
 
     def final(self, error: ServerError) -> ServerError:
         """An error that ends the call, with what must be said of all its attempts."""
-        unknown = self._unknown
+        unsure = self.unsure
         self._failed(error)
-        if unknown and error.applied is False and not isinstance(error, ExpectedPositionError):
+        if unsure and error.applied is False and not settles(error):
             error.applied = None
         if self.tries > 1:
             error.args = (f"{error} (tried {self.tries} times)",)
@@ -208,7 +209,7 @@ class Attempts:
         """
         last = self.last
         tried = "" if last is None else f"; tried {self.tries} times, the last failure: {last}"
-        certain = not (sent or self.under_way or self._unknown)
+        certain = not (sent or self.under_way or self.unsure)
         error = self.operation.overdue(address, tried + missing, applied=False if certain else None)
         error.__cause__ = last
         return error
@@ -216,7 +217,7 @@ class Attempts:
     def _failed(self, error: ServerError) -> None:
         self.last = error
         if error.applied is None and self.operation.kind in _WRITES:
-            self._unknown = True
+            self.unsure = True
 
     def _allows(self, trouble: Trouble) -> bool:
         """Whether the call may be sent again after this failure."""
@@ -248,3 +249,13 @@ class Attempts:
                 return 0
             delay = min(longest, policy.first_delay * 2.0 ** min(doublings, 100))
         return max(_LEAST_DELAY, delay * (1 + policy.jitter * (2 * self._random.random() - 1)))
+
+
+def settles(error: ServerError) -> bool:
+    """Whether an error tells that no earlier attempt was done: the server looked for its events in their place.
+
+    A leader that was frozen may lack the place itself: it answers from its old log until it notices the new leader.
+    """
+    if not isinstance(error, ExpectedPositionError):
+        return False
+    return not isinstance(error.expected, int) or (error.actual is not None and error.actual >= error.expected)

@@ -25,6 +25,8 @@ class Reply(NamedTuple):
 
     message: bytes
     address: str
+    unsure: bool = False
+    """Whether an earlier attempt of a write may have been done."""
 
 
 class Requirement(NamedTuple):
