@@ -15,6 +15,7 @@ from trio_esdb import (
     UnavailableError,
 )
 from trio_esdb._wire import Status
+from trio_esdb._wire._connection import Connection
 
 
 def name_of(server: Scripted) -> str:
@@ -97,6 +98,36 @@ async def test_where_nobody_may_ask_there_is_a_pause(client: ESDBClient, server:
             await events.flush()
             assert trio.current_time() - start == pytest.approx(0.5)
     assert [seen.method for seen in server.seen].count("Info") == 1
+
+
+async def test_a_call_that_ends_in_that_pause(client: ESDBClient, server: Scripted) -> None:
+    async def consume(seen: Seen) -> None:
+        await seen.send(joined(), delivered(0))
+        await trio.sleep(0.2)
+
+    server.consume = consume
+    server.info = fails(Status.PERMISSION_DENIED, "Access Denied", exception="access-denied")
+    async with client.read_stream_subscription("g", "s", grace=0.5) as events:
+        await ack(events, 1)
+        with pytest.raises(UnavailableError, match="1 acks and refusals are not proved"):
+            await events.flush()
+
+
+async def test_silence_in_that_pause(client: ESDBClient, server: Scripted, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A PING goes behind the acks, and nothing answers it."""
+    pings: list[bytes] = []
+    server.consume = goes_on(joined(), delivered(0), delivered(1))
+    server.info = fails(Status.PERMISSION_DENIED, "Access Denied", exception="access-denied")
+    async with client.read_stream_subscription("g", "s", grace=0.5) as events:
+        await ack(events, 1)
+        await events.flush()
+        await trio.sleep(1)
+        monkeypatch.setattr(Connection, "_on_ping", lambda self, stream, flags, payload: pings.append(payload))
+        await ack(events, 1)
+        with pytest.raises(UnavailableError, match="1 acks and refusals are not proved"):
+            await events.flush()
+        assert len(pings) == 1
+        monkeypatch.undo()
 
 
 async def test_a_server_that_has_forgotten_the_consumer(client: ESDBClient, server: Scripted) -> None:

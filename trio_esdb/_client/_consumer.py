@@ -316,13 +316,23 @@ class Consumer:
                 await trio.lowlevel.checkpoint()
                 raise self._lost(call)
             if self._proof_denied:
-                await self._session.wait(self.grace)
+                await self._give_time(call)
                 call.proved = target
             elif await self._ask(call) >= target:
                 call.proved = target
             elif not self._proof_denied:
                 await self._session.wait(pause)
                 pause = min(2 * pause, _LONGEST_PAUSE)
+
+    async def _give_time(self, call: Delivering) -> None:
+        """Where the server proves nothing: a PING behind the acks, and ``grace``. Whatever comes answers the PING."""
+        assert call.sent is not None
+        link, began = call.sent.link, trio.current_time()
+        link.core.ask_for_life()
+        link.wake()
+        await self._session.wait(self.grace)
+        if not call.is_open or link.core.heard_at < began:
+            raise self._lost(call)
 
     async def _ask(self, call: Delivering) -> int:
         """How many events of this call the server counts as settled."""

@@ -170,12 +170,13 @@ class GroupChannel(trio.abc.ReceiveChannel[GroupEvent]):
     async def flush(self) -> None:
         """Wait until the server has taken what was acked and refused so far.
 
-        The server is asked for the state of the group until it tells so. Where that is not allowed, this waits for the
-        consumer's ``grace`` instead, which proves nothing. What was flushed does not come again because this consumer
-        leaves. A new leader of a cluster may deliver it again all the same, back to the last checkpoint.
+        The server is asked for the state of the group until it tells so. Where that is not allowed, this sends a PING
+        and waits for the consumer's ``grace`` instead, which proves only that the connection lives. What was flushed
+        does not come again because this consumer leaves. A new leader of a cluster may deliver it again all the same,
+        back to the last checkpoint.
 
         Raises:
-            ServerError: The consumer was disconnected before.
+            ServerError: The consumer was disconnected before, or the server was silent.
             trio.ClosedResourceError: The client was closed.
         """
         await self._consumer.flush()
